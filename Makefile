@@ -1,0 +1,111 @@
+# coca: find photographs by meaning.
+#
+#   make            builds build/coca               make help      the other targets
+#
+# Whatever is missing on a bare Debian 12 is set up first, by `make setup`: every target below that builds includes
+# build/setup.mk, and make runs that file's rule when a package or FAISS is not there.
+
+PREFIX  ?= /usr/local
+CC      ?= cc
+FAISS   ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/coca/faiss-1.7.3-avx2
+BUILD   := build$(if $(SAN),/$(subst $(comma),-,$(SAN)))
+comma   := ,
+.DEFAULT_GOAL := all
+
+# ---- set-up -----------------------------------------------------------------------------------------------------
+
+NEEDS_NOTHING := help setup clean check-deps
+ifneq ($(if $(MAKECMDGOALS),$(filter-out $(NEEDS_NOTHING),$(MAKECMDGOALS)),all),)
+include build/setup.mk
+endif
+
+# Rebuilt, and make started again, whenever something is missing: a kept build folder may come to another machine.
+build/setup.mk: $(if $(shell sh schema/setup.sh check '$(FAISS)' || echo missing),FORCE) schema/setup.sh
+	@sh schema/setup.sh all '$(FAISS)'
+	@mkdir -p build && sh schema/setup.sh flags '$(FAISS)' >$@
+
+setup: ## install packages with apt (root or sudo only if one is missing) and build FAISS into ~/.cache/coca
+	@sh schema/setup.sh all '$(FAISS)'
+
+# ---- compiling --------------------------------------------------------------------------------------------------
+
+# AVX2 is the least processor (2013): FAISS is built for it, too. Wider kernels are chosen at run time.
+CPPFLAGS += -D_GNU_SOURCE -I. $(LIB_CFLAGS)
+CFLAGS   ?= -O3 -g
+ALL_CFLAGS = -std=c11 $(CFLAGS) -mavx2 -mfma -mf16c -ffp-contract=fast -fno-math-errno -fno-trapping-math -fopenmp \
+	-Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith -Wvla \
+	$(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+LDFLAGS  += -fopenmp $(if $(SAN),-fsanitize=$(SAN))
+
+FLOORS  := schema model indexer query
+lib      = $(BUILD)/lib$(1).a
+objects  = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
+
+all: $(BUILD)/coca ## build build/coca (the default)
+
+$(BUILD)/coca: $(BUILD)/coca.o $(call lib,query) $(call lib,indexer) $(call lib,model) $(call lib,schema)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIB_LIBS)
+
+define floor_rule
+$(call lib,$(1)): $(call objects,$(1))
+	@rm -f $$@
+	ar rcs $$@ $$^
+endef
+$(foreach floor,$(FLOORS),$(eval $(call floor_rule,$(floor))))
+
+$(BUILD)/%.o: %.c Makefile build/setup.mk
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# ---- tests ------------------------------------------------------------------------------------------------------
+# tests/FLOOR/NAME.c is a program linked with its own floor and those below; tests/NAME.c is a tool (parity, ...)
+# linked with model and schema; tests/cli/NAME.sh drives build/coca.
+
+below_schema  := schema
+below_model   := model schema
+below_indexer := indexer model schema
+below_query   := query model schema
+SUPPORT       := $(BUILD)/tests/support.o
+
+define test_rule
+$(BUILD)/tests/$(1)/%: $(BUILD)/tests/$(1)/%.o $(SUPPORT) $(foreach f,$(below_$(1)),$(call lib,$(f)))
+	$(CC) $(LDFLAGS) -o $$@ $$^ $(LIB_LIBS) $(TEST_LIBS)
+endef
+$(foreach floor,$(FLOORS),$(eval $(call test_rule,$(floor))))
+
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(call lib,model) $(call lib,schema)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIB_LIBS) $(TEST_LIBS)
+
+TEST_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(wildcard $(foreach f,$(FLOORS),tests/$(f)/*.c)))
+TOOLS         := $(patsubst %.c,$(BUILD)/%,$(filter-out tests/support.c,$(wildcard tests/*.c)))
+
+test: all $(TEST_PROGRAMS) $(TOOLS) check-deps ## build and run the tests; T=schema runs one floor, SAN=address,undefined under sanitizers
+	@BUILD=$(BUILD) T='$(T)' sh tests/run.sh
+
+check-deps: ## check that no floor includes one above it, nor indexer and query each other
+	@sh tests/check-deps.sh
+
+.SECONDARY:
+.PHONY: all setup test check-deps demo info install clean help FORCE
+
+# ---- for people -------------------------------------------------------------------------------------------------
+
+demo: all ## index photographs and search them: PHOTOS=DIR, else ~/Pictures, else pictures drawn here
+	@BUILD=$(BUILD) PHOTOS='$(PHOTOS)' sh tests/demo.sh
+
+info: all ## print compiler, libraries and the kernels in use
+	@$(CC) --version | head -n 1
+	@$(BUILD)/coca version
+
+install: all ## install coca and its model below PREFIX (/usr/local)
+	install -D -m 755 $(BUILD)/coca $(DESTDIR)$(PREFIX)/bin/coca
+	install -d $(DESTDIR)$(PREFIX)/share/coca/model
+	install -m 644 model/default/* $(DESTDIR)$(PREFIX)/share/coca/model/
+
+clean: ## remove build/ (FAISS in ~/.cache/coca stays)
+	rm -rf build
+
+help: ## print this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'

@@ -1,0 +1,59 @@
+/* checkpoint.h: the tensors of a weights file: safetensors, or a torch .bin/.pt read without running anything in it.
+ *
+ *     struct checkpoint *checkpoint;
+ *     if (checkpoint_open(path, &checkpoint, err) == STATUS_OK) {
+ *         const struct tensor *t = checkpoint_find(checkpoint, "visual.proj");
+ *         ...
+ *         checkpoint_close(checkpoint);   // tensors point into the mapped file
+ *     }
+ *
+ * The torch reader knows zip containers (stored, zip64 too) and the pickle opcodes that a state dict of tensors needs;
+ * every other opcode and every other global is an error. "state_dict" is unwrapped and "module." stripped; tensors of an
+ * optimizer are not listed.
+ */
+#ifndef MODEL_CHECKPOINT_H
+#define MODEL_CHECKPOINT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "schema/status.h"
+
+enum dtype { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_F64, DTYPE_I64, DTYPE_I32, DTYPE_U8, DTYPE_OTHER };
+
+struct tensor {
+	const char *name;
+	enum dtype dtype;
+	int dims;
+	size_t shape[8];
+	size_t count;          /* elements; 1 for a scalar */
+	const void *data;      /* contiguous, may be unaligned; valid until checkpoint_close */
+	size_t size;           /* bytes */
+};
+
+struct checkpoint;
+
+enum status checkpoint_open(const char *path, struct checkpoint **checkpoint, struct err *err);
+void checkpoint_close(struct checkpoint *checkpoint); /* takes NULL */
+
+size_t checkpoint_count(const struct checkpoint *checkpoint);
+const struct tensor *checkpoint_at(const struct checkpoint *checkpoint, size_t i);
+const struct tensor *checkpoint_find(const struct checkpoint *checkpoint, const char *name); /* NULL: not there */
+const char *checkpoint_path(const struct checkpoint *checkpoint);
+
+const char *dtype_name(enum dtype dtype);
+size_t dtype_size(enum dtype dtype); /* 0 for DTYPE_OTHER */
+
+/* Copies a floating tensor as F32. STATUS_UNSUPPORTED for integers. */
+enum status tensor_floats(const struct tensor *tensor, float *to /* [count] */, struct err *err);
+
+/* Writes tensors as safetensors, atomically. Every tensor's dtype is F32 in memory; store is DTYPE_F32 or DTYPE_F16. */
+struct named_floats {
+	const char *name;
+	int dims;
+	size_t shape[8];
+	const float *data;
+};
+enum status checkpoint_write(const char *path, const struct named_floats *tensors, size_t n, enum dtype store, struct err *err);
+
+#endif

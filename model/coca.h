@@ -1,0 +1,85 @@
+/* coca.h: a CoCa at work: photographs and texts to embeddings and tokens, texts under images to likelihoods.
+ *
+ *     struct coca *model;
+ *     coca_open(folder, &model, err);
+ *     struct coca_state *state = coca_state_new(model);      // scratch of one thread; the model is shared, read only
+ *     coca_encode_images(model, state, pixels, B, features, tokens, err);
+ *     coca_encode_texts(model, state, texts, T, features, NULL, err);
+ *     coca_likelihood(model, state, tokens, B, texts, T, pairs, P, sums, NULL, err);
+ *
+ * Letters: B images, T texts, P pairs, S image side, E embedding, N image tokens, W decoder width, C context, V vocabulary, D any width.
+ * The fast path computes only the positions that matter; coca_plain_* computes every position with libm and plain loops
+ * and is what tests compare it with.
+ */
+#ifndef MODEL_COCA_H
+#define MODEL_COCA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/config.h"
+#include "model/tokenizer.h"
+#include "model/weights.h"
+#include "schema/status.h"
+
+struct coca;
+struct coca_state;
+
+/* path: a model folder (open_clip_config.json; weights open_clip_model.safetensors, else open_clip_pytorch_model.bin; a tokenizer,
+ * which may be missing), or a weights file (.safetensors, .bin, .pt) inside such a folder. F32 weights are used where they lie
+ * in the mapped file. */
+enum status coca_open(const char *path, struct coca **model, struct err *err);
+void coca_close(struct coca *model); /* takes NULL */
+
+const struct config *coca_config(const struct coca *model);
+const struct weights *coca_weights(const struct coca *model);
+const struct tokenizer *coca_tokenizer(const struct coca *model); /* NULL: the folder has none */
+float coca_logit_scale(const struct coca *model);                 /* exp of the parameter */
+const char *coca_weights_path(const struct coca *model);
+
+/* What the model is, as two hex digests (XXH3-128, 32 digits and NUL) of the configuration and of the weights file. Reads
+ * the whole weights file: a catalog keeps the answer by path, size and time. */
+enum status coca_digest(const struct coca *model, char config[33], char weights[33], struct err *err);
+
+/* Scratch memory: grows to what the largest call needed. One thread at a time. NULL when out of memory. */
+struct coca_state *coca_state_new(const struct coca *model);
+void coca_state_free(struct coca_state *state); /* takes NULL */
+
+/* pixels[B,3,S,S] -> features[B,E], L2-normalised, and tokens[B,N,W] if not NULL. */
+enum status coca_encode_images(const struct coca *model, struct coca_state *state, const float *pixels, size_t B,
+			       float *features, float *tokens, struct err *err);
+
+/* A text as ids: start first, end last, no padding; 1 <= count <= C. */
+struct coca_text {
+	const int32_t *ids;
+	size_t count;
+};
+
+/* features[T,E], L2-normalised. tokens, if not NULL: the unimodal tokens before ln_final of each text's count positions, packed
+ * one text after the other: [sum of counts, W]. */
+enum status coca_encode_texts(const struct coca *model, struct coca_state *state, const struct coca_text *texts, size_t T,
+			      float *features, float *tokens, struct err *err);
+
+struct coca_pair {
+	size_t image, text; /* indices into tokens and texts */
+};
+
+/* sums[p] = log p(texts[pair.text] | image tokens[pair.image]): the sum over its ids behind the start, padding (and, as in the
+ * published checkpoints, id 0 inside) not counted. each, if not NULL: [P,C-1], the terms; 0 where nothing is counted.
+ * Pairs may come in any order; work that pairs share (a text's first block, an image's keys) is done once. */
+enum status coca_likelihood(const struct coca *model, struct coca_state *state, const float *tokens /* [B,N,W] */, size_t B,
+			    const struct coca_text *texts, size_t T, const struct coca_pair *pairs, size_t P,
+			    float *sums /* [P] */, float *each, struct err *err);
+
+/* How many ids of a text its likelihood counts. */
+size_t coca_counted(const struct coca *model, struct coca_text text);
+
+/* The plain twins: every position, no sharing, libm, double sums. ids[B,C] is padded with 0. */
+enum status coca_plain_images(const struct coca *model, const float *pixels, size_t B, float *features_raw /* [B,E] */,
+			      float *tokens /* [B,N,W] */, struct err *err);
+enum status coca_plain_texts(const struct coca *model, const int32_t *ids, size_t B, float *features_raw /* [B,E] */,
+			     float *tokens /* [B,C,W] */, struct err *err);
+enum status coca_plain_logits(const struct coca *model, const float *image_tokens /* [B,N,W] */,
+			      const float *text_tokens /* [B,C,W] */, size_t B, float *logits /* [B,C,V] */, struct err *err);
+
+#endif

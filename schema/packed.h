@@ -1,0 +1,25 @@
+/* packed.h: numbers as they are stored: F16 and BF16 vectors, 8-bit image tokens with a scale each.
+ *
+ * Letters: N vectors, W components each.
+ */
+#ifndef SCHEMA_PACKED_H
+#define SCHEMA_PACKED_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "schema/status.h"
+
+/* IEEE half precision; float to half rounds to nearest even. from and to do not overlap; from may be unaligned. */
+void packed_from_half(const void *from, float *to, size_t n);
+void packed_to_half(const float *from, void *to, size_t n);
+void packed_from_bfloat(const void *from, float *to, size_t n);
+
+/* Image tokens as one blob: "CTK1", u32 N, u32 W (little endian), N scales (F32), then N x W signed bytes.
+ * Value = byte * scale of its token; scale = largest magnitude / 127. */
+size_t packed_tokens_size(size_t n, size_t w);
+void packed_tokens_write(const float *tokens /* [N,W] */, size_t n, size_t w, void *blob);
+/* STATUS_FORMAT unless blob holds exactly n x w tokens. */
+enum status packed_tokens_read(const void *blob, size_t size, size_t n, size_t w, float *tokens /* [N,W] */, struct err *err);
+
+#endif

@@ -1,0 +1,49 @@
+/* vectors.h: nearest embeddings, through the FAISS C API. A cache: the catalog is the truth, and the file can be made again from
+ * it at any time without looking at a photograph.
+ *
+ *     struct vectors *vectors;
+ *     vectors_open(catalog, &model, &vectors, err);      // loads the file, or rebuilds it when missing, stale or corrupt
+ *     vectors_search(vectors, query, 1, 10, scores, contents, err);
+ *
+ * Exact (Flat, inner product) while that is fast; beyond that an inverted file whose nprobe was tuned on the collection's own
+ * vectors when it was built.
+ */
+#ifndef SCHEMA_VECTORS_H
+#define SCHEMA_VECTORS_H
+
+#include "schema/catalog.h"
+#include "schema/status.h"
+
+struct vectors;
+
+struct vectors_options {
+	size_t flat_most;        /* up to so many vectors the index is Flat; 0: the default (VECTORS_FLAT_MOST) */
+	double recall_wanted;    /* recall at 10 that the approximate index is tuned to; 0: the default 0.99 */
+	bool memory_only;        /* neither read nor write the file */
+};
+enum { VECTORS_FLAT_MOST = 200000 };
+
+/* options may be NULL. A file that cannot be written (a read-only disk) is no error: the index then lives in memory. */
+enum status vectors_open(struct catalog *catalog, const struct catalog_model *model, const struct vectors_options *options,
+			 struct vectors **vectors, struct err *err);
+void vectors_close(struct vectors *vectors); /* takes NULL */
+
+size_t vectors_count(const struct vectors *vectors);
+/* "Flat", "IVF1024,Flat nprobe 24": for status and verify. Valid until close. */
+const char *vectors_describe(const struct vectors *vectors);
+bool vectors_exact(const struct vectors *vectors);
+bool vectors_rebuilt(const struct vectors *vectors); /* this open made it anew */
+
+/* The k best of each of n queries [n,dim] by inner product, descending, ties by ascending content id. scores[n,k], contents[n,k]; places beyond
+ * the collection's size hold content 0 and score -INFINITY. */
+enum status vectors_search(struct vectors *vectors, const float *queries, size_t n, size_t k, float *scores, int64_t *contents, struct err *err);
+
+/* The same by exact scan of the catalog's own embeddings, over all or only the given contents (ascending): the plain twin, and what a filtered search uses. */
+enum status vectors_scan(struct catalog *catalog, const struct catalog_model *model, const int64_t *contents /* NULL: all */, size_t count,
+			 const float *queries, size_t n, size_t k, float *scores, int64_t *found, struct err *err);
+
+/* Recall at k of vectors_search against vectors_scan, over `sample` embeddings of the collection as queries. */
+enum status vectors_recall(struct vectors *vectors, struct catalog *catalog, const struct catalog_model *model, size_t sample, size_t k,
+			   double *recall, struct err *err);
+
+#endif

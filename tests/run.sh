@@ -1,0 +1,50 @@
+#!/bin/sh
+# Runs the test programs, quickest floor first, and ends with one line: N passed, N failed, N skipped.
+#   BUILD  the build folder         T  a floor (schema, model, indexer, query, cli) or part of a test's path
+# A test program (cmocka) prints "[       OK ] name"; a script prints "ok - name", "not ok - name" or "skip - name".
+set -u
+BUILD=${BUILD:-build}
+T=${T:-}
+export BUILD
+log=$(mktemp)
+trap 'rm -f "$log" "$log.all"' EXIT
+: >"$log.all"
+
+run() {
+    name=$1; shift
+    case $name in *"$T"*) ;; *) return ;; esac
+    printf '== %s\n' "$name"
+    start=$(date +%s)
+    "$@" >"$log" 2>&1 </dev/null
+    code=$?
+    cat "$log" >>"$log.all"
+    if [ $code -ne 0 ] || grep -q -e '^not ok' -e '^\[  FAILED  \]' "$log"; then
+        cat "$log"
+        # A program that died before it could count its failure.
+        grep -q -e '^not ok' -e '^\[  FAILED  \]' "$log" || { echo "not ok - $name exited with $code" | tee -a "$log.all"; }
+    else
+        grep -e '^skip - ' -e '^not tested' "$log"
+    fi
+    end=$(date +%s)
+    [ $((end - start)) -lt 5 ] || printf '   %s seconds\n' $((end - start))
+}
+
+for floor in schema model indexer query; do
+    for source in tests/$floor/*.c; do
+        [ -f "$source" ] || continue
+        name=$floor/$(basename "$source" .c)
+        run "$name" "$BUILD/tests/$name"
+    done
+done
+for script in tests/cli/*.sh; do
+    [ -f "$script" ] || continue
+    run "cli/$(basename "$script" .sh)" bash "$script"
+done
+
+# cmocka names a failed test twice: once as it runs, once in its closing list.
+passed=$(grep -c -e '^\[       OK \]' -e '^ok - ' "$log.all")
+skipped=$(grep -c -e '^\[  SKIPPED \] [A-Za-z0-9_]*$' -e '^skip - ' "$log.all")
+failed=$(grep -e '^not ok - ' -e '^\[  FAILED  \] [A-Za-z0-9_]*$' "$log.all" | sort -u | wc -l)
+[ $((passed + failed)) -gt 0 ] || { echo "no test matches '$T'"; exit 2; }
+if [ "$skipped" -gt 0 ]; then echo "$passed passed, $failed failed, $skipped skipped"; else echo "$passed passed, $failed failed"; fi
+[ "$failed" -eq 0 ]
