@@ -95,8 +95,8 @@ faiss() {
     rm -rf "$dest.partial"
     mkdir -p "$dest.partial/lib" "$dest.partial/include/faiss/c_api"
     cp "$work/build/faiss/libfaiss.a" "$work/build/c_api/libfaiss_c.a" "$dest.partial/lib/"
-    (cd "$work/source/faiss/c_api" && find . -name '*.h' | cpio -pdm --quiet "$dest.partial/include/faiss/c_api" 2>/dev/null) ||
-        (cd "$work/source/faiss/c_api" && tar cf - $(find . -name '*.h')) | tar xf - -C "$dest.partial/include/faiss/c_api"
+    (cd "$work/source/faiss/c_api" && find . -name '*.h' ! -path './gpu/*' -exec cp --parents {} "$dest.partial/include/faiss/c_api/" ';')
+    (cd "$work/source" && ls faiss_*.dsc) | sed 's/^faiss_\(.*\)\.dsc$/\1/' >"$dest.partial/version"
     rm -rf "$dest"
     mv "$dest.partial" "$dest"
     say "FAISS is in $dest"
@@ -110,7 +110,7 @@ check() {
 flags() {
     blas=$(openblas)
     echo "# Written by schema/setup.sh flags."
-    echo "LIB_CFLAGS := -I$1/include -I$(echo "$blas" | sed 's,/lib/,/include/,') $(pkg-config --cflags $MODULES)"
+    echo "LIB_CFLAGS := -DCOCA_FAISS_VERSION='\"$(cat "$1/version")\"' -I$1/include -I$(echo "$blas" | sed 's,/lib/,/include/,') $(pkg-config --cflags $MODULES)"
     echo "LIB_LIBS   := $1/lib/libfaiss_c.a $1/lib/libfaiss.a -L$blas -Wl,-rpath,$blas -lopenblas $(pkg-config --libs $MODULES)" \
          "-lgomp -lstdc++ -lpthread -lm"
     echo "TEST_LIBS  := $(pkg-config --libs cmocka)"

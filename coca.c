@@ -1,0 +1,246 @@
+/* coca.c: the front door: the table of subcommands, help, where things are by default, exit codes. What a command does is
+ * in the floor that owns it (indexer/commands.h, query/commands.h, model/commands.h). */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <faiss/c_api/Index_c.h>
+#include <sqlite3.h>
+
+#include "indexer/commands.h"
+#include "model/commands.h"
+#include "query/commands.h"
+#include "schema/blas.h"
+#include "schema/cli.h"
+#include "schema/file.h"
+#include "schema/memory.h"
+
+#include "schema/banned.h"
+
+#define COCA_VERSION "0.1.0"
+
+static int run_help(struct cli *cli, const struct arguments *args);
+static int run_version(struct cli *cli, const struct arguments *args);
+
+static const struct command command_help = {
+	.name = "help", .synopsis = "[COMMAND]", .summary = "explain a command", .run = run_help};
+static const struct command command_version = {
+	.name = "version", .synopsis = "", .summary = "print versions, and which arithmetic kernels are in use", .run = run_version};
+
+static const struct command *const commands[] = {
+	&command_index,  &command_search, &command_similar, &command_embed,  &command_eval,    &command_inspect,
+	&command_status, &command_verify, &command_forget,  &command_scenes, &command_version, &command_help,
+};
+enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		if (strcmp(commands[i]->name, name) == 0)
+			return commands[i];
+	return NULL;
+}
+
+/* ---- help ------------------------------------------------------------------------------------------------------- */
+
+static void print_options(FILE *out, const struct option_spec *options)
+{
+	for (; options && options->name; options++) {
+		char left[64];
+		char letter[8] = "    ";
+		bool optional = (options->kind & OPTION_KIND) == OPTION_OPTIONAL;
+		if (options->letter)
+			snprintf(letter, sizeof letter, "-%c, ", options->letter);
+		snprintf(left, sizeof left, "%s--%s%s%s%s", letter, options->name, !options->value ? "" : optional ? "[=" : " ",
+			 options->value ? options->value : "", options->value && optional ? "]" : "");
+		fprintf(out, strlen(left) > 27 ? "  %s\n%31s%s\n" : "  %-28s %s%s\n", left, "", options->help);
+	}
+}
+
+static void print_command_help(FILE *out, const struct command *command)
+{
+	fprintf(out, "coca %s %s\n  %s\n", command->name, command->synopsis, command->summary);
+	if (command->options) {
+		fprintf(out, "\noptions\n");
+		print_options(out, command->options);
+	}
+	fprintf(out, "\nevery command takes\n");
+	print_options(out, cli_common_options);
+	if (command->details)
+		fprintf(out, "\n%s", command->details);
+}
+
+static void print_help(FILE *out)
+{
+	fprintf(out, "coca finds photographs by meaning, offline.\n\n"
+		     "  coca index ~/Pictures\n"
+		     "  coca search \"two dogs running in the snow\"\n\ncommands\n");
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+	fprintf(out, "\n`coca help COMMAND` has a command's options, `coca status` the defaults in use.\n"
+		     "\nexit codes\n"
+		     "  0 done   1 failed   2 wrong usage   3 no result   4 done, but some files were skipped (they are listed)\n");
+}
+
+static int run_help(struct cli *cli, const struct arguments *args)
+{
+	if (args->count == 0) {
+		print_help(cli->out);
+		return EXIT_DONE;
+	}
+	const struct command *command = find_command(args->words[0]);
+	if (!command) {
+		fprintf(cli->log, "coca: there is no command '%s'; hint: coca help\n", args->words[0]);
+		return EXIT_USAGE;
+	}
+	print_command_help(cli->out, command);
+	return EXIT_DONE;
+}
+
+static int run_version(struct cli *cli, const struct arguments *args)
+{
+	(void)args;
+	fprintf(cli->out, "coca %s\nOpenBLAS kernels: %s, %d threads\nSQLite %s\nFAISS %s\n", COCA_VERSION, blas_kernel(), blas_threads(),
+		sqlite3_libversion(), COCA_FAISS_VERSION);
+	return EXIT_DONE;
+}
+
+/* ---- defaults --------------------------------------------------------------------------------------------------- */
+
+/* $XDG_DATA_HOME/coca/name, with the specification's default; NULL when there is no home. */
+static char *data_path(const char *name)
+{
+	const char *base = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+	struct buffer path = {0};
+
+	if (base && base[0] == '/')
+		buffer_format(&path, "%s/coca/%s", base, name);
+	else if (home && *home)
+		buffer_format(&path, "%s/.local/share/coca/%s", home, name);
+	return path.data;
+}
+
+/* The model that ships: beside an installed program in ../share/coca/model, in the source tree in model/default. */
+static char *shipped_model(void)
+{
+	static const char *const places[] = {"../share/coca/model", "../model/default", "../../model/default"};
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+
+	if (n <= 0)
+		return NULL;
+	self[n] = '\0';
+	*strrchr(self, '/') = '\0';
+	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+		char *place = path_join(self, places[i]);
+		char *real = place ? realpath(place, NULL) : NULL;
+		free(place);
+		if (real)
+			return real;
+	}
+	return NULL;
+}
+
+static char *default_database(const char *given)
+{
+	const char *named = given ? given : getenv("COCA_DB");
+	return named && *named ? mem_copy(named, strlen(named)) : data_path("library.db");
+}
+
+static char *default_model(const char *given)
+{
+	const char *named = given ? given : getenv("COCA_MODEL");
+	if (named && *named)
+		return mem_copy(named, strlen(named));
+	char *own = data_path("model");
+	if (own && access(own, F_OK) == 0)
+		return own;
+	free(own);
+	return shipped_model();
+}
+
+/* ---- running ---------------------------------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal_number)
+{
+	if (interrupted) { /* the second time: leave at once */
+		signal(signal_number, SIG_DFL);
+		raise(signal_number);
+	}
+	interrupted = 1;
+}
+
+static void catch_interrupts(void)
+{
+	struct sigaction action = {.sa_handler = on_interrupt};
+
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+}
+
+static int run(const struct command *command, struct cli *cli, const struct arguments *args)
+{
+	char *database = default_database(arguments_text(args, "db", NULL));
+	char *model = default_model(arguments_text(args, "model", NULL));
+	int code = EXIT_FAILED;
+
+	if (!database) {
+		fprintf(cli->log, "coca: neither $HOME nor $XDG_DATA_HOME is set; hint: say where the catalog is with --db FILE\n");
+		goto out;
+	}
+	cli->database = database;
+	cli->model = model ? model : "model/default";
+	cli->quiet = arguments_flag(args, "quiet");
+	cli->progress = !cli->quiet && isatty(fileno(cli->log));
+	cli->interrupted = &interrupted;
+	if (command->handles_interrupt)
+		catch_interrupts();
+	code = command->run(cli, args);
+	if (fflush(cli->out) != 0 || ferror(cli->out)) {
+		fprintf(cli->log, "coca: cannot write the results: %s\n", strerror(errno));
+		code = EXIT_FAILED;
+	}
+out:
+	free(database);
+	free(model);
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	struct cli cli = {.out = stdout, .log = stderr};
+	struct arguments args;
+	struct err err;
+
+	const char *name = argc > 1 ? argv[1] : "help";
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		name = "help";
+	if (strcmp(name, "--version") == 0)
+		name = "version";
+	const struct command *command = find_command(name);
+	if (!command) {
+		fprintf(stderr, "coca: there is no command '%s'; hint: coca help\n", name);
+		return EXIT_USAGE;
+	}
+	blas_guard(argv, command->passive_threads);
+	if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c")) {
+		fprintf(stderr, "coca: this processor lacks AVX2, FMA or F16C, which coca is built for\n");
+		return EXIT_FAILED;
+	}
+	int skip = argc > 1 ? 2 : 1;
+	if (arguments_parse(command, argc - skip, argv + skip, &args, &err) != STATUS_OK)
+		return cli_fail(&cli, &err);
+	int code = EXIT_DONE;
+	if (arguments_flag(&args, "help"))
+		print_command_help(stdout, command);
+	else
+		code = run(command, &cli, &args);
+	arguments_release(&args);
+	return code;
+}
