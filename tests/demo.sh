@@ -1,0 +1,58 @@
+#!/bin/sh
+# The main job, shown: a folder of photographs is indexed and searched, and the answers become web pages.
+#   BUILD   the build folder        PHOTOS   a folder of photographs; else ~/Pictures if it has any, else drawings made here
+# Everything it writes is below $BUILD/demo; the photographs are only read.
+set -eu
+BUILD=${BUILD:-build}
+coca=$BUILD/coca
+out=$BUILD/demo
+mkdir -p "$out"
+drawn=
+
+has_photos() {
+    [ -d "$1" ] && [ -n "$(find "$1" -type f \( -iname '*.jpg' -o -iname '*.jpeg' -o -iname '*.png' -o -iname '*.webp' \) -print 2>/dev/null | head -n 1)" ]
+}
+
+photos=${PHOTOS:-}
+if [ -n "$photos" ]; then
+    [ -d "$photos" ] || { echo "demo: '$photos' is not a folder" >&2; exit 2; }
+elif has_photos "${HOME:-/nonexistent}/Pictures"; then
+    photos=$HOME/Pictures
+else
+    photos=$out/drawings
+    drawn=1
+    rm -rf "$photos"
+    "$coca" scenes "$photos" --count 120 --seed 1 --size 256
+fi
+
+if [ -n "$drawn" ]; then
+    set -- "a red circle" "a blue star above a house" "a green tree" "a boat at night" "two yellow fish"
+else
+    set -- "people outdoors" "a dog" "water" "food on a table" "a building"
+fi
+
+run() { printf '\n$ coca'; for word; do case $word in *[!A-Za-z0-9_./=-]*) printf ' "%s"' "$word" ;; *) printf ' %s' "$word" ;; esac; done; printf '\n'; }
+
+COCA_DB=$out/library.db
+export COCA_DB
+run index "$photos"
+"$coca" index "$photos" || [ $? -eq 4 ] # 4: some files could not be read; they were named
+
+{
+    echo '<!doctype html><meta charset="utf-8"><title>coca: a few searches</title>'
+    echo '<style>body{font:16px system-ui;margin:2em}iframe{width:100%;height:32em;border:1px solid #ccc}</style>'
+    echo '<h1>A few searches</h1>'
+} >"$out/index.html"
+n=0
+for query; do
+    n=$((n + 1))
+    run search "$query" -n 5
+    "$coca" search "$query" -n 5 --html "$out/search-$n.html" || [ $? -eq 3 ]
+    printf '<iframe src="search-%d.html" title="search %d"></iframe>\n' $n $n >>"$out/index.html"
+done
+
+printf '\nThe pages: %s\n' "$out/index.html"
+if [ -n "$drawn" ]; then
+    echo "These are drawings, made because no photographs were found, and the shipped model was trained on photographs:"
+    echo "they show the machinery, not what it finds. Try: make demo PHOTOS=/a/folder/of/photographs"
+fi
