@@ -13,7 +13,8 @@
 /* Appends "..." with quotes. */
 void json_string(struct buffer *buffer, const char *bytes, size_t size);
 
-/* Appends a number in the fewest digits that read back as the same float; null for NaN and infinities. */
+/* Appends a number in the fewest digits that read back as the same float (as the same double, where it is no float); whole
+ * numbers below 2^53 in full; null for NaN and infinities. */
 void json_number(struct buffer *buffer, double value);
 
 #endif
