@@ -1,0 +1,77 @@
+/* walk.h: which files of a folder are candidates: the first step of indexing. Opens folders, never a file.
+ *
+ *     struct walk walk = {0};
+ *     walk_root(&walk, "/home/ann/Pictures", &options, err);     // once for each root
+ *     walk_finish(&walk);                                        // sorts, drops what overlapping roots listed twice
+ *     for (size_t i = 0; i < walk.count; i++) ... walk.photos[i].path ...
+ *     walk_release(&walk);
+ *
+ * The order is that of the paths' bytes, so that a run can be repeated. Left out are hidden names, unless wanted; what systems keep
+ * beside photographs (thumbnails, bins, AppleDouble); what the globs exclude; symbolic links, unless followed.
+ *
+ * A glob is read as .gitignore reads it: without a slash it matches a name in any folder, with one it is relative to the
+ * root; "**" stands for any number of folders; a slash at its end restricts it to folders. Matching a folder leaves out all
+ * that is below.
+ */
+#ifndef INDEXER_WALK_H
+#define INDEXER_WALK_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "schema/status.h"
+
+struct walk_options {
+	const char *const *excludes;
+	size_t exclude_count;
+	bool hidden, follow;
+	const volatile sig_atomic_t *interrupted; /* may be NULL */
+	void (*tick)(void *context, size_t found); /* called now and then; may be NULL */
+	void *context;
+};
+
+struct walk_photo {
+	char *path;
+	size_t path_size;
+	size_t root;          /* how many roots were walked before this one */
+	int64_t size, mtime_ns;
+	bool regular;         /* false: a pipe, socket or device that is named like a photograph; never to be opened */
+};
+
+/* Photo formats that are known by name, but cannot be decoded. */
+enum { WALK_FORMATS = 40 };
+
+struct walk {
+	struct walk_photo *photos;
+	size_t count, capacity, roots;
+	struct walk_trouble {
+		char *path;   /* of a folder that could not be read whole: what is known below it has not vanished */
+		char *reason;
+	} *troubles;
+	size_t trouble_count;
+	size_t links;         /* symbolic links named like photographs, not followed */
+	size_t unsupported[WALK_FORMATS]; /* files by walk_format_name */
+};
+
+/* root: absolute, resolved. A single file is taken whatever its name. STATUS_NOT_FOUND or STATUS_IO if root itself cannot be
+ * read; troubles below it are recorded and do not stop the walk. STATUS_INTERRUPTED. */
+enum status walk_root(struct walk *walk, const char *root, const struct walk_options *options, struct err *err);
+void walk_finish(struct walk *walk);
+void walk_release(struct walk *walk);
+
+const struct walk_photo *walk_find(const struct walk *walk, const char *path); /* after walk_finish; NULL: not listed */
+const char *walk_format_name(size_t i); /* "heic" */
+
+/* Whether a walk of root passes over path, which lies below it, by its name alone: excluded, hidden or never wanted. */
+bool walk_leaves_out(const char *root, const char *path, const struct walk_options *options);
+
+/* Whether path is folder or lies below it. */
+bool walk_below(const char *folder, const char *path);
+
+/* ns since 1970, as the catalog keeps it. */
+int64_t walk_mtime(const struct stat *st);
+
+#endif
