@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 
+#include "model/checkpoint.h"
 #include "model/config.h"
 #include "schema/status.h"
 
@@ -84,5 +85,16 @@ void weights_link(struct weights *weights, const struct config *config);
 
 /* Number of parameters of a configuration. */
 size_t weights_count(const struct config *config);
+
+/* Fills every slot (after weights_init) from a checkpoint and links. F32 tensors that lie aligned stay where they are, in
+ * the checkpoint's read-only mapping, which must outlive the weights; all others are converted into one block, *storage, the
+ * caller's to free (NULL if none was). A parameter that is missing or of another shape, and a tensor that is none of the
+ * model's, is an error that names it; the buffers attn_mask and position_ids are passed over. */
+enum status weights_load(struct weights *weights, const struct config *config, const struct checkpoint *checkpoint,
+			 void **storage, struct err *err);
+
+/* Writes all parameters as safetensors, stored as DTYPE_F32 or DTYPE_F16. */
+enum status weights_save(struct weights *weights, const struct config *config, const char *path, enum dtype store,
+			 struct err *err);
 
 #endif
