@@ -72,7 +72,7 @@ static const struct option model_options[] = {
 	{"custom_text", ONLY_TRUE, NULL},
 	{"init_logit_scale", ANY, NULL}, /* the checkpoint's logit_scale replaces it */
 	{"init_logit_bias", ONLY_NULL, NULL},
-	{"nonscalar_logit_scale", ONLY_FALSE, NULL},
+	{"nonscalar_logit_scale", ANY, NULL}, /* a shape of [1] instead of [] */
 	{"cast_dtype", ONLY_NULL, NULL},
 	{"output_dict", ANY, NULL},
 	{"pad_id", ONLY_ZERO, NULL},

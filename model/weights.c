@@ -282,6 +282,14 @@ static enum status misshaped(const struct loading *l, const struct weight_info *
 		       shape_text(info->dims, info->shape, needs), hint);
 }
 
+/* A scalar may also come as one element in a row: OpenCLIP's nonscalar_logit_scale. */
+static bool fits(const struct weight_info *info, const struct tensor *t)
+{
+	if (info->dims == 0)
+		return t->count == 1 && t->dims <= 1;
+	return t->dims == info->dims && memcmp(t->shape, info->shape, (size_t)info->dims * sizeof *t->shape) == 0;
+}
+
 /* First walk: everything is there and has its shape. */
 static enum status check_one(void *context, const struct weight_info *info, float **slot, struct err *err)
 {
@@ -292,7 +300,7 @@ static enum status check_one(void *context, const struct weight_info *info, floa
 	if (!t)
 		return err_set(err, STATUS_FORMAT, "cannot use the weights '%s': it has no tensor '%s'; hint: it belongs to another configuration",
 			       checkpoint_path(l->checkpoint), info->name);
-	if (t->dims != info->dims || memcmp(t->shape, info->shape, (size_t)info->dims * sizeof *t->shape) != 0)
+	if (!fits(info, t))
 		return misshaped(l, info, t, err);
 	l->used[t - checkpoint_at(l->checkpoint, 0)] = true;
 	if (!in_place(t))
