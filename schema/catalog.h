@@ -14,6 +14,8 @@
  *
  * Paths are absolute, bytes without NUL. Times of files are ns since 1970; taken_at is local wall time as seconds since 1970
  * as if it were UTC, with its offset in minutes where known.
+ *
+ * A struct catalog is used by one thread at a time; threads that read at once open one each.
  */
 #ifndef SCHEMA_CATALOG_H
 #define SCHEMA_CATALOG_H
@@ -172,7 +174,7 @@ struct photo_filter {
 bool photo_filter_empty(const struct photo_filter *filter);
 /* Contents with a photo that passes and is there, READY; ascending, the caller's to free. */
 enum status catalog_filter(struct catalog *catalog, const struct photo_filter *filter, int64_t **contents, size_t *n, struct err *err);
-/* Whether one photo row passes (a copy elsewhere may not). */
+/* Whether one photo row passes (a copy elsewhere may not), whatever its state. */
 enum status catalog_filter_photo(struct catalog *catalog, const struct photo_filter *filter, int64_t photo, bool *passes, struct err *err);
 
 /* --- texts: captions, notes, any collection of sentences --- */
@@ -192,6 +194,7 @@ enum status catalog_texts_forget(struct catalog *catalog, const char *collection
 
 /* --- the whole --- */
 
+/* photos: every row; failed: those that are there and cannot be decoded; gone: those that are not there. */
 struct catalog_counts {
 	int64_t photos, failed, gone, contents, embeddings, token_rows, token_bytes, texts, roots;
 };

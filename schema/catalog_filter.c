@@ -1,0 +1,268 @@
+/* catalog_filter.c: which photographs pass --in, --since, --until, --camera, --near and --text, as one SQL condition with
+ * bound parameters. What SQL cannot say are three functions: coca_contains (ASCII case folded substring), coca_km (great
+ * circle) and coca_words (whole words, Unicode case folded).
+ */
+#include "schema/catalog.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <utf8proc.h>
+
+#include "schema/catalog_internal.h"
+#include "schema/memory.h"
+
+#include "schema/banned.h"
+
+/* --- SQL functions --- */
+
+static int fold_ascii(int c)
+{
+	return c >= 'A' && c <= 'Z' ? c + 'a' - 'A' : c;
+}
+
+static bool contains(const unsigned char *text, size_t n, const unsigned char *part, size_t m)
+{
+	for (size_t i = 0; m <= n && i <= n - m; i++) {
+		size_t j = 0;
+		while (j < m && fold_ascii(text[i + j]) == fold_ascii(part[j]))
+			j++;
+		if (j == m)
+			return true;
+	}
+	return false;
+}
+
+static void sql_contains(sqlite3_context *context, int argc, sqlite3_value **argv)
+{
+	(void)argc;
+	const unsigned char *text = sqlite3_value_text(argv[0]), *part = sqlite3_value_text(argv[1]);
+
+	sqlite3_result_int(context, text && part && contains(text, (size_t)sqlite3_value_bytes(argv[0]), part, (size_t)sqlite3_value_bytes(argv[1])));
+}
+
+static double radians(double degrees)
+{
+	return degrees * (M_PI / 180);
+}
+
+/* Haversine on a sphere of the Earth's mean radius: within 0.6 % of the ellipsoid. */
+static double kilometres(double latitude_1, double longitude_1, double latitude_2, double longitude_2)
+{
+	double a = sin(radians(latitude_2 - latitude_1) / 2), b = sin(radians(longitude_2 - longitude_1) / 2);
+	double h = a * a + cos(radians(latitude_1)) * cos(radians(latitude_2)) * b * b;
+
+	return 2 * 6371.0088 * asin(sqrt(fmin(1, h)));
+}
+
+static void sql_km(sqlite3_context *context, int argc, sqlite3_value **argv)
+{
+	(void)argc;
+	sqlite3_result_double(context, kilometres(sqlite3_value_double(argv[0]), sqlite3_value_double(argv[1]),
+						  sqlite3_value_double(argv[2]), sqlite3_value_double(argv[3])));
+}
+
+/* Case folded and composed; text that is not UTF-8 is folded as ASCII. The caller's to free. */
+static char *fold(const void *text, size_t size)
+{
+	utf8proc_uint8_t *folded = NULL;
+
+	if (utf8proc_map(text, (utf8proc_ssize_t)size, &folded, UTF8PROC_CASEFOLD | UTF8PROC_COMPOSE | UTF8PROC_STABLE) >= 0)
+		return (char *)folded;
+	char *copy = mem_copy(text, size);
+	for (char *p = copy; p && *p; p++)
+		*p = (char)fold_ascii((unsigned char)*p);
+	return copy;
+}
+
+/* Letters, digits and everything beyond ASCII make words. */
+static bool in_word(char c)
+{
+	return (unsigned char)c >= 0x80 || isalnum((unsigned char)c);
+}
+
+/* Whether the word at `word` stands in text with no letter before or behind it. */
+static bool has_word(const char *text, const char *word, size_t n)
+{
+	for (const char *at = text; (at = strstr(at, word)); at++) {
+		bool begins = at == text || !in_word(at[-1]) || !in_word(word[0]);
+		if (begins && (!in_word(at[n]) || !in_word(word[n - 1])))
+			return true;
+	}
+	return false;
+}
+
+/* words: folded, in place of the white space between them one NUL each, and another at the end. */
+static bool has_words(const char *text, const char *words)
+{
+	for (; *words; words += strlen(words) + 1)
+		if (!has_word(text, words, strlen(words)))
+			return false;
+	return true;
+}
+
+static void sql_words(sqlite3_context *context, int argc, sqlite3_value **argv)
+{
+	(void)argc;
+	const void *text = sqlite3_value_blob(argv[0]);
+	char *folded = fold(text ? text : "", (size_t)sqlite3_value_bytes(argv[0]));
+
+	if (folded)
+		sqlite3_result_int(context, has_words(folded, sqlite3_value_blob(argv[1])));
+	else
+		sqlite3_result_error_nomem(context);
+	free(folded);
+}
+
+enum status catalog_filter_register(struct catalog *catalog, struct err *err)
+{
+	static const struct {
+		const char *name;
+		int arguments;
+		void (*function)(sqlite3_context *, int, sqlite3_value **);
+	} functions[] = {{"coca_contains", 2, sql_contains}, {"coca_km", 4, sql_km}, {"coca_words", 2, sql_words}};
+
+	for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
+		if (sqlite3_create_function(catalog->db, functions[i].name, functions[i].arguments,
+					    SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY, NULL, functions[i].function, NULL, NULL) != SQLITE_OK)
+			return catalog_failed(catalog, err);
+	return STATUS_OK;
+}
+
+/* --- filters --- */
+
+bool photo_filter_empty(const struct photo_filter *filter)
+{
+	return !filter->in && !filter->has_since && !filter->has_until && !filter->camera && !filter->has_near && !filter->text;
+}
+
+/* The words as has_words wants them. */
+static enum status split_words(const char *text, struct buffer *words, struct err *err)
+{
+	char *folded = fold(text, strlen(text));
+
+	if (!folded)
+		return err_memory(err, "the words of a filter");
+	for (const char *p = folded; *p;) {
+		size_t n = strcspn(p, " \t\r\n\f\v");
+		if (n) {
+			buffer_append(words, p, n);
+			buffer_append(words, "", 1);
+		}
+		p += n + strspn(p + n, " \t\r\n\f\v");
+	}
+	buffer_append(words, "", 1);
+	free(folded);
+	return words->failed ? err_memory(err, "the words of a filter") : STATUS_OK;
+}
+
+/* The parameters' numbers are fixed: ?1 to ?3 path, ?4 since, ?5 until, ?6 camera, ?7 to ?9 position, ?10 words, ?11 photo,
+ * ?12 and ?13 the latitudes within reach, which spare most rows the trigonometry. */
+static void append_conditions(struct buffer *sql, const struct photo_filter *filter)
+{
+	if (filter->in)
+		buffer_text(sql, " AND (path = ?1 OR (path >= ?2 AND path < ?3))");
+	if (filter->has_since)
+		buffer_text(sql, " AND taken_at >= ?4");
+	if (filter->has_until)
+		buffer_text(sql, " AND taken_at < ?5");
+	if (filter->camera)
+		buffer_text(sql, " AND (coca_contains(camera, ?6) OR coca_contains(lens, ?6))");
+	if (filter->has_near)
+		buffer_text(sql, " AND latitude BETWEEN ?12 AND ?13 AND longitude IS NOT NULL AND coca_km(latitude, longitude, ?7, ?8) <= ?9");
+	if (filter->text)
+		buffer_text(sql, " AND EXISTS (SELECT 1 FROM texts t WHERE t.content = photos.content AND coca_words(t.text, ?10))");
+}
+
+static void bind_conditions(sqlite3_stmt *s, const struct photo_filter *filter, const struct buffer *words)
+{
+	if (filter->in)
+		catalog_bind_below(s, 1, filter->in);
+	if (filter->has_since)
+		sqlite3_bind_int64(s, 4, filter->since);
+	if (filter->has_until)
+		sqlite3_bind_int64(s, 5, filter->until);
+	if (filter->camera)
+		sqlite3_bind_text(s, 6, filter->camera, -1, SQLITE_STATIC);
+	if (filter->has_near) {
+		double reach = filter->km / 111 + 1e-6; /* a degree of latitude has 111.19 km on the sphere */
+		sqlite3_bind_double(s, 7, filter->latitude);
+		sqlite3_bind_double(s, 8, filter->longitude);
+		sqlite3_bind_double(s, 9, filter->km);
+		sqlite3_bind_double(s, 12, filter->latitude - reach);
+		sqlite3_bind_double(s, 13, filter->latitude + reach);
+	}
+	if (filter->text)
+		sqlite3_bind_blob(s, 10, words->data, (int)words->size, SQLITE_STATIC);
+}
+
+/* "SELECT what FROM photos WHERE where AND the filter's conditions", bound but for ?11. words must outlive it. */
+static enum status prepare_filter(struct catalog *catalog, const struct photo_filter *filter, const char *select, const char *order,
+				  struct buffer *words, sqlite3_stmt **s, struct err *err)
+{
+	struct buffer sql = {0};
+	enum status status = STATUS_OK;
+
+	*s = NULL;
+	if (filter->has_near && !(isfinite(filter->latitude) && isfinite(filter->longitude) && filter->km >= 0))
+		return err_set(err, STATUS_USAGE, "a place needs a latitude, a longitude and a distance");
+	if (filter->text)
+		status = split_words(filter->text, words, err);
+	buffer_text(&sql, select);
+	append_conditions(&sql, filter);
+	buffer_text(&sql, order);
+	if (status == STATUS_OK && sql.failed)
+		status = err_memory(err, "a filter");
+	if (status == STATUS_OK && sqlite3_prepare_v2(catalog->db, sql.data, -1, s, NULL) != SQLITE_OK)
+		status = catalog_failed(catalog, err);
+	if (status == STATUS_OK)
+		bind_conditions(*s, filter, words);
+	buffer_release(&sql);
+	return status;
+}
+
+enum status catalog_filter(struct catalog *catalog, const struct photo_filter *filter, int64_t **contents, size_t *n, struct err *err)
+{
+	struct buffer words = {0}, found = {0};
+	sqlite3_stmt *s;
+	bool row = true;
+
+	*contents = NULL;
+	*n = 0;
+	enum status status = prepare_filter(catalog, filter, "SELECT DISTINCT content FROM photos WHERE state = 0 AND gone_since = 0"
+							     " AND content IS NOT NULL", " ORDER BY content", &words, &s, err);
+	while (status == STATUS_OK && (status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
+		int64_t content = sqlite3_column_int64(s, 0);
+		buffer_append(&found, &content, sizeof content);
+	}
+	buffer_append(&found, "", 0); /* no match is an array, too */
+	if (status == STATUS_OK && found.failed)
+		status = err_memory(err, "the photos that pass a filter");
+	if (status == STATUS_OK) {
+		*contents = (int64_t *)(void *)found.data;
+		*n = found.size / sizeof **contents;
+		found = (struct buffer){0};
+	}
+	sqlite3_finalize(s);
+	buffer_release(&found);
+	buffer_release(&words);
+	return status;
+}
+
+enum status catalog_filter_photo(struct catalog *catalog, const struct photo_filter *filter, int64_t photo, bool *passes, struct err *err)
+{
+	struct buffer words = {0};
+	sqlite3_stmt *s;
+
+	*passes = false;
+	enum status status = prepare_filter(catalog, filter, "SELECT 1 FROM photos WHERE id = ?11", "", &words, &s, err);
+	if (status == STATUS_OK) {
+		sqlite3_bind_int64(s, 11, photo);
+		status = catalog_step(catalog, s, passes, err);
+	}
+	sqlite3_finalize(s);
+	buffer_release(&words);
+	return status;
+}

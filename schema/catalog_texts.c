@@ -1,0 +1,124 @@
+/* catalog_texts.c: the catalog's texts (captions, notes, any collection of sentences) and their embeddings. */
+#include "schema/catalog.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "schema/catalog_internal.h"
+#include "schema/memory.h"
+
+#include "schema/banned.h"
+
+enum { HALF = 2 /* bytes */ };
+
+static void bind_text(sqlite3_stmt *s, const struct catalog_text *text)
+{
+	sqlite3_bind_blob(s, 1, text->collection, (int)strlen(text->collection), SQLITE_STATIC);
+	if (text->photo_content)
+		sqlite3_bind_int64(s, 2, text->photo_content);
+	/* An empty text is an empty blob, never NULL. */
+	sqlite3_bind_blob64(s, 3, text->text_size ? text->text : "", text->text_size, SQLITE_STATIC);
+}
+
+enum status catalog_text_put(struct catalog *catalog, struct catalog_text *text, struct err *err)
+{
+	sqlite3_stmt *s;
+	bool row = false;
+	enum status status = catalog_prepare(catalog, "SELECT id FROM texts WHERE collection = ?1 AND ifnull(content, 0) = ifnull(?2, 0) AND text = ?3",
+					     &s, err);
+
+	if (status != STATUS_OK)
+		return status;
+	bind_text(s, text);
+	status = catalog_step(catalog, s, &row, err);
+	if (row)
+		text->id = sqlite3_column_int64(s, 0);
+	catalog_done(catalog, s);
+	if (status != STATUS_OK || row)
+		return status;
+	status = catalog_prepare(catalog, "INSERT INTO texts (collection, content, text) VALUES (?1, ?2, ?3)", &s, err);
+	if (status != STATUS_OK)
+		return status;
+	bind_text(s, text);
+	status = catalog_finish(catalog, s, err);
+	if (status == STATUS_OK)
+		text->id = sqlite3_last_insert_rowid(catalog->db);
+	return status;
+}
+
+enum status catalog_text_embedding_put(struct catalog *catalog, int64_t text, int64_t model, const float *embedding, size_t dim,
+				       struct err *err)
+{
+	sqlite3_stmt *s;
+	void *blob;
+	enum status status = catalog_embedding_blob(embedding, dim, &blob, err);
+
+	if (status == STATUS_OK)
+		status = catalog_prepare(catalog, "INSERT OR REPLACE INTO text_embeddings (model, text, vector) VALUES (?, ?, ?)", &s, err);
+	if (status == STATUS_OK) {
+		sqlite3_bind_int64(s, 1, model);
+		sqlite3_bind_int64(s, 2, text);
+		sqlite3_bind_blob64(s, 3, blob, HALF * dim, SQLITE_STATIC);
+		status = catalog_finish(catalog, s, err);
+	}
+	free(blob);
+	return status;
+}
+
+/* A row of id, collection, content, text, vector. embedding: [dim], scratch */
+static enum status visit_text(struct catalog *catalog, sqlite3_stmt *s, float *embedding, size_t dim, text_visitor visit, void *context,
+			      struct err *err)
+{
+	struct catalog_text text = {
+		.id = sqlite3_column_int64(s, 0),
+		.collection = (const char *)sqlite3_column_text(s, 1),
+		.photo_content = sqlite3_column_int64(s, 2),
+		.text = (const char *)sqlite3_column_text(s, 3),
+	};
+	text.text_size = (size_t)sqlite3_column_bytes(s, 3);
+	bool embedded = sqlite3_column_type(s, 4) != SQLITE_NULL;
+	enum status status = embedded ? catalog_embedding_column(catalog, s, 4, embedding, dim, err) : STATUS_OK;
+
+	if (status == STATUS_OK && (!text.collection || !text.text))
+		status = err_memory(err, "a text");
+	return status == STATUS_OK ? visit(context, &text, embedded ? embedding : NULL, err) : status;
+}
+
+enum status catalog_texts_each(struct catalog *catalog, int64_t model, size_t dim, const char *collection, text_visitor visit, void *context,
+			       struct err *err)
+{
+	sqlite3_stmt *s = NULL;
+	bool row = true;
+	float *embedding = mem_floats(dim); /* [dim] */
+	enum status status = embedding ? STATUS_OK : err_memory(err, "an embedding");
+
+	if (status == STATUS_OK)
+		status = catalog_prepare(catalog, "SELECT t.id, t.collection, t.content, t.text, v.vector FROM texts t"
+						  " LEFT JOIN text_embeddings v ON v.model = ?1 AND v.text = t.id"
+						  " WHERE ?2 IS NULL OR t.collection = ?2 ORDER BY t.id", &s, err);
+	if (status == STATUS_OK) {
+		sqlite3_bind_int64(s, 1, model);
+		if (collection)
+			sqlite3_bind_blob(s, 2, collection, (int)strlen(collection), SQLITE_STATIC);
+	}
+	while (status == STATUS_OK && (status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row)
+		status = visit_text(catalog, s, embedding, dim, visit, context, err);
+	catalog_done(catalog, s);
+	free(embedding);
+	return status;
+}
+
+enum status catalog_texts_forget(struct catalog *catalog, const char *collection, size_t *n, struct err *err)
+{
+	sqlite3_stmt *s;
+	enum status status = catalog_prepare(catalog, "DELETE FROM texts WHERE collection = ?", &s, err);
+
+	*n = 0;
+	if (status != STATUS_OK)
+		return status;
+	sqlite3_bind_blob(s, 1, collection, (int)strlen(collection), SQLITE_STATIC);
+	status = catalog_finish(catalog, s, err);
+	if (status == STATUS_OK)
+		*n = (size_t)sqlite3_changes64(catalog->db);
+	return status;
+}
