@@ -109,10 +109,7 @@ static void run_read(struct pipeline *p, struct job *job)
 	XXH128_canonicalFromHash(&canonical, XXH3_128bits(job->bytes, (size_t)job->size));
 	memcpy(job->hash, canonical.digest, sizeof job->hash);
 	job->hashed = true;
-	if (job->size == 0)
-		job->status = err_set(&job->err, STATUS_FORMAT, "it is empty");
-	else
-		job->status = image_probe(job->bytes, (size_t)job->size, &job->info, &job->err);
+	job->status = image_probe(job->bytes, (size_t)job->size, &job->info, &job->err);
 	if (job->status == STATUS_OK)
 		probe_read(job->info.exif, job->info.exif_size, &job->probe);
 	else

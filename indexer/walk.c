@@ -47,6 +47,7 @@ struct walker {
 	struct walk *walk;
 	const struct walk_options *options;
 	const char *root;
+	size_t number;
 	struct strings folders; /* still to be walked */
 	struct strings links;   /* links to folders, followed when folders is empty */
 	struct seen *seen;      /* folders walked: kept only when links are followed; open addressing */
@@ -62,6 +63,37 @@ bool walk_below(const char *folder, const char *path)
 	if (n && folder[n - 1] == '/')
 		n--;
 	return strncmp(folder, path, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+char *walk_resolve(const char *path)
+{
+	char *head = *path == '/' ? mem_copy(path, strlen(path)) : path_join(".", path), *real = NULL, *whole = NULL;
+	size_t size = head ? strlen(head) : 0;
+
+	/* What exists is resolved; the rest is appended as it stands. */
+	while (head && !(real = realpath(head, NULL)) && errno != ENOMEM) {
+		char *slash = strrchr(head, '/');
+		if (!slash)
+			break;
+		*slash = '\0';
+		if (slash == head) {
+			real = mem_copy("", 0);
+			break;
+		}
+	}
+	if (real) {
+		size_t n = strlen(head);
+		for (size_t i = n; i < size; i++)
+			if (!head[i])
+				head[i] = '/';
+		while (size > n + 1 && head[size - 1] == '/')
+			head[--size] = '\0';
+		whole = n < size ? path_join(strcmp(real, "/") == 0 ? "" : real, head + n + 1) : real;
+	}
+	if (whole != real)
+		free(real);
+	free(head);
+	return whole;
 }
 
 int64_t walk_mtime(const struct stat *st)
@@ -258,7 +290,7 @@ static enum status add_trouble(struct walk *walk, const char *path, const char *
 }
 
 /* Takes path over, also when it fails. */
-static enum status add_photo(struct walk *walk, char *path, const struct stat *st, struct err *err)
+static enum status add_photo(struct walk *walk, char *path, size_t root, const struct stat *st, struct err *err)
 {
 	if (walk->count == walk->capacity) {
 		size_t capacity = walk->capacity ? walk->capacity + walk->capacity / 2 : 1024;
@@ -273,7 +305,7 @@ static enum status add_photo(struct walk *walk, char *path, const struct stat *s
 	walk->photos[walk->count++] = (struct walk_photo){
 		.path = path,
 		.path_size = strlen(path),
-		.root = walk->roots,
+		.root = root,
 		.size = st->st_size,
 		.mtime_ns = walk_mtime(st),
 		.regular = S_ISREG(st->st_mode),
@@ -353,7 +385,7 @@ static enum status visit_entry(struct walker *w, int fd, const char *folder, con
 		status = push(link ? &w->links : &w->folders, path, err);
 		path = NULL;
 	} else if (is_photo_name(name)) {
-		status = add_photo(w->walk, path, &st, err);
+		status = add_photo(w->walk, path, w->number, &st, err);
 		path = NULL;
 	} else if (format < formats && S_ISREG(st.st_mode)) {
 		w->walk->unsupported[format]++;
@@ -406,9 +438,9 @@ static enum status visit_folder(struct walker *w, const char *folder, bool link,
 	return status;
 }
 
-enum status walk_root(struct walk *walk, const char *root, const struct walk_options *options, struct err *err)
+enum status walk_root(struct walk *walk, const char *root, size_t number, const struct walk_options *options, struct err *err)
 {
-	struct walker w = {.walk = walk, .options = options, .root = root};
+	struct walker w = {.walk = walk, .options = options, .root = root, .number = number};
 	struct stat st;
 	enum status status;
 
@@ -416,7 +448,7 @@ enum status walk_root(struct walk *walk, const char *root, const struct walk_opt
 		return err_set(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "cannot read '%s': %s", root, strerror(errno));
 	char *path = mem_copy(root, strlen(root));
 	if (!S_ISDIR(st.st_mode))
-		status = path ? add_photo(walk, path, &st, err) : err_memory(err, "a path");
+		status = path ? add_photo(walk, path, number, &st, err) : err_memory(err, "a path");
 	else
 		status = push(&w.folders, path, err);
 	while (status == STATUS_OK && (w.folders.count || w.links.count)) {
@@ -428,7 +460,6 @@ enum status walk_root(struct walk *walk, const char *root, const struct walk_opt
 	strings_release(&w.folders);
 	strings_release(&w.links);
 	free(w.seen);
-	walk->roots++;
 	return status;
 }
 

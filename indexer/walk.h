@@ -1,7 +1,7 @@
 /* walk.h: which files of a folder are candidates: the first step of indexing. Opens folders, never a file.
  *
  *     struct walk walk = {0};
- *     walk_root(&walk, "/home/ann/Pictures", &options, err);     // once for each root
+ *     walk_root(&walk, "/home/ann/Pictures", 0, &options, err);  // once for each root
  *     walk_finish(&walk);                                        // sorts, drops what overlapping roots listed twice
  *     for (size_t i = 0; i < walk.count; i++) ... walk.photos[i].path ...
  *     walk_release(&walk);
@@ -36,7 +36,7 @@ struct walk_options {
 struct walk_photo {
 	char *path;
 	size_t path_size;
-	size_t root;          /* how many roots were walked before this one */
+	size_t root;          /* the number that walk_root was given */
 	int64_t size, mtime_ns;
 	bool regular;         /* false: a pipe, socket or device that is named like a photograph; never to be opened */
 };
@@ -46,7 +46,7 @@ enum { WALK_FORMATS = 40 };
 
 struct walk {
 	struct walk_photo *photos;
-	size_t count, capacity, roots;
+	size_t count, capacity;
 	struct walk_trouble {
 		char *path;   /* of a folder that could not be read whole: what is known below it has not vanished */
 		char *reason;
@@ -56,9 +56,9 @@ struct walk {
 	size_t unsupported[WALK_FORMATS]; /* files by walk_format_name */
 };
 
-/* root: absolute, resolved. A single file is taken whatever its name. STATUS_NOT_FOUND or STATUS_IO if root itself cannot be
+/* root: absolute, resolved; number: the caller's, of overlapping roots the lowest counts. A single file is taken whatever its name. STATUS_NOT_FOUND or STATUS_IO if root itself cannot be
  * read; troubles below it are recorded and do not stop the walk. STATUS_INTERRUPTED. */
-enum status walk_root(struct walk *walk, const char *root, const struct walk_options *options, struct err *err);
+enum status walk_root(struct walk *walk, const char *root, size_t number, const struct walk_options *options, struct err *err);
 void walk_finish(struct walk *walk);
 void walk_release(struct walk *walk);
 
@@ -70,6 +70,9 @@ bool walk_leaves_out(const char *root, const char *path, const struct walk_optio
 
 /* Whether path is folder or lies below it. */
 bool walk_below(const char *folder, const char *path);
+
+/* path made absolute, its links resolved as far as it exists; the caller's to free, NULL when out of memory. */
+char *walk_resolve(const char *path);
 
 /* ns since 1970, as the catalog keeps it. */
 int64_t walk_mtime(const struct stat *st);

@@ -1,0 +1,496 @@
+/* ingest.c: see ingest.h. This thread decides, embeds and stores; the pipeline's threads read and decode.
+ *
+ *     READING -> VANISHED                     not there any more
+ *             -> FAILED                       unreadable, or no photograph
+ *             -> STORE                        its content has an embedding: a row is all it needs
+ *             -> FOLLOW                       the same content is embedded further ahead in the window
+ *             -> EMBED  -> (FAILED)           decoded, embedded
+ */
+#include "indexer/ingest.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "schema/packed.h"
+
+#include "schema/banned.h"
+
+static const double commit_seconds = 2;
+/* Bytes of files in memory, read but not decoded yet; one larger file alone is let through. */
+static const size_t bytes_most = (size_t)256 << 20;
+/* Tokens beyond the budget that may pile up before the oldest are deleted. */
+static const size_t trim_slack = (size_t)32 << 20;
+
+enum fate { FATE_READING, FATE_VANISHED, FATE_FAILED, FATE_STORE, FATE_FOLLOW, FATE_EMBED };
+
+struct slot {
+	struct job job;
+	const struct ingest_item *item;
+	enum fate fate;
+	bool decoded;      /* FATE_EMBED */
+	int64_t content;
+	size_t cost;       /* bytes that it holds of bytes_most */
+};
+
+struct window {
+	const struct ingest *in;
+	const struct ingest_item *items;
+	size_t item_count, next;  /* next: the first that is not in the window yet */
+	struct pipeline *pipeline;
+	struct slot *slots;       /* a ring */
+	size_t capacity, head, count, decided;
+	size_t batch, bytes, done;
+	size_t S, E, N, W;        /* coca.h's letters */
+	struct coca_state *state;
+	float *pixels, *features, *tokens; /* [batch,3,S,S] [batch,E] [batch,N,W]; tokens NULL when none are kept */
+	float *known;             /* [E] */
+	uint8_t *blob;
+	size_t tokens_stored, tokens_untrimmed; /* bytes: in this run; since the last trim */
+	bool begun;
+	double committed;
+	struct progress progress;
+};
+
+static struct slot *slot_at(const struct window *w, size_t i)
+{
+	return &w->slots[(w->head + i) % w->capacity];
+}
+
+/* --- transactions --- */
+
+static enum status begin(struct window *w, struct err *err)
+{
+	if (w->begun)
+		return STATUS_OK;
+	w->begun = true;
+	return catalog_begin(w->in->catalog, err);
+}
+
+static enum status trim_tokens(struct window *w, struct err *err)
+{
+	size_t left;
+
+	w->tokens_untrimmed = 0;
+	return catalog_tokens_trim(w->in->catalog, w->in->options->token_budget, &left, err);
+}
+
+static enum status commit(struct window *w, struct err *err)
+{
+	enum status status = STATUS_OK;
+
+	if (!w->begun)
+		return STATUS_OK;
+	if (w->tokens_untrimmed > trim_slack)
+		status = trim_tokens(w, err);
+	if (status == STATUS_OK)
+		status = catalog_commit(w->in->catalog, err);
+	w->begun = false;
+	w->committed = cli_now();
+	return status;
+}
+
+/* --- into the window --- */
+
+static void submit(struct window *w)
+{
+	while (w->count < w->capacity && w->next < w->item_count) {
+		const struct ingest_item *item = &w->items[w->next];
+		struct slot *slot = slot_at(w, w->count);
+		size_t cost = item->photo->size > 0 ? (size_t)item->photo->size : 0;
+		if (w->bytes && w->bytes + cost > bytes_most)
+			return;
+		slot->item = item;
+		slot->fate = FATE_READING;
+		slot->decoded = false;
+		slot->content = 0;
+		slot->cost = cost;
+		slot->job.path = item->photo->path;
+		slot->job.hashed = false;
+		w->bytes += cost;
+		w->next++;
+		w->count++;
+		if (item->photo->regular)
+			pipeline_read(w->pipeline, &slot->job);
+		else
+			slot->job.status = err_set(&slot->job.err, STATUS_IO, "it is not a regular file");
+	}
+}
+
+static void release_bytes(struct window *w, struct slot *slot)
+{
+	job_drop_bytes(&slot->job);
+	w->bytes -= slot->cost;
+	slot->cost = 0;
+}
+
+/* --- what becomes of it --- */
+
+/* Whether a photograph before the i-th in the window is about to give this content its embedding. */
+static bool embedded_ahead(const struct window *w, size_t i, int64_t content)
+{
+	for (size_t j = 0; j < i; j++)
+		if (slot_at(w, j)->fate == FATE_EMBED && slot_at(w, j)->content == content)
+			return true;
+	return false;
+}
+
+static enum status decide_one(struct window *w, size_t i, struct err *err)
+{
+	const struct ingest *in = w->in;
+	struct slot *slot = slot_at(w, i);
+	struct job *job = &slot->job;
+	bool found;
+	enum status status = STATUS_OK;
+
+	if (!job->hashed) {
+		slot->fate = job->status == STATUS_NOT_FOUND ? FATE_VANISHED : FATE_FAILED;
+		goto out;
+	}
+	status = begin(w, err);
+	if (status == STATUS_OK)
+		status = catalog_content_put(in->catalog, job->hash, &slot->content, err);
+	if (status != STATUS_OK)
+		goto out;
+	if (job->status != STATUS_OK) {
+		slot->fate = FATE_FAILED;
+		goto out;
+	}
+	status = catalog_embedding_get(in->catalog, slot->content, in->model->id, w->known, w->E, &found, err);
+	if (status != STATUS_OK)
+		goto out;
+	if (found)
+		slot->fate = FATE_STORE;
+	else if (embedded_ahead(w, i, slot->content))
+		slot->fate = FATE_FOLLOW;
+	else
+		slot->fate = FATE_EMBED;
+	if (slot->fate == FATE_EMBED) {
+		pipeline_decode(w->pipeline, job);
+		return STATUS_OK;
+	}
+out:
+	release_bytes(w, slot);
+	return status;
+}
+
+static enum status decide(struct window *w, struct err *err)
+{
+	enum status status = STATUS_OK;
+
+	while (status == STATUS_OK && w->decided < w->count && pipeline_idle(w->pipeline, &slot_at(w, w->decided)->job))
+		status = decide_one(w, w->decided++, err);
+	for (size_t i = 0; i < w->decided; i++) {
+		struct slot *slot = slot_at(w, i);
+		if (slot->fate == FATE_EMBED && !slot->decoded && pipeline_idle(w->pipeline, &slot->job)) {
+			slot->decoded = true;
+			release_bytes(w, slot);
+		}
+	}
+	return status;
+}
+
+/* --- out of the window --- */
+
+static bool all_finite(const float *x, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!isfinite(x[i]))
+			return false;
+	return true;
+}
+
+/* Embeds the decoded among the first n. Their features are in the order of the window. */
+static enum status embed(struct window *w, size_t n, struct err *err)
+{
+	const struct config *config = coca_config(w->in->coca);
+	size_t B = 0, plane = 3 * w->S * w->S;
+	double start = cli_now();
+
+	for (size_t i = 0; i < n; i++) {
+		struct slot *slot = slot_at(w, i);
+		if (slot->fate == FATE_EMBED && slot->job.status == STATUS_OK)
+			image_normalise(slot->job.rgb, w->S, config->mean, config->std, w->pixels + plane * B++);
+	}
+	enum status status = STATUS_OK;
+	if (B)
+		status = coca_encode_images(w->in->coca, w->state, w->pixels, B, w->features, w->tokens, err);
+	w->in->report->encoding += cli_now() - start;
+	return status;
+}
+
+static enum status store_tokens(struct window *w, int64_t content, const float *tokens, struct err *err)
+{
+	size_t size = packed_tokens_size(w->N, w->W);
+
+	/* What this run stored is not pushed out by what this run stores: the rest would be written only to be deleted. */
+	if (w->tokens_stored + size > w->in->options->token_budget)
+		return STATUS_OK;
+	packed_tokens_write(tokens, w->N, w->W, w->blob);
+	w->tokens_stored += size;
+	w->tokens_untrimmed += size;
+	return catalog_tokens_put(w->in->catalog, content, w->in->model->id, w->blob, size, err);
+}
+
+/* The b-th of the batch. */
+static enum status store_embedding(struct window *w, struct slot *slot, size_t b, struct err *err)
+{
+	const struct ingest *in = w->in;
+
+	if (!all_finite(w->features + w->E * b, w->E)) {
+		slot->job.status = err_set(&slot->job.err, STATUS_FAILED, "the model gives no number for it");
+		return STATUS_OK;
+	}
+	enum status status = catalog_embedding_put(in->catalog, slot->content, in->model->id, w->features + w->E * b, w->E, err);
+	if (status == STATUS_OK && w->tokens)
+		status = store_tokens(w, slot->content, w->tokens + w->N * w->W * b, err);
+	return status;
+}
+
+/* Copies of a photograph that could not be decoded fail for the same reason. */
+static void fail_followers(struct window *w, size_t i)
+{
+	const struct slot *leader = slot_at(w, i);
+
+	for (size_t j = i + 1; j < w->decided; j++) {
+		struct slot *slot = slot_at(w, j);
+		if (slot->fate == FATE_FOLLOW && slot->content == leader->content) {
+			slot->fate = FATE_FAILED;
+			slot->job.status = leader->job.status;
+			slot->job.err = leader->job.err;
+		}
+	}
+}
+
+static void count_stored(struct index_report *report, const struct slot *slot)
+{
+	const struct ingest_item *item = slot->item;
+
+	if (!item->known && slot->fate == FATE_EMBED)
+		report->added++;
+	else if (!item->known)
+		report->moved++;
+	else if (item->stamp.state == PHOTO_FAILED || item->stamp.content != slot->content)
+		report->changed++;
+	else if (item->stamp.gone_since)
+		report->back++;
+	else if (item->stamp.embedded)
+		report->unchanged++;
+	else
+		report->again++;
+}
+
+static enum status store_row(struct window *w, const struct slot *slot, bool failed, struct err *err)
+{
+	const struct job *job = &slot->job;
+	const struct probe *probe = &job->probe;
+	struct photo photo = {
+		.root = slot->item->root,
+		.path = job->path,
+		.path_size = slot->item->photo->path_size,
+		.size = job->hashed ? job->size : slot->item->photo->size,
+		.mtime_ns = job->hashed ? job->mtime_ns : slot->item->photo->mtime_ns,
+		.content = slot->content,
+		.state = failed ? PHOTO_FAILED : PHOTO_READY,
+		.error = failed ? job->err.text : NULL,
+		.orientation = 1,
+		.taken_offset = CATALOG_NO_OFFSET,
+	};
+
+	if (job->hashed && job->info.format != IMAGE_UNKNOWN) {
+		photo.format = image_format_name(job->info.format);
+		photo.width = (int64_t)job->info.width;
+		photo.height = (int64_t)job->info.height;
+		photo.orientation = job->info.orientation;
+		photo.has_taken = probe->has_taken;
+		photo.taken_at = probe->taken_at;
+		photo.taken_offset = probe->taken_offset;
+		photo.has_position = probe->has_position;
+		photo.latitude = probe->latitude;
+		photo.longitude = probe->longitude;
+		photo.camera = *probe->camera ? probe->camera : NULL;
+		photo.lens = *probe->lens ? probe->lens : NULL;
+	}
+	return catalog_photo_put(w->in->catalog, &photo, err);
+}
+
+static enum status store_vanished(struct window *w, const struct ingest_item *item, struct err *err)
+{
+	if (!item->known || item->stamp.gone_since)
+		return STATUS_OK;
+	w->in->report->gone++;
+	return catalog_photo_gone(w->in->catalog, item->stamp.id, time(NULL), err);
+}
+
+/* The i-th of the window; *b: how many of the batch came before it. */
+static enum status store_one(struct window *w, size_t i, size_t *b, struct err *err)
+{
+	struct slot *slot = slot_at(w, i);
+	struct index_report *report = w->in->report;
+	enum status status = STATUS_OK;
+
+	if (slot->fate == FATE_VANISHED)
+		return store_vanished(w, slot->item, err);
+	if (slot->fate == FATE_EMBED && slot->job.status == STATUS_OK)
+		status = store_embedding(w, slot, (*b)++, err);
+	bool failed = slot->fate == FATE_FAILED || slot->job.status != STATUS_OK;
+	if (failed && slot->fate == FATE_EMBED)
+		fail_followers(w, i);
+	if (status == STATUS_OK)
+		status = store_row(w, slot, failed, err);
+	if (status != STATUS_OK)
+		return status;
+	if (failed)
+		index_report_failure(report, slot->job.path, slot->job.err.text);
+	else
+		count_stored(report, slot);
+	return STATUS_OK;
+}
+
+/* Takes the first n out of the window. */
+static enum status flush(struct window *w, size_t n, struct err *err)
+{
+	size_t b = 0;
+	enum status status = embed(w, n, err);
+	double start = cli_now();
+
+	if (status == STATUS_OK)
+		status = begin(w, err);
+	for (size_t i = 0; i < n && status == STATUS_OK; i++)
+		status = store_one(w, i, &b, err);
+	w->head = (w->head + n) % w->capacity;
+	w->count -= n;
+	w->decided -= n;
+	w->done += n;
+	if (status == STATUS_OK && cli_now() - w->committed > commit_seconds)
+		status = commit(w, err);
+	w->in->report->storing += cli_now() - start;
+	return status;
+}
+
+/* How many at the window's front are ready to be stored, of which at most a batch to be embedded. */
+static size_t ready_front(const struct window *w, size_t *to_embed)
+{
+	size_t n = 0;
+
+	*to_embed = 0;
+	for (; n < w->decided && *to_embed < w->batch; n++) {
+		const struct slot *slot = slot_at(w, n);
+		if (slot->fate == FATE_EMBED && !slot->decoded)
+			break;
+		*to_embed += slot->fate == FATE_EMBED;
+	}
+	return n;
+}
+
+static enum status slide(struct window *w, struct err *err)
+{
+	const volatile sig_atomic_t *interrupted = w->in->cli->interrupted;
+	size_t to_embed;
+	enum status status = STATUS_OK;
+
+	while (status == STATUS_OK && (w->count || w->next < w->item_count)) {
+		if (interrupted && *interrupted)
+			return err_set(err, STATUS_INTERRUPTED, "interrupted");
+		submit(w);
+		status = decide(w, err);
+		if (status != STATUS_OK)
+			return status;
+		size_t n = ready_front(w, &to_embed);
+		bool exhausted = n == w->count && (w->next == w->item_count || w->count == w->capacity);
+		if (n && (to_embed == w->batch || to_embed == 0 || exhausted))
+			status = flush(w, n, err);
+		else
+			pipeline_wait(w->pipeline);
+		progress_show(&w->progress, w->done, w->item_count);
+	}
+	return status;
+}
+
+/* --- set-up --- */
+
+/* Photographs at once: enough for the matrices to be large; few enough that a large model is done with them in a few seconds. */
+static size_t choose_batch(const struct coca *coca)
+{
+	const struct config *config = coca_config(coca);
+	double work = (double)config->vision.layers * (double)(config->patches + 1) * (double)config->vision.width *
+		      (double)(4 * config->vision.width + 2 * config->vision.hidden);
+	double many = 2e11 / fmax(work, 1);
+
+	return many >= 32 ? 32 : many <= 4 ? 4 : (size_t)many;
+}
+
+static enum status window_init(struct window *w, const struct ingest *in, struct err *err)
+{
+	const struct config *config = coca_config(in->coca);
+	struct pipeline_options options = {
+		.jobs = in->options->jobs,
+		.side = config->image_size,
+		.follow = in->options->follow,
+	};
+
+	w->in = in;
+	w->S = config->image_size;
+	w->E = config->embed_dim;
+	w->N = (size_t)in->model->tokens;
+	w->W = (size_t)in->model->width;
+	w->batch = in->options->batch ? in->options->batch : choose_batch(in->coca);
+	w->capacity = 3 * w->batch + 4 * options.jobs;
+	w->committed = cli_now();
+	w->slots = mem_array(w->capacity, sizeof *w->slots);
+	w->pixels = mem_floats(mem_product(w->batch, mem_product(3, mem_product(w->S, w->S))));
+	w->features = mem_floats(mem_product(w->batch, w->E));
+	w->known = mem_floats(w->E);
+	w->state = coca_state_new(in->coca);
+	if (!w->slots || !w->pixels || !w->features || !w->known || !w->state)
+		return err_memory(err, "a batch of photographs; hint: a smaller --batch");
+	if (in->options->token_budget) {
+		w->tokens = mem_floats(mem_product(w->batch, mem_product(w->N, w->W)));
+		w->blob = malloc(packed_tokens_size(w->N, w->W));
+		if (!w->tokens || !w->blob)
+			return err_memory(err, "a batch of image tokens; hint: a smaller --batch");
+	}
+	progress_start(&w->progress, in->cli, "indexing", "photos");
+	return pipeline_open(&options, &w->pipeline, err);
+}
+
+static void window_release(struct window *w)
+{
+	if (w->pipeline)
+		w->in->report->busy = pipeline_times(w->pipeline);
+	pipeline_close(w->pipeline);
+	for (size_t i = 0; w->slots && i < w->capacity; i++)
+		job_release(&w->slots[i].job);
+	free(w->slots);
+	free(w->pixels);
+	free(w->features);
+	free(w->tokens);
+	free(w->known);
+	free(w->blob);
+	coca_state_free(w->state);
+}
+
+enum status ingest_run(const struct ingest *in, const struct ingest_item *items, size_t count, struct err *err)
+{
+	struct window w = {.items = items, .item_count = count};
+	enum status status = window_init(&w, in, err);
+
+	if (status == STATUS_OK) {
+		status = slide(&w, err);
+		progress_end(&w.progress);
+	}
+	if (status == STATUS_OK || status == STATUS_INTERRUPTED) {
+		enum status last = begin(&w, err);
+		if (last == STATUS_OK)
+			last = trim_tokens(&w, err);
+		if (last == STATUS_OK)
+			last = commit(&w, err);
+		if (last != STATUS_OK)
+			status = last;
+	}
+	if (w.begun && status != STATUS_OK && status != STATUS_INTERRUPTED)
+		catalog_rollback(in->catalog);
+	window_release(&w);
+	return status;
+}

@@ -1,0 +1,257 @@
+/* vanish.c: see vanish.h. First all rows that were not seen are collected, then judged, then changed: a visit of the catalog
+ * is no time to change it. */
+#include "indexer/vanish.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "schema/banned.h"
+
+enum fate {
+	FATE_KEPT,      /* there, or nobody knows: its folder cannot be read */
+	FATE_DELETED,
+	FATE_MOVED,     /* deleted, but its content was found under another path */
+	FATE_LEFT_OUT,  /* there, but this run was told to pass over it */
+};
+
+struct missing {
+	int64_t id, content;
+	size_t region;
+	bool gone, failed;
+	enum fate fate;
+};
+
+struct vanish {
+	struct catalog *catalog;
+	const struct walk *walk;
+	const struct region *regions;
+	size_t region_count;
+	const struct index_options *options;
+	const struct walk_options *rules;
+	struct index_report *report;
+	struct {
+		size_t known, vanished;
+		bool held; /* too much vanished at once */
+	} *tallies;        /* [region_count] */
+	struct missing *missing;
+	size_t count, capacity;
+	struct catalog_root *roots;
+	size_t root_count;
+	const char *root;  /* path of the one that is being visited */
+};
+
+/* The first that holds path, the outermost of nested ones; region_count if none does. */
+static size_t find_region(const struct vanish *v, const char *path)
+{
+	size_t i = 0;
+
+	while (i < v->region_count && !walk_below(v->regions[i].path, path))
+		i++;
+	return i;
+}
+
+static bool below_trouble(const struct walk *walk, const char *path)
+{
+	for (size_t i = 0; i < walk->trouble_count; i++)
+		if (walk_below(walk->troubles[i].path, path))
+			return true;
+	return false;
+}
+
+static enum fate judge(const struct vanish *v, const struct region *region, const char *path)
+{
+	struct stat st;
+	/* A folder inside another that the user once named itself has its own beginning, hidden or not. */
+	const char *base = walk_below(region->path, v->root) ? v->root : region->path;
+
+	if (region->away)
+		return FATE_DELETED;
+	if (below_trouble(v->walk, path))
+		return FATE_KEPT;
+	if (lstat(path, &st) != 0)
+		return errno == ENOENT || errno == ENOTDIR ? FATE_DELETED : FATE_KEPT;
+	if (S_ISDIR(st.st_mode))
+		return FATE_DELETED;
+	if (S_ISLNK(st.st_mode) && !v->options->follow)
+		return FATE_LEFT_OUT;
+	return strcmp(base, path) != 0 && walk_leaves_out(base, path, v->rules) ? FATE_LEFT_OUT : FATE_KEPT;
+}
+
+/* --- collecting --- */
+
+static enum status collect_photo(void *context, const struct photo *photo, struct err *err)
+{
+	struct vanish *v = context;
+	size_t region = find_region(v, photo->path);
+
+	if (region == v->region_count)
+		return STATUS_OK;
+	v->tallies[region].known += photo->gone_since == 0;
+	if (walk_find(v->walk, photo->path))
+		return STATUS_OK;
+	enum fate fate = judge(v, &v->regions[region], photo->path);
+	if (fate == FATE_KEPT) {
+		v->report->kept += photo->gone_since == 0;
+		return STATUS_OK;
+	}
+	if (v->count == v->capacity) {
+		size_t capacity = v->capacity ? 2 * v->capacity : 256;
+		struct missing *missing = mem_resize(v->missing, capacity, sizeof *missing);
+		if (!missing)
+			return err_memory(err, "the list of deleted photographs");
+		v->missing = missing;
+		v->capacity = capacity;
+	}
+	v->missing[v->count++] = (struct missing){
+		.id = photo->id,
+		.content = photo->content,
+		.region = region,
+		.gone = photo->gone_since != 0,
+		.failed = photo->state == PHOTO_FAILED,
+		.fate = fate,
+	};
+	return STATUS_OK;
+}
+
+static enum status collect_root(void *context, const struct catalog_root *root, struct err *err)
+{
+	struct vanish *v = context;
+	bool overlaps = false;
+
+	for (size_t i = 0; i < v->region_count; i++)
+		overlaps |= walk_below(v->regions[i].path, root->path) || walk_below(root->path, v->regions[i].path);
+	if (!overlaps)
+		return STATUS_OK;
+	struct catalog_root *roots = mem_resize(v->roots, v->root_count + 1, sizeof *roots);
+	char *path = mem_copy(root->path, strlen(root->path));
+	if (roots)
+		v->roots = roots;
+	if (!roots || !path) {
+		free(path);
+		return err_memory(err, "the list of folders");
+	}
+	v->roots[v->root_count++] = (struct catalog_root){.id = root->id, .path = path};
+	return STATUS_OK;
+}
+
+/* --- judging --- */
+
+static enum status find_elsewhere(void *context, const struct photo *photo, struct err *err)
+{
+	(void)err;
+	return walk_find(context, photo->path) ? STATUS_INTERRUPTED : STATUS_OK;
+}
+
+/* Deleted here, but seen elsewhere by this run: moved. */
+static enum status judge_moved(struct vanish *v, struct missing *missing, struct err *err)
+{
+	if (missing->fate != FATE_DELETED || !missing->content || v->regions[missing->region].away)
+		return STATUS_OK;
+	enum status status = catalog_photos_of_content(v->catalog, missing->content, false, find_elsewhere, (void *)v->walk, err);
+	if (status == STATUS_INTERRUPTED) {
+		missing->fate = FATE_MOVED;
+		status = STATUS_OK;
+	}
+	return status;
+}
+
+static void judge_region(struct vanish *v, size_t i)
+{
+	const struct region *region = &v->regions[i];
+	size_t known = v->tallies[i].known, vanished = v->tallies[i].vanished;
+
+	if (v->options->prune)
+		return;
+	v->tallies[i].held = region->away || (vanished > VANISH_FEW && 5 * vanished > known);
+	if (!v->tallies[i].held || !known)
+		return;
+	v->report->kept += vanished;
+	if (region->away)
+		index_report_warning(v->report, "%s; its %zu photographs are kept; hint: --prune drops them", region->reason, known);
+	else
+		index_report_warning(v->report,
+				     "'%s' has lost %zu of %zu photographs at once; they are kept, as if a drive were away; "
+				     "hint: if they were deleted, --prune drops them",
+				     region->path, vanished, known);
+}
+
+/* --- changing --- */
+
+static enum status change(struct vanish *v, const struct missing *missing, int64_t now, struct err *err)
+{
+	if (v->tallies[missing->region].held && missing->fate == FATE_DELETED)
+		return STATUS_OK;
+	if (missing->gone && !v->options->prune)
+		return STATUS_OK;
+	v->report->gone += !missing->gone && missing->fate != FATE_MOVED;
+	/* There is nothing about a failed one to be kept for its return. */
+	if (v->options->prune || missing->failed) {
+		v->report->dropped += v->options->prune;
+		return catalog_photo_delete(v->catalog, missing->id, err);
+	}
+	return catalog_photo_gone(v->catalog, missing->id, now, err);
+}
+
+static enum status change_all(struct vanish *v, struct err *err)
+{
+	int64_t now = time(NULL);
+	size_t photos, contents;
+	enum status status = catalog_begin(v->catalog, err);
+
+	if (status != STATUS_OK)
+		return status;
+	for (size_t i = 0; i < v->count && status == STATUS_OK; i++)
+		status = change(v, &v->missing[i], now, err);
+	/* Of photographs that other folders lost, what is kept stays kept. */
+	if (status == STATUS_OK && v->options->prune)
+		status = catalog_purge(v->catalog, INT64_MIN, &photos, &contents, err);
+	if (status == STATUS_OK)
+		return catalog_commit(v->catalog, err);
+	catalog_rollback(v->catalog);
+	return status;
+}
+
+enum status vanish_run(struct catalog *catalog, const struct walk *walk, const struct region *regions, size_t count,
+		       const struct index_options *options, const struct walk_options *rules, struct index_report *report, struct err *err)
+{
+	struct vanish v = {
+		.catalog = catalog,
+		.walk = walk,
+		.regions = regions,
+		.region_count = count,
+		.options = options,
+		.rules = rules,
+		.report = report,
+		.tallies = mem_array(count, sizeof *v.tallies),
+	};
+	enum status status = v.tallies ? catalog_roots_each(catalog, collect_root, &v, err) : err_memory(err, "the list of folders");
+
+	for (size_t i = 0; i < v.root_count && status == STATUS_OK; i++) {
+		v.root = v.roots[i].path;
+		status = catalog_photos_of_root(catalog, v.roots[i].id, collect_photo, &v, err);
+	}
+	for (size_t i = 0; i < v.count && status == STATUS_OK; i++) {
+		status = judge_moved(&v, &v.missing[i], err);
+		v.tallies[v.missing[i].region].vanished += v.missing[i].fate == FATE_DELETED && !v.missing[i].gone;
+	}
+	if (status == STATUS_OK) {
+		for (size_t i = 0; i < count; i++) {
+			judge_region(&v, i);
+			if (regions[i].away && !v.tallies[i].known) {
+				index_report_warning(report, "%s", regions[i].reason);
+				report->unknown_folder = true;
+			}
+		}
+		if (v.count || options->prune)
+			status = change_all(&v, err);
+	}
+	for (size_t i = 0; i < v.root_count; i++)
+		free((char *)v.roots[i].path);
+	free(v.roots);
+	free(v.missing);
+	free(v.tallies);
+	return status;
+}
