@@ -1,0 +1,38 @@
+/* decoder.h: the multimodal text decoder of CoCa, as a scorer: log p(id | ids before it, image).
+ *
+ *     text tokens -> [self block -> cross block] * layers -> ln_final -> text_projection -> log-softmax at the next id
+ *
+ * Up to the first cross attention's queries nothing depends on the image: decoder_begin does that part once per text,
+ * decoder_score the rest per pair of text and image, with the keys and values of an image shared by its pairs.
+ *
+ * Letters: R rows, W width, N image tokens, V vocabulary.
+ */
+#ifndef MODEL_DECODER_H
+#define MODEL_DECODER_H
+
+#include "model/config.h"
+#include "model/weights.h"
+
+/* Bytes of scratch; SIZE_MAX if that overflows. */
+size_t decoder_begin_scratch(const struct config *config, size_t rows, size_t texts, int threads);
+
+/* Texts have rows begin[i]..begin[i+1]-1. x[R,W]: text tokens come in, what the first cross block takes goes out;
+ * q[R,W]: that block's queries. */
+void decoder_begin(const struct config *config, const struct weights *weights, const size_t *begin, size_t texts, int threads,
+		   void *scratch, float *x, float *q);
+
+struct decoder_pair {
+	const float *x, *q;      /* [rows,W] from decoder_begin */
+	const int32_t *next;     /* [rows]: the id that each row predicts */
+	size_t rows;
+	const float *tokens;     /* [N,W] of the image */
+	float *terms;            /* [rows]: log p(next); 0 where next is padding, which does not count */
+};
+
+size_t decoder_score_scratch(const struct config *config, size_t rows, size_t pairs, size_t images, int threads);
+
+/* Pairs of the same image (the same tokens pointer) stand together; images: how many there are. Rows may not be 0. */
+void decoder_score(const struct config *config, const struct weights *weights, const struct decoder_pair *pairs, size_t n, size_t images,
+		   int threads, void *scratch);
+
+#endif

@@ -1,0 +1,36 @@
+/* state.h: what coca.c, likelihood.c and generate.c share: a caller's scratch, and how work is split over threads.
+ *
+ * A batch is cut into pieces that one thread each carries through the whole network: no barriers, and activations
+ * stay in that core's cache. Only where there are fewer items than threads does one piece use all threads inside its operations.
+ */
+#ifndef MODEL_STATE_H
+#define MODEL_STATE_H
+
+#include "model/coca.h"
+
+/* The state's block of at least size bytes for each of lanes threads, aligned to 64; NULL when out of memory.
+ * *stride: bytes from one thread's to the next. Valid until the next call. */
+char *state_scratch(struct coca_state *state, size_t size, size_t lanes, size_t *stride);
+
+struct split {
+	size_t pieces;
+	size_t lanes;    /* threads that take pieces */
+	int threads;     /* that the operations inside a piece use */
+};
+
+/* items of cost in all, pieces of about `most` where that can be. */
+struct split split_work(size_t items, size_t cost, size_t most);
+
+/* The thread that asks, among split->lanes. */
+size_t split_lane(const struct split *split);
+
+/* cuts[pieces+1]: piece i has items cuts[i]..cuts[i+1]-1, of about equal cost; it may be empty. */
+void split_cut(const size_t *cost /* [items] */, size_t items, size_t pieces, size_t *cuts);
+
+/* STATUS_FORMAT unless every text has 1..C ids, all of the vocabulary. */
+enum status coca_check_texts(const struct coca *model, const struct coca_text *texts, size_t T, struct err *err);
+
+/* STATUS_FORMAT naming the weights: x[n] holds a NaN or an infinity, which only damaged weights bring about. */
+enum status coca_check_finite(const struct coca *model, const float *x, size_t n, const char *what, struct err *err);
+
+#endif

@@ -1,0 +1,222 @@
+/* vision.c: see vision.h. */
+#include "model/vision.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/block.h"
+#include "schema/memory.h"
+
+#include "schema/banned.h"
+
+/* One piece's memory. T positions of an image (class token and patches), D the tower's width. */
+struct work {
+	float *patches;       /* [B * patches, 3PP] */
+	float *embedded;      /* [B * patches, D] */
+	float *x;             /* [B * T, D] */
+	float *kv;            /* [B * most keys, 2E]: of a pooler */
+	float *attended;      /* [B * most keys, D or E]: a pooler's normed keys, then what its queries gathered */
+	float *pooled;        /* [B * n, E]: a pooler's output */
+	float *latent;        /* [B, E or D]: what proj sees */
+	size_t *begin;
+	struct block_scratch block;
+};
+
+static size_t positions(const struct config *config)
+{
+	return 1 + config->patches;
+}
+
+static bool pools(const struct config *config)
+{
+	return config->pooling != POOL_NONE;
+}
+
+static bool pools_twice(const struct config *config)
+{
+	return config->pooling == POOL_PARALLEL || config->pooling == POOL_CASCADE;
+}
+
+size_t vision_token_width(const struct config *config)
+{
+	return pools(config) ? config->embed_dim : config->vision.width;
+}
+
+static size_t work_carve(const struct config *config, size_t B, int threads, void *base, struct work *work)
+{
+	struct carver carver = {base, 0};
+	size_t D = config->vision.width, E = config->embed_dim, T = positions(config);
+	size_t keys = config->pool_queries > T ? config->pool_queries : T;
+	size_t rows = mem_product(B, T);
+
+	work->patches = carve_floats(&carver, mem_product(B, config->patches), 3 * config->patch_size * config->patch_size);
+	work->embedded = carve_floats(&carver, mem_product(B, config->patches), D);
+	work->x = carve_floats(&carver, rows, D);
+	work->latent = carve_floats(&carver, B, D > E ? D : E);
+	work->begin = carve(&carver, B + 1, sizeof *work->begin);
+	if (pools(config)) {
+		work->kv = carve_floats(&carver, mem_product(B, keys), mem_product(2, E));
+		work->attended = carve_floats(&carver, mem_product(B, keys), D > E ? D : E);
+		work->pooled = carve_floats(&carver, mem_product(B, config->pool_queries), E);
+	}
+	block_carve(&carver, &work->block, &config->vision, config->quick_gelu, rows, B, keys, threads);
+	return carver.used;
+}
+
+size_t vision_scratch(const struct config *config, size_t B, int threads)
+{
+	struct work work;
+
+	return work_carve(config, B, threads, NULL, &work);
+}
+
+size_t vision_queries_size(const struct config *config)
+{
+	return pools(config) ? mem_product(config->pool_queries + pools_twice(config), config->embed_dim) : 0;
+}
+
+static void pooler_queries(const struct pooler *pooler, size_t n, size_t E, float *queries /* [n,E] */, float *normed /* [n,E] */)
+{
+	struct linear query = {pooler->attn.q_weight, pooler->attn.in_bias, E, E, false};
+
+	op_norm(&pooler->ln_q, pooler->query, n, E, normed);
+	op_linear(&query, normed, n, queries);
+}
+
+enum status vision_queries(const struct config *config, const struct weights *weights, float *queries, struct err *err)
+{
+	size_t n = config->pool_queries, E = config->embed_dim;
+	float *normed = pools(config) ? mem_floats(mem_product(n, E)) : NULL;
+
+	if (!pools(config))
+		return STATUS_OK;
+	if (!normed)
+		return err_memory(err, "the pooler's queries");
+	pooler_queries(&weights->pool, n, E, queries, normed);
+	if (pools_twice(config))
+		pooler_queries(&weights->pool_contrastive, 1, E, queries + n * E, normed);
+	free(normed);
+	return STATUS_OK;
+}
+
+/* patches[B * side * side, 3PP] in the order of conv1's weights: colour, row, column. */
+static void patchify(const struct config *config, const float *pixels, size_t B, float *patches)
+{
+	size_t S = config->image_size, P = config->patch_size, side = S / P;
+
+#pragma omp parallel for collapse(2) schedule(static)
+	for (size_t b = 0; b < B; b++)
+		for (size_t row = 0; row < side; row++)
+			for (size_t column = 0; column < side; column++) {
+				float *patch = patches + ((b * side + row) * side + column) * 3 * P * P;
+				for (size_t c = 0; c < 3; c++)
+					for (size_t y = 0; y < P; y++)
+						memcpy(patch + (c * P + y) * P, pixels + ((b * 3 + c) * S + row * P + y) * S + column * P,
+						       P * sizeof *patch);
+			}
+}
+
+/* x[B * T, D]: the class token, then the patches, each with its position; then ln_pre. */
+static void embed(const struct config *config, const struct weights *weights, const float *pixels, size_t B, struct work *work)
+{
+	size_t D = config->vision.width, T = positions(config), n = config->patches;
+	struct linear conv = {weights->patch_weight, NULL, 3 * config->patch_size * config->patch_size, D, false};
+
+	patchify(config, pixels, B, work->patches);
+	op_linear(&conv, work->patches, B * n, work->embedded);
+	for (size_t b = 0; b < B; b++)
+		for (size_t t = 0; t < T; t++) {
+			const float *from = t == 0 ? weights->class_embedding : work->embedded + (b * n + t - 1) * D;
+			const float *position = weights->vision_positions + t * D;
+			float *to = work->x + (b * T + t) * D;
+			for (size_t i = 0; i < D; i++)
+				to[i] = from[i] + position[i];
+		}
+	if (!config->no_ln_pre)
+		op_norm(&weights->ln_pre, work->x, B * T, D, work->x);
+}
+
+/* out[B * n, E] = the pooler's attention over x[B * T, D] */
+static void pool(const struct config *config, const struct pooler *pooler, const float *queries, size_t n, const float *x, size_t B,
+		 size_t T, size_t D, struct work *work, float *out)
+{
+	size_t E = config->embed_dim;
+	struct linear project = {pooler->attn.out_weight, pooler->attn.out_bias, E, E, false};
+	struct attend_shape shape = {config->pool_heads, E, E, 2 * E, E, false};
+
+	op_norm(&pooler->ln_k, x, B * T, D, work->attended);
+	attention_keys(&pooler->attn, E, D, work->attended, B * T, work->kv);
+	for (size_t b = 0; b < B; b++) {
+		const float *k = work->kv + b * T * 2 * E;
+		work->block.jobs[b] = (struct attend){queries, k, k + E, NULL, work->attended + b * n * E, n, T};
+	}
+	op_attention(&shape, work->block.jobs, B, work->block.scores);
+	op_linear(&project, work->attended, B * n, out);
+}
+
+/* latent[B,D] = row 0 of each of B groups of n rows; tokens, if wanted, the others. */
+static void split(const float *x, size_t B, size_t n, size_t D, float *latent, float *tokens)
+{
+	for (size_t b = 0; b < B; b++) {
+		memcpy(latent + b * D, x + b * n * D, D * sizeof *latent);
+		if (tokens)
+			memcpy(tokens + b * (n - 1) * D, x + (b * n + 1) * D, (n - 1) * D * sizeof *tokens);
+	}
+}
+
+static void pool_single(const struct config *config, const struct weights *weights, const float *queries, size_t B, struct work *work,
+			float *tokens)
+{
+	size_t E = config->embed_dim, n = tokens ? config->pool_queries : 1;
+
+	pool(config, &weights->pool, queries, n, work->x, B, positions(config), config->vision.width, work, work->pooled);
+	op_norm(&weights->ln_post, work->pooled, B * n, E, work->pooled);
+	split(work->pooled, B, n, E, work->latent, tokens);
+}
+
+static void pool_twice(const struct config *config, const struct weights *weights, const float *queries, size_t B, struct work *work,
+		       float *tokens)
+{
+	size_t E = config->embed_dim, D = config->vision.width, T = positions(config), n = config->pool_queries;
+	bool cascade = config->pooling == POOL_CASCADE;
+
+	op_norm(&weights->ln_post, work->x, B * T, D, work->x);
+	if (tokens || cascade)
+		pool(config, &weights->pool, queries, n, work->x, B, T, D, work, work->pooled);
+	if (tokens)
+		memcpy(tokens, work->pooled, B * n * E * sizeof *tokens);
+	if (cascade)
+		pool(config, &weights->pool_contrastive, queries + n * E, 1, work->pooled, B, n, E, work, work->latent);
+	else
+		pool(config, &weights->pool_contrastive, queries + n * E, 1, work->x, B, T, D, work, work->latent);
+}
+
+void vision_forward(const struct config *config, const struct weights *weights, const float *queries, const float *pixels, size_t B,
+		    int threads, void *scratch, float *features, float *tokens)
+{
+	size_t D = config->vision.width, E = config->embed_dim, T = positions(config);
+	struct linear proj = {weights->vision_proj, NULL, pools(config) ? E : D, E, true};
+	struct work work;
+
+	work_carve(config, B, threads, scratch, &work);
+	for (size_t b = 0; b <= B; b++)
+		work.begin[b] = b * T;
+	embed(config, weights, pixels, B, &work);
+	struct pack pack = {work.begin, B, NULL, false};
+	for (size_t l = 0; l < config->vision.layers; l++)
+		block_self(weights->vision + l, &work.block, &pack, work.x);
+	switch (config->pooling) {
+	case POOL_NONE:
+		op_norm(&weights->ln_post, work.x, B * T, D, work.x);
+		split(work.x, B, T, D, work.latent, tokens);
+		break;
+	case POOL_SINGLE:
+		pool_single(config, weights, queries, B, &work, tokens);
+		break;
+	case POOL_PARALLEL:
+	case POOL_CASCADE:
+		pool_twice(config, weights, queries, B, &work, tokens);
+		break;
+	}
+	op_linear(&proj, work.latent, B, features);
+}
