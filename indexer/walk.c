@@ -77,7 +77,7 @@ char *walk_resolve(const char *path)
 			break;
 		*slash = '\0';
 		if (slash == head) {
-			real = mem_copy("", 0);
+			real = mem_copy("/", 1);
 			break;
 		}
 	}
@@ -88,7 +88,7 @@ char *walk_resolve(const char *path)
 				head[i] = '/';
 		while (size > n + 1 && head[size - 1] == '/')
 			head[--size] = '\0';
-		whole = n < size ? path_join(strcmp(real, "/") == 0 ? "" : real, head + n + 1) : real;
+		whole = n < size ? path_join(real, head + n + 1) : real;
 	}
 	if (whole != real)
 		free(real);
@@ -354,7 +354,7 @@ static enum status visit_entry(struct walker *w, int fd, const char *folder, con
 	size_t format = find_extension(name, unsupported_names, formats);
 	struct stat st;
 	enum status status = STATUS_OK;
-	char *path = path_join(folder[1] ? folder : "", name);
+	char *path = path_join(folder, name);
 
 	if (!path)
 		return err_memory(err, "a path");
