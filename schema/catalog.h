@@ -138,6 +138,8 @@ enum status catalog_forget(struct catalog *catalog, const char *folder, size_t *
 /* --- contents, embeddings, image tokens --- */
 
 enum status catalog_content_put(struct catalog *catalog, const uint8_t hash[CATALOG_HASH], int64_t *content, struct err *err);
+/* *content 0: no file of that hash is known. */
+enum status catalog_content_find(struct catalog *catalog, const uint8_t hash[CATALOG_HASH], int64_t *content, struct err *err);
 /* Deletes gone photos that vanished before `before` and then contents, embeddings and tokens that no photo has. */
 enum status catalog_purge(struct catalog *catalog, int64_t before, size_t *photos, size_t *contents, struct err *err);
 
@@ -204,5 +206,12 @@ enum status catalog_count(struct catalog *catalog, int64_t model /* 0: all model
  * the size their model says; no NaN). report gets each problem in a line; *problems their number. */
 typedef void (*problem_reporter)(void *context, const char *problem);
 enum status catalog_check(struct catalog *catalog, problem_reporter report, void *context, size_t *problems, struct err *err);
+
+/* Deletes embeddings and image tokens whose blob is damaged (a size their model does not have, NaN), so that the next run of
+ * `coca index` makes them again, and raises every model's generation, so that vector indexes are built anew. */
+struct catalog_repairs {
+	size_t embeddings, text_embeddings, tokens;
+};
+enum status catalog_repair(struct catalog *catalog, struct catalog_repairs *done, struct err *err);
 
 #endif

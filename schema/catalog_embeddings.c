@@ -14,7 +14,7 @@
 
 enum { HALF = 2 /* bytes */ };
 
-enum status catalog_content_put(struct catalog *catalog, const uint8_t hash[CATALOG_HASH], int64_t *content, struct err *err)
+enum status catalog_content_find(struct catalog *catalog, const uint8_t hash[CATALOG_HASH], int64_t *content, struct err *err)
 {
 	sqlite3_stmt *s;
 	bool row = false;
@@ -28,7 +28,15 @@ enum status catalog_content_put(struct catalog *catalog, const uint8_t hash[CATA
 	if (row)
 		*content = sqlite3_column_int64(s, 0);
 	catalog_done(catalog, s);
-	if (status != STATUS_OK || row)
+	return status;
+}
+
+enum status catalog_content_put(struct catalog *catalog, const uint8_t hash[CATALOG_HASH], int64_t *content, struct err *err)
+{
+	sqlite3_stmt *s;
+	enum status status = catalog_content_find(catalog, hash, content, err);
+
+	if (status != STATUS_OK || *content)
 		return status;
 	status = catalog_prepare(catalog, "INSERT INTO contents (hash) VALUES (?)", &s, err);
 	if (status != STATUS_OK)
