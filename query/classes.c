@@ -1,0 +1,207 @@
+/* classes.c: see classes.h. */
+#include "query/classes.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "schema/file.h"
+#include "schema/memory.h"
+
+#include "schema/banned.h"
+
+enum { TEMPLATES_BYTES = 1 << 20 };
+
+static const char *const built_in[] = {
+	"a photo of a {}.", "a photo of the {}.", "a photo of one {}.", "a close-up photo of a {}.",
+	"a good photo of a {}.", "a picture of a {}.", "{}.",
+};
+
+struct templates {
+	char *bytes;          /* what lines point into; NULL for those built in */
+	const char **lines;
+	size_t count;
+};
+
+static void templates_release(struct templates *t)
+{
+	free(t->bytes);
+	free(t->lines);
+}
+
+static enum status templates_read(const char *path, struct templates *t, struct err *err)
+{
+	size_t size = 0, n = sizeof built_in / sizeof *built_in;
+	char *rest = NULL;
+
+	*t = (struct templates){0};
+	if (path) {
+		enum status status = file_read(path, TEMPLATES_BYTES, (uint8_t **)&t->bytes, &size, err);
+		if (status != STATUS_OK)
+			return status;
+		n = size / 2 + 1; /* a line has at least two characters */
+	}
+	t->lines = mem_array(n, sizeof *t->lines);
+	if (!t->lines)
+		return err_memory(err, "templates");
+	if (!path) {
+		memcpy(t->lines, built_in, sizeof built_in);
+		t->count = n;
+		return STATUS_OK;
+	}
+	for (char *line = strtok_r(t->bytes, "\r\n", &rest); line; line = strtok_r(NULL, "\r\n", &rest)) {
+		if (line[strspn(line, " \t")] == '\0')
+			continue;
+		if (!strstr(line, "{}"))
+			return err_set(err, STATUS_USAGE, "'%s': the line '%s' has no {} where the class would stand", path, line);
+		t->lines[t->count++] = line;
+	}
+	return t->count ? STATUS_OK : err_set(err, STATUS_USAGE, "'%s' holds no template", path);
+}
+
+char *classes_prompt(const char *template, const char *name)
+{
+	struct buffer prompt = {0};
+	const char *at = template, *hole;
+
+	while ((hole = strstr(at, "{}"))) {
+		buffer_append(&prompt, at, (size_t)(hole - at));
+		buffer_text(&prompt, name);
+		at = hole + 2;
+	}
+	buffer_text(&prompt, at);
+	if (prompt.failed) {
+		buffer_release(&prompt);
+		return NULL;
+	}
+	return prompt.data;
+}
+
+/* ---- numbering -------------------------------------------------------------------------------------------------- */
+
+static int by_name(const void *a, const void *b, void *context)
+{
+	char *const *names = context;
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	int order = strcmp(names[x], names[y]);
+
+	return order ? order : (x > y) - (x < y);
+}
+
+enum status classes_number(char *const *names, size_t n, uint32_t *owner, uint32_t *first, size_t *classes, struct err *err)
+{
+	uint32_t *sorted = mem_array(n, sizeof *sorted), *leader = mem_array(n, sizeof *leader);
+	enum status status = sorted && leader ? STATUS_OK : err_memory(err, "classes");
+
+	*classes = 0;
+	if (status == STATUS_OK) {
+		for (size_t i = 0; i < n; i++)
+			sorted[i] = (uint32_t)i;
+		qsort_r(sorted, n, sizeof *sorted, by_name, (void *)names);
+		/* Equal names follow each other, the earliest first: it leads them. */
+		for (size_t i = 0; i < n; i++)
+			leader[sorted[i]] = i && strcmp(names[sorted[i - 1]], names[sorted[i]]) == 0 ? leader[sorted[i - 1]] : sorted[i];
+		for (size_t i = 0; i < n; i++)
+			if (leader[i] == i) {
+				first[*classes] = (uint32_t)i;
+				owner[i] = (uint32_t)(*classes)++;
+			} else {
+				owner[i] = owner[leader[i]];
+			}
+	}
+	free(sorted);
+	free(leader);
+	return status;
+}
+
+/* ---- embedding -------------------------------------------------------------------------------------------------- */
+
+static void normalise(float *x, size_t n)
+{
+	double sum = engine_dot(x, x, n);
+	float scale = sum > 0 ? (float)(1 / sqrt(sum)) : 0;
+
+	for (size_t i = 0; i < n; i++)
+		x[i] *= scale;
+}
+
+/* All prompts of one class as one batch. */
+static enum status embed_class(struct engine *engine, const char *name, const struct templates *t, struct coca_text *texts, int32_t **ids,
+			       float *each /* [templates,E] */, float *embedding /* [E] */, struct err *err)
+{
+	enum status status = STATUS_OK;
+	bool cut;
+
+	for (size_t i = 0; i < t->count && status == STATUS_OK; i++) {
+		char *prompt = classes_prompt(t->lines[i], name);
+		status = prompt ? engine_text_ids(engine, prompt, strlen(prompt), &ids[i], &texts[i], &cut, err) : err_memory(err, "a prompt");
+		free(prompt);
+	}
+	if (status == STATUS_OK)
+		status = coca_encode_texts(engine->model, engine->state, texts, t->count, each, NULL, err);
+	for (size_t i = 0; i < t->count; i++) {
+		free(ids[i]);
+		ids[i] = NULL;
+	}
+	if (status != STATUS_OK)
+		return status;
+	memset(embedding, 0, engine->embed * sizeof *embedding);
+	for (size_t i = 0; i < t->count * engine->embed; i++)
+		embedding[i % engine->embed] += each[i];
+	normalise(embedding, engine->embed);
+	return STATUS_OK;
+}
+
+static enum status embed_classes(struct cli *cli, struct engine *engine, char *const *names, const uint32_t *first, size_t classes,
+				 const struct templates *t, float *embeddings /* [classes,E] */, struct err *err)
+{
+	struct coca_text *texts = mem_array(t->count, sizeof *texts);
+	int32_t **ids = mem_array(t->count, sizeof *ids);
+	float *each = mem_floats(mem_product(t->count, engine->embed));
+	enum status status = texts && ids && each ? STATUS_OK : err_memory(err, "prompts");
+	struct progress progress;
+
+	progress_start(&progress, cli, "encoding", "classes");
+	for (size_t c = 0; c < classes && status == STATUS_OK; c++) {
+		status = embed_class(engine, names[first[c]], t, texts, ids, each, embeddings + c * engine->embed, err);
+		progress_show(&progress, c + 1, classes);
+	}
+	progress_end(&progress);
+	free(texts);
+	free(ids);
+	free(each);
+	return status;
+}
+
+enum status classes_recall(struct cli *cli, struct engine *engine, const struct evalset *set, const char *templates, size_t *classes,
+			   struct recall *recall, struct err *err)
+{
+	struct templates t = {0};
+	struct ranking ranking = {0};
+	uint32_t *owner = mem_array(set->photos, sizeof *owner), *first = mem_array(set->photos, sizeof *first);
+	float *embeddings = NULL;
+	enum status status = owner && first ? STATUS_OK : err_memory(err, "classes");
+
+	if (status == STATUS_OK)
+		status = templates_read(templates, &t, err);
+	if (status == STATUS_OK)
+		status = classes_number(set->first, set->photos, owner, first, classes, err);
+	if (status == STATUS_OK) {
+		embeddings = mem_floats(mem_product(*classes, engine->embed));
+		status = embeddings ? STATUS_OK : err_memory(err, "embeddings");
+	}
+	if (status == STATUS_OK)
+		status = embed_classes(cli, engine, set->first, first, *classes, &t, embeddings, err);
+	/* A class's number is its own owner: photo_ids counts 0, 1, ... */
+	if (status == STATUS_OK)
+		status = ranking_make(set->photo_features, owner, set->photos, embeddings, set->photo_ids, *classes, engine->embed, 0, &ranking,
+				      err);
+	if (status == STATUS_OK)
+		*recall = recall_of(ranking.place, set->photos);
+	ranking_release(&ranking);
+	templates_release(&t);
+	free(embeddings);
+	free(owner);
+	free(first);
+	return status;
+}

@@ -1,0 +1,19 @@
+/* classes.h: zero-shot classification of an evalset: each distinct first caption is a class, described by prompts. */
+#ifndef QUERY_CLASSES_H
+#define QUERY_CLASSES_H
+
+#include "query/evalset.h"
+
+/* recall->r1 and r5 are the share of photos whose class is the best, or among the best five, in percent. templates: a
+ * file of prompts, one a line, each with {} where the class stands; NULL: those built in. A class's embedding is the mean of its prompts',
+ * each and the mean normalised. */
+enum status classes_recall(struct cli *cli, struct engine *engine, const struct evalset *set, const char *templates, size_t *classes,
+			   struct recall *recall, struct err *err);
+
+/* owner[n]: the number of each name's class, counted by first appearance; first[*classes]: where that was. Both [n]. */
+enum status classes_number(char *const *names, size_t n, uint32_t *owner, uint32_t *first, size_t *classes, struct err *err);
+
+/* A prompt with every {} replaced; the caller's to free, NULL when out of memory. */
+char *classes_prompt(const char *template, const char *name);
+
+#endif

@@ -1,0 +1,15 @@
+/* commands.h: the subcommands that ask a library or a model something: see schema/cli.h. */
+#ifndef QUERY_COMMANDS_H
+#define QUERY_COMMANDS_H
+
+#include "schema/cli.h"
+
+extern const struct command command_search;
+extern const struct command command_similar;
+extern const struct command command_embed;
+extern const struct command command_eval;
+extern const struct command command_inspect;
+extern const struct command command_status;
+extern const struct command command_verify;
+
+#endif

@@ -1,0 +1,128 @@
+/* format.c: see format.h. */
+#include "query/format.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "schema/json.h"
+
+#include "schema/banned.h"
+
+enum status format_parse(const char *name, enum format *format, struct err *err)
+{
+	static const char *const names[] = {"text", "json", "paths0"};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (strcmp(name, names[i]) == 0) {
+			*format = (enum format)i;
+			return STATUS_OK;
+		}
+	return err_set(err, STATUS_USAGE, "--format takes text, json or paths0, not '%s'", name);
+}
+
+void format_time(int64_t taken_at, int32_t offset, struct buffer *out)
+{
+	time_t t = (time_t)taken_at;
+	struct tm tm = {0};
+	char text[64] = "";
+
+	if (!gmtime_r(&t, &tm) || strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm) == 0)
+		return;
+	buffer_text(out, text);
+	if (offset != CATALOG_NO_OFFSET) {
+		int minutes = offset < 0 ? -offset : offset;
+		buffer_format(out, "%c%02d:%02d", offset < 0 ? '-' : '+', minutes / 60, minutes % 60);
+	}
+}
+
+void format_visible(const char *bytes, size_t size, struct buffer *out)
+{
+	for (size_t i = 0; i < size; i++) {
+		unsigned char c = (unsigned char)bytes[i];
+		if (c < 0x20 || c == 0x7f)
+			buffer_format(out, "\\x%02x", c);
+		else
+			buffer_append(out, bytes + i, 1);
+	}
+}
+
+static void text_or_null(const char *text, struct buffer *out)
+{
+	if (text)
+		json_string(out, text, strlen(text));
+	else
+		buffer_text(out, "null");
+}
+
+static void number_or_null(bool known, double value, struct buffer *out)
+{
+	if (known)
+		json_number(out, value);
+	else
+		buffer_text(out, "null");
+}
+
+static void result_json(const struct result *r, struct buffer *out)
+{
+	const struct photo *p = &r->photo;
+
+	buffer_format(out, "{\"rank\":%zu,\"path\":", r->rank);
+	json_string(out, p->path, p->path_size);
+	buffer_text(out, ",\"score\":");
+	json_number(out, r->score);
+	buffer_text(out, ",\"similarity\":");
+	json_number(out, (double)r->similarity);
+	buffer_text(out, ",\"caption_logprob\":");
+	number_or_null(r->reranked, (double)r->likelihood, out);
+	buffer_format(out, ",\"width\":%lld,\"height\":%lld,\"taken_at\":", (long long)p->width, (long long)p->height);
+	if (p->has_taken) {
+		buffer_text(out, "\"");
+		format_time(p->taken_at, p->taken_offset, out);
+		buffer_text(out, "\"");
+	} else {
+		buffer_text(out, "null");
+	}
+	buffer_text(out, ",\"latitude\":");
+	number_or_null(p->has_position, p->latitude, out);
+	buffer_text(out, ",\"longitude\":");
+	number_or_null(p->has_position, p->longitude, out);
+	buffer_text(out, ",\"camera\":");
+	text_or_null(p->camera, out);
+	buffer_text(out, ",\"lens\":");
+	text_or_null(p->lens, out);
+	buffer_text(out, ",\"format\":");
+	text_or_null(p->format, out);
+	buffer_format(out, ",\"missing\":%s}\n", r->missing ? "true" : "false");
+}
+
+void format_results(const struct results *results, enum format format, struct buffer *out)
+{
+	for (size_t i = 0; i < results->count; i++) {
+		const struct result *r = &results->items[i];
+		switch (format) {
+		case FORMAT_TEXT:
+			buffer_format(out, "%3zu  %8.4f  ", r->rank, r->score);
+			format_visible(r->photo.path, r->photo.path_size, out);
+			buffer_text(out, r->missing ? "  (missing)\n" : "\n");
+			break;
+		case FORMAT_JSON:
+			result_json(r, out);
+			break;
+		case FORMAT_PATHS0:
+			buffer_append(out, r->photo.path, r->photo.path_size);
+			buffer_append(out, "", 1);
+			break;
+		}
+	}
+}
+
+enum status format_print(FILE *out, struct buffer *buffer, struct err *err)
+{
+	enum status status = buffer->failed ? err_memory(err, "the output") : STATUS_OK;
+
+	/* A write that fails is seen by the front door when it flushes. */
+	if (status == STATUS_OK && buffer->size)
+		fwrite(buffer->data, 1, buffer->size, out);
+	buffer_release(buffer);
+	return status;
+}

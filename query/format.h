@@ -1,0 +1,35 @@
+/* format.h: results as text for people, as JSON Lines, or as paths that end in NUL.
+ *
+ * JSON, one object a line: rank, path, score, similarity, caption_logprob, width, height, taken_at, latitude, longitude, camera, lens,
+ * format, missing. What is not known is null. taken_at is local time, "2024-05-31T18:30:00", with "+02:00" where the offset
+ * is known. A byte of a path that is not UTF-8 is written as schema/json.h says, so that the path can be had back.
+ * Text: rank, score, path; control characters in a path come as \xNN.
+ */
+#ifndef QUERY_FORMAT_H
+#define QUERY_FORMAT_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "query/search.h"
+#include "schema/cli.h"
+#include "schema/memory.h"
+#include "schema/status.h"
+
+enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_PATHS0 };
+
+/* The value of --format. STATUS_USAGE if it is none of them. */
+enum status format_parse(const char *name, enum format *format, struct err *err);
+
+void format_results(const struct results *results, enum format format, struct buffer *out);
+
+/* Appends "2024-05-31T18:30:00" and, unless offset is CATALOG_NO_OFFSET, "+02:00". */
+void format_time(int64_t taken_at, int32_t offset, struct buffer *out);
+
+/* Appends bytes with control characters as \xNN. */
+void format_visible(const char *bytes, size_t size, struct buffer *out);
+
+/* Writes a buffer and releases it. STATUS_MEMORY if an append to it failed. */
+enum status format_print(FILE *out, struct buffer *buffer, struct err *err);
+
+#endif

@@ -1,0 +1,61 @@
+/* library.c: see library.h. */
+#include "query/library.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "schema/banned.h"
+
+enum status library_open(struct cli *cli, struct library *library, struct err *err)
+{
+	*library = (struct library){0};
+	enum status status = catalog_open(cli->database, CATALOG_READ, &library->catalog, err);
+
+	if (status == STATUS_NOT_FOUND) {
+		library->empty = true;
+		return err_set(err, status, "nothing is indexed yet: there is no catalog '%s'; hint: coca index DIR", cli->database);
+	}
+	if (status == STATUS_OK)
+		status = engine_open(cli->model, &library->engine, err);
+	if (status != STATUS_OK)
+		return status;
+	status = engine_identify(&library->engine, library->catalog, &library->row, err);
+	if (status == STATUS_NOT_FOUND) {
+		library->empty = true;
+		return err_set(err, status, "nothing is indexed by the model '%s' yet; hint: coca index DIR, or name another with --model",
+			       cli->model);
+	}
+	return status;
+}
+
+void library_close(struct library *library)
+{
+	catalog_close(library->catalog);
+	engine_close(&library->engine);
+	*library = (struct library){0};
+}
+
+int library_fail(struct cli *cli, struct library *library, const struct err *err)
+{
+	int code = cli_fail(cli, err);
+
+	if (library->empty)
+		code = EXIT_NO_RESULT;
+	library_close(library);
+	return code;
+}
+
+void note(struct cli *cli, const char *format, ...)
+{
+	struct err visible;
+	char text[sizeof visible.text];
+	va_list args;
+
+	if (cli->quiet)
+		return;
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	err_set(&visible, STATUS_OK, "%s", text); /* a path in it cannot forge a line */
+	fprintf(cli->log, "coca: %s\n", visible.text);
+}

@@ -1,0 +1,234 @@
+/* parse.c: see parse.h. */
+#include "query/parse.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "schema/memory.h"
+
+#include "schema/banned.h"
+
+static bool is_space(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+enum status parse_words(const char *const *words, size_t count, const char *what, char **text, struct err *err)
+{
+	struct buffer joined = {0};
+	size_t begin = 0, end;
+
+	*text = NULL;
+	for (size_t i = 0; i < count; i++) {
+		if (i)
+			buffer_text(&joined, " ");
+		buffer_text(&joined, words[i]);
+	}
+	if (joined.failed) {
+		buffer_release(&joined);
+		return err_memory(err, what);
+	}
+	for (end = joined.size; end > 0 && is_space(joined.data[end - 1]);)
+		end--;
+	while (begin < end && is_space(joined.data[begin]))
+		begin++;
+	if (begin == end) {
+		buffer_release(&joined);
+		return err_set(err, STATUS_USAGE, "the %s is empty", what);
+	}
+	*text = mem_copy(joined.data + begin, end - begin);
+	buffer_release(&joined);
+	return *text ? STATUS_OK : err_memory(err, what);
+}
+
+/* ---- dates ------------------------------------------------------------------------------------------------------ */
+
+/* Days since 1970-01-01 in the Gregorian calendar; month may be 13. Years are counted from March, so that the leap day is
+ * the last of its year. */
+static int64_t days_of(int64_t year, int64_t month, int64_t day)
+{
+	int64_t months = year * 12 + month - 3; /* since March of the year 0 */
+	int64_t y = months / 12, m = months % 12;
+
+	return 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;
+}
+
+/* Exactly `digits` digits; moves on. -1 if they are not there. */
+static int take_number(const char **at, int digits)
+{
+	int n = 0;
+
+	for (int i = 0; i < digits; i++, (*at)++) {
+		if (**at < '0' || **at > '9')
+			return -1;
+		n = n * 10 + (**at - '0');
+	}
+	return n;
+}
+
+static bool take(const char **at, char c)
+{
+	bool there = **at == c;
+	*at += there;
+	return there;
+}
+
+/* HH:MM[:SS] behind a day; widens from and to. */
+static bool parse_clock(const char *at, int64_t *from, int64_t *to)
+{
+	int hour = take_number(&at, 2);
+	int minute = take(&at, ':') ? take_number(&at, 2) : -1;
+	int second = 0;
+	bool seconds = take(&at, ':');
+
+	if (seconds)
+		second = take_number(&at, 2);
+	if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59 || *at)
+		return false;
+	*from += hour * 3600 + minute * 60 + second;
+	*to = *from + (seconds ? 1 : 60);
+	return true;
+}
+
+static bool parse_calendar(const char *at, int64_t *from, int64_t *to)
+{
+	enum { DAY = 86400 };
+	int year = take_number(&at, 4), month, day;
+
+	if (year < 1)
+		return false;
+	if (!*at) {
+		*from = days_of(year, 1, 1) * DAY;
+		*to = days_of(year + 1, 1, 1) * DAY;
+		return true;
+	}
+	month = take(&at, '-') ? take_number(&at, 2) : -1;
+	if (month < 1 || month > 12)
+		return false;
+	*from = days_of(year, month, 1) * DAY;
+	*to = days_of(year, month + 1, 1) * DAY;
+	if (!*at)
+		return true;
+	day = take(&at, '-') ? take_number(&at, 2) : -1;
+	if (day < 1 || *from + day * (int64_t)DAY > *to)
+		return false;
+	*from += (day - 1) * (int64_t)DAY;
+	*to = *from + DAY;
+	return !*at || ((take(&at, 'T') || take(&at, ' ')) && parse_clock(at, from, to));
+}
+
+enum status parse_date(const char *text, int64_t *from, int64_t *to, struct err *err)
+{
+	if (parse_calendar(text, from, to))
+		return STATUS_OK;
+	return err_set(err, STATUS_USAGE, "'%s' is no date; hint: 2024, 2024-05, 2024-05-31 or 2024-05-31T18:30", text);
+}
+
+/* ---- filters ---------------------------------------------------------------------------------------------------- */
+
+enum status parse_near(const char *text, struct photo_filter *filter, struct err *err)
+{
+	double values[3];
+	const char *at = text;
+
+	for (int i = 0; i < 3; i++) {
+		char *end;
+		values[i] = strtod(at, &end);
+		if (end == at || !isfinite(values[i]) || *end != (i < 2 ? ',' : '\0'))
+			return err_set(err, STATUS_USAGE, "--near takes latitude,longitude,kilometres, not '%s'; hint: --near 48.86,2.35,5", text);
+		at = end + 1;
+	}
+	if (fabs(values[0]) > 90 || fabs(values[1]) > 180 || values[2] < 0)
+		return err_set(err, STATUS_USAGE, "--near '%s': latitude is within -90..90, longitude within -180..180, the distance not negative",
+			       text);
+	filter->has_near = true;
+	filter->latitude = values[0];
+	filter->longitude = values[1];
+	filter->km = values[2];
+	return STATUS_OK;
+}
+
+/* "." and ".." and doubled slashes are resolved without looking at the disk. */
+static char *lexical_path(const char *path)
+{
+	char folder[PATH_MAX];
+	struct buffer out = {0};
+	const char *parts[2] = {"", path};
+
+	if (path[0] != '/' && getcwd(folder, sizeof folder))
+		parts[0] = folder;
+	for (int i = 0; i < 2; i++)
+		for (const char *at = parts[i]; *at;) {
+			size_t n = strcspn(at, "/");
+			if (n == 2 && at[0] == '.' && at[1] == '.') {
+				while (out.size > 0 && out.data[--out.size] != '/')
+					;
+			} else if (n && !(n == 1 && at[0] == '.')) {
+				buffer_text(&out, "/");
+				buffer_append(&out, at, n);
+			}
+			at += n + (at[n] == '/');
+		}
+	char *result = out.failed ? NULL : mem_copy(out.size ? out.data : "/", out.size ? out.size : 1);
+	buffer_release(&out);
+	return result;
+}
+
+char *parse_folder(const char *path)
+{
+	char *real = realpath(path, NULL);
+	return real ? real : lexical_path(path);
+}
+
+static enum status parse_filter(const struct arguments *args, struct query *query, struct err *err)
+{
+	struct photo_filter *filter = &query->filter;
+	const char *in = arguments_text(args, "in", NULL), *near = arguments_text(args, "near", NULL);
+	const char *since = arguments_text(args, "since", NULL), *until = arguments_text(args, "until", NULL);
+	enum status status = STATUS_OK;
+	int64_t unused;
+
+	filter->camera = arguments_text(args, "camera", NULL);
+	filter->text = arguments_text(args, "text", NULL);
+	if (in) {
+		filter->in = query->in = parse_folder(in);
+		if (!query->in)
+			return err_memory(err, "a path");
+	}
+	if (since) {
+		filter->has_since = true;
+		status = parse_date(since, &filter->since, &unused, err);
+	}
+	if (until && status == STATUS_OK) {
+		filter->has_until = true;
+		status = parse_date(until, &unused, &filter->until, err);
+	}
+	if (status == STATUS_OK && since && until && filter->since >= filter->until)
+		return err_set(err, STATUS_USAGE, "--since %s is later than --until %s", since, until);
+	if (status == STATUS_OK && near)
+		status = parse_near(near, filter, err);
+	return status;
+}
+
+enum status query_parse(const struct arguments *args, struct query *query, struct err *err)
+{
+	*query = (struct query){0};
+	enum status status = parse_words(args->words, args->count, "query", &query->text, err);
+
+	if (status == STATUS_OK)
+		status = parse_filter(args, query, err);
+	if (status != STATUS_OK)
+		query_release(query);
+	return status;
+}
+
+void query_release(struct query *query)
+{
+	free(query->text);
+	free(query->in);
+	*query = (struct query){0};
+}

@@ -1,0 +1,28 @@
+/* rerank.h: the best candidates are put in order by how likely the model finds the query as a caption of each, together with the
+ * similarity that brought them here (score.h).
+ *
+ * Image tokens come from the catalog. A candidate whose tokens are not stored is encoded again from one of its files; if all
+ * of them are away or changed, it keeps its similarity: it stands as if its likelihood were the mean of the others.
+ */
+#ifndef QUERY_RERANK_H
+#define QUERY_RERANK_H
+
+#include "query/engine.h"
+#include "query/search.h"
+
+struct reranker {
+	struct engine *engine;             /* of the model that reranks */
+	struct catalog *catalog;
+	const struct catalog_model *row;   /* NULL: the catalog does not know that model */
+	double logit_scale;                /* of the model that embeds */
+	struct coca_text text;             /* the query, as the reranking model takes it */
+	size_t encoded, kept;              /* counted: candidates encoded again; candidates without tokens */
+};
+
+/* The first `depth` of count candidates get likelihood and score and are sorted by score, ties by content. */
+enum status rerank_candidates(struct reranker *reranker, struct candidate *candidates, size_t count, size_t depth, struct err *err);
+
+/* Likelihoods alone, no sorting; reranked says which got one. */
+enum status rerank_likelihoods(struct reranker *reranker, struct candidate *candidates, size_t count, struct err *err);
+
+#endif

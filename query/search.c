@@ -1,0 +1,168 @@
+/* search.c: see search.h. */
+#include "query/search.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "schema/memory.h"
+
+#include "schema/banned.h"
+
+enum status search_candidates(struct catalog *catalog, const struct catalog_model *row, struct vectors *vectors,
+			      const struct photo_filter *filter, const float *embedding, size_t k, struct candidate **candidates,
+			      size_t *count, struct err *err)
+{
+	int64_t *allowed = NULL, *contents = NULL;
+	float *scores = NULL;
+	struct candidate *found = NULL;
+	bool filtered = !photo_filter_empty(filter);
+	size_t n = 0, most = 0;
+	enum status status = STATUS_OK;
+
+	*candidates = NULL;
+	*count = 0;
+	if (filtered)
+		status = catalog_filter(catalog, filter, &allowed, &most, err);
+	else
+		most = vectors_count(vectors);
+	if (status != STATUS_OK)
+		goto out;
+	if (k > most)
+		k = most;
+	contents = mem_array(k, sizeof *contents);
+	scores = mem_array(k, sizeof *scores);
+	found = mem_array(k, sizeof *found);
+	if (!contents || !scores || !found) {
+		status = err_memory(err, "the candidates");
+		goto out;
+	}
+	if (k == 0)
+		status = STATUS_OK;
+	else if (filtered)
+		status = vectors_scan(catalog, row, allowed, most, embedding, 1, k, scores, contents, err);
+	else
+		status = vectors_search(vectors, embedding, 1, k, scores, contents, err);
+	if (status != STATUS_OK)
+		goto out;
+	/* A content that passes may have no embedding of this model: then fewer than k are found. */
+	for (size_t i = 0; i < k && contents[i]; i++)
+		found[n++] = (struct candidate){.content = contents[i], .similarity = scores[i], .score = (double)scores[i]};
+	*candidates = found;
+	*count = n;
+	found = NULL;
+out:
+	free(allowed);
+	free(contents);
+	free(scores);
+	free(found);
+	return status;
+}
+
+/* ---- photos ----------------------------------------------------------------------------------------------------- */
+
+struct gathering {
+	struct catalog *catalog;
+	const struct photo_filter *filter;
+	const struct candidate *candidate;
+	const char *leave_out;
+	size_t limit;
+	struct results *results;
+};
+
+static char *copy_text(const char *text)
+{
+	return text ? mem_copy(text, strlen(text)) : NULL;
+}
+
+static void release_photo(struct photo *photo)
+{
+	free((char *)photo->path);
+	free((char *)photo->error);
+	free((char *)photo->format);
+	free((char *)photo->camera);
+	free((char *)photo->lens);
+}
+
+static enum status copy_photo(const struct photo *photo, struct photo *copy, struct err *err)
+{
+	*copy = *photo;
+	copy->path = mem_copy(photo->path, photo->path_size);
+	copy->error = copy_text(photo->error);
+	copy->format = copy_text(photo->format);
+	copy->camera = copy_text(photo->camera);
+	copy->lens = copy_text(photo->lens);
+	if (copy->path && (!photo->error || copy->error) && (!photo->format || copy->format) && (!photo->camera || copy->camera) &&
+	    (!photo->lens || copy->lens))
+		return STATUS_OK;
+	release_photo(copy);
+	return err_memory(err, "the results");
+}
+
+static enum status grow(struct results *results, struct err *err)
+{
+	if (results->count < results->capacity)
+		return STATUS_OK;
+	size_t capacity = results->capacity ? 2 * results->capacity : 16;
+	struct result *items = mem_resize(results->items, capacity, sizeof *items);
+	if (!items)
+		return err_memory(err, "the results");
+	results->items = items;
+	results->capacity = capacity;
+	return STATUS_OK;
+}
+
+static enum status gather(void *context, const struct photo *photo, struct err *err)
+{
+	struct gathering *g = context;
+	struct results *results = g->results;
+	bool passes = true;
+	enum status status = STATUS_OK;
+
+	if (results->count >= g->limit || photo->state != PHOTO_READY || (g->leave_out && strcmp(g->leave_out, photo->path) == 0))
+		return STATUS_OK;
+	if (!photo_filter_empty(g->filter))
+		status = catalog_filter_photo(g->catalog, g->filter, photo->id, &passes, err);
+	if (status != STATUS_OK || !passes)
+		return status;
+	status = grow(results, err);
+	if (status != STATUS_OK)
+		return status;
+	struct result *result = &results->items[results->count];
+	*result = (struct result){
+		.rank = results->count + 1,
+		.similarity = g->candidate->similarity,
+		.reranked = g->candidate->reranked,
+		.likelihood = g->candidate->likelihood,
+		.score = g->candidate->score,
+		.missing = access(photo->path, F_OK) != 0,
+	};
+	status = copy_photo(photo, &result->photo, err);
+	if (status == STATUS_OK)
+		results->count++;
+	return status;
+}
+
+enum status search_photos(struct catalog *catalog, const struct photo_filter *filter, const struct candidate *candidates, size_t count,
+			  const char *leave_out, size_t limit, struct results *results, struct err *err)
+{
+	struct gathering g = {catalog, filter, NULL, leave_out, limit, results};
+	enum status status = STATUS_OK;
+
+	*results = (struct results){0};
+	for (size_t i = 0; i < count && results->count < limit && status == STATUS_OK; i++) {
+		g.candidate = &candidates[i];
+		status = catalog_photos_of_content(catalog, candidates[i].content, false, gather, &g, err);
+	}
+	if (status != STATUS_OK)
+		results_release(results);
+	return status;
+}
+
+void results_release(struct results *results)
+{
+	for (size_t i = 0; i < results->count; i++)
+		release_photo(&results->items[i].photo);
+	free(results->items);
+	*results = (struct results){0};
+}

@@ -1,0 +1,52 @@
+/* search.h: the contents nearest to an embedding, then the photos they stand for.
+ *
+ *     embedding -> search_candidates -> [rerank.h] -> search_photos -> [format.h, page.h]
+ *
+ * Without a filter the vector index answers; with one, only the contents that pass are scanned, exactly.
+ */
+#ifndef QUERY_SEARCH_H
+#define QUERY_SEARCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "schema/catalog.h"
+#include "schema/vectors.h"
+
+struct candidate {
+	int64_t content;
+	float similarity;   /* cosine */
+	bool reranked;
+	float likelihood;   /* log p(query | photo), if reranked */
+	double score;       /* what the list is ordered by, descending within the reranked and within the others */
+};
+
+/* The k nearest, best first, ties by content. *candidates is the caller's to free. vectors may be NULL if the filter is not
+ * empty. *count may be less than k. */
+enum status search_candidates(struct catalog *catalog, const struct catalog_model *row, struct vectors *vectors,
+			      const struct photo_filter *filter, const float *embedding, size_t k, struct candidate **candidates,
+			      size_t *count, struct err *err);
+
+struct result {
+	struct photo photo; /* its strings are ours */
+	size_t rank;        /* from 1 */
+	float similarity;
+	bool reranked;
+	float likelihood;
+	double score;
+	bool missing;       /* no such file now: its drive is away, or it was deleted since the last run */
+};
+
+struct results {
+	struct result *items;
+	size_t count, capacity;
+};
+
+/* Every photo of the candidates, in their order, at most `limit`; of a content's copies only those that pass the filter, and not
+ * the one whose path is `leave_out` (may be NULL). */
+enum status search_photos(struct catalog *catalog, const struct photo_filter *filter, const struct candidate *candidates, size_t count,
+			  const char *leave_out, size_t limit, struct results *results, struct err *err);
+void results_release(struct results *results);
+
+#endif
