@@ -29,11 +29,11 @@ struct walk {
 	bool one_block; /* the arrays hold one block, which stands for each of its tower: for walks that store nothing */
 };
 
-/* dims shape[0..dims-1] name. The name is a printf format with its arguments at the end. */
+/* One parameter of at most two dimensions, a x b. */
 __attribute__((format(printf, 7, 8)))
 static void give(struct walk *w, float **slot, int dims, size_t a, size_t b, const char *prefix, const char *format, ...)
 {
-	struct weight_info info = {.dims = dims, .shape = {a, b, 1, 1}, .count = 1};
+	struct weight_info info = {.dims = dims, .shape = {dims > 0 ? a : 1, dims > 1 ? b : 1, 1, 1}, .count = 1};
 	va_list args;
 
 	if (w->status != STATUS_OK)
