@@ -13,7 +13,6 @@
 
 enum { NAME_MOST = 32 };
 
-/* clang-format off */
 static const struct entity {
 	const char *name, *text;
 } entities[] = {
@@ -604,7 +603,6 @@ static const struct entity {
 	{"zigrarr;", "\342\207\235"}, {"zopf;", "\360\235\225\253"}, {"zscr;", "\360\235\223\217"}, {"zwj;", "\342\200\215"},
 	{"zwnj;", "\342\200\214"},
 };
-/* clang-format on */
 
 /* The text of a name of exactly size bytes, or NULL. */
 static const char *find(const char *name, size_t size)

@@ -861,7 +861,7 @@ static void merge_word(struct encoder *e)
 	}
 }
 
-/* Room for a word of size bytes: each byte is a pair once, and each join makes two new ones. */
+/* Room for a word of size bytes: each byte but one begins a pair, and each join takes one pair away and makes at most two. */
 static bool reserve_word(struct encoder *e, size_t size)
 {
 	if (size <= e->capacity)
@@ -870,7 +870,7 @@ static bool reserve_word(struct encoder *e, size_t size)
 	void *pieces = mem_resize(e->pieces, capacity, sizeof *e->pieces);
 	if (pieces)
 		e->pieces = pieces;
-	void *heap = mem_resize(e->heap, mem_product(capacity, 3), sizeof *e->heap);
+	void *heap = mem_resize(e->heap, mem_product(capacity, 2), sizeof *e->heap);
 	if (heap)
 		e->heap = heap;
 	void *round = mem_resize(e->round, capacity, sizeof *e->round);
