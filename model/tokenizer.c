@@ -260,8 +260,8 @@ static enum status put_merge(struct tokenizer *t, const char *line, size_t lengt
 
 static enum status vocab_mismatch(const char *path, size_t has, size_t needs, struct err *err)
 {
-	return err_set(err, STATUS_FORMAT, "cannot use the tokenizer '%s': it has %zu ids, the model %zu; hint: take the one that came with "
-		       "the model", path, has, needs);
+	return err_set(err, STATUS_FORMAT, "cannot use the tokenizer '%s': it has %zu ids, the model %zu; hint: take the one that came "
+		       "with the model", path, has, needs);
 }
 
 static enum status read_list(struct tokenizer *t, const char *text, size_t size, size_t vocab_size, const char *path, struct err *err)
@@ -341,7 +341,8 @@ static enum status put_json_symbol(struct tokenizer *t, const char *name, const 
 		t->special[special] = (int32_t)id;
 	} else {
 		if (!parse_symbol(t, name, strlen(name), scratch, &length, &ends_word))
-			return err_set(err, STATUS_UNSUPPORTED, "cannot use '%s': '%.80s' is no symbol of CLIP's byte-pair encoding", path, name);
+			return err_set(err, STATUS_UNSUPPORTED, "cannot use '%s': '%.80s' is no symbol of CLIP's byte-pair encoding",
+				       path, name);
 		int32_t there = *string_slot(t, scratch, length, ends_word);
 		if (there == id) /* an added token that is in the vocabulary, such as the padding */
 			return STATUS_OK;
@@ -391,9 +392,11 @@ static enum status check_json_model(const cJSON *model, const char *path, struct
 	if (!cJSON_IsObject(model))
 		return err_set(err, STATUS_FORMAT, "cannot read '%s': it has no \"model\"", path);
 	if (type && strcmp(string_of(model, "type"), "BPE") != 0)
-		return err_set(err, STATUS_UNSUPPORTED, "cannot use '%s': its model is '%.40s', only BPE is supported", path, string_of(model, "type"));
+		return err_set(err, STATUS_UNSUPPORTED, "cannot use '%s': its model is '%.40s', only BPE is supported", path,
+			       string_of(model, "type"));
 	if (strcmp(string_of(model, "end_of_word_suffix"), END_OF_WORD) != 0)
-		return err_set(err, STATUS_UNSUPPORTED, "cannot use '%s': its words do not end in '" END_OF_WORD "', so it is not CLIP's", path);
+		return err_set(err, STATUS_UNSUPPORTED, "cannot use '%s': its words do not end in '" END_OF_WORD "', so it is not CLIP's",
+			       path);
 	if (*string_of(model, "continuing_subword_prefix"))
 		return err_set(err, STATUS_UNSUPPORTED, "cannot use '%s': it has a continuing_subword_prefix, so it is not CLIP's", path);
 	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(model, "ignore_merges")))
@@ -421,7 +424,8 @@ static bool count_json_ids(const cJSON *vocab, const cJSON *added, size_t *n)
 	return *n <= items;
 }
 
-static enum status put_json_symbols(struct tokenizer *t, const cJSON *vocab, const cJSON *added, char *scratch, const char *path, struct err *err)
+static enum status put_json_symbols(struct tokenizer *t, const cJSON *vocab, const cJSON *added, char *scratch, const char *path,
+				    struct err *err)
 {
 	bool *taken = mem_array(t->vocab_size, sizeof *taken);
 	enum status status = taken ? STATUS_OK : err_memory(err, "a tokenizer");
@@ -436,7 +440,8 @@ static enum status put_json_symbols(struct tokenizer *t, const cJSON *vocab, con
 		}
 	if (status == STATUS_OK)
 		cJSON_ArrayForEach(item, added) {
-			status = put_json_symbol(t, string_of(item, "content"), cJSON_GetObjectItemCaseSensitive(item, "id"), taken, scratch, path, err);
+			const cJSON *id = cJSON_GetObjectItemCaseSensitive(item, "id");
+			status = put_json_symbol(t, string_of(item, "content"), id, taken, scratch, path, err);
 			if (status != STATUS_OK)
 				goto out;
 		}
@@ -911,8 +916,10 @@ static void encode_word(struct encoder *e, const char *word, size_t size)
 		return;
 	}
 	e->heap_size = 0;
-	for (size_t i = 0; i < size; i++)
-		e->pieces[i] = (struct piece){e->t->first[(uint8_t)word[i]][i + 1 == size], (int32_t)i - 1, i + 1 < size ? (int32_t)i + 1 : -1};
+	for (size_t i = 0; i < size; i++) {
+		bool last = i + 1 == size;
+		e->pieces[i] = (struct piece){e->t->first[(uint8_t)word[i]][last], (int32_t)i - 1, last ? -1 : (int32_t)i + 1};
+	}
 	for (size_t i = 0; i + 1 < size; i++)
 		offer(e, (int32_t)i);
 	merge_word(e);

@@ -306,7 +306,8 @@ static enum status read_header(struct shard *shard, uint8_t block[BLOCK], uint64
 	}
 	if (!checksum_fits(block)) {
 		if (shard->offset == BLOCK)
-			return err_set(err, STATUS_FORMAT, "cannot read '%s': it is not a tar archive, plain or gzip-compressed", shard->path);
+			return err_set(err, STATUS_FORMAT, "cannot read '%s': it is not a tar archive, plain or gzip-compressed",
+				       shard->path);
 		return damaged(shard, err, "a header's checksum is wrong");
 	}
 	if (!parse_number(block + SIZE_AT, SIZE_SIZE, size))
@@ -465,7 +466,8 @@ static enum status read_sample(struct shard *shard, bool *has_image, bool *has_t
 	shard->text.size = 0;
 	buffer_release(&shard->key);
 	buffer_append(&shard->key, m->name.data, m->key_size);
-	while (status == STATUS_OK && m->there && m->key_size == shard->key.size && memcmp(m->name.data, shard->key.data, m->key_size) == 0) {
+	while (status == STATUS_OK && m->there && m->key_size == shard->key.size &&
+	       memcmp(m->name.data, shard->key.data, m->key_size) == 0) {
 		if (m->kind == KIND_TEXT) {
 			if (*has_text)
 				break;
@@ -623,12 +625,12 @@ static enum status write_member(struct shard_writer *w, const char *name, char t
 
 	memcpy(block + NAME_AT, name, strnlen(name, NAME_SIZE));
 	memcpy(block + 100, "0000644\0" "0000000\0" "0000000", 24);
-	if (size >> 33)
-		memcpy(block + SIZE_AT, (uint8_t[]){0x80, 0, 0, 0, (uint8_t)(size >> 56), (uint8_t)(size >> 48), (uint8_t)(size >> 40),
-						    (uint8_t)(size >> 32), (uint8_t)(size >> 24), (uint8_t)(size >> 16), (uint8_t)(size >> 8),
-						    (uint8_t)size}, SIZE_SIZE);
-	else
-		snprintf(block + SIZE_AT, SIZE_SIZE, "%011llo", (unsigned long long)size);
+	snprintf(block + SIZE_AT, SIZE_SIZE, "%011llo", (unsigned long long)size & 077777777777);
+	if (size >> 33) { /* more than 11 octal digits: base 256 */
+		block[SIZE_AT] = (char)0x80;
+		for (int i = 1; i < SIZE_SIZE; i++)
+			block[SIZE_AT + i] = (char)(i < 4 ? 0 : (uint64_t)size >> 8 * (SIZE_SIZE - 1 - i));
+	}
 	memcpy(block + 136, "00000000000", 12); /* no time: the same samples make the same file */
 	memset(block + SUM_AT, ' ', SUM_SIZE);
 	block[TYPE_AT] = type;

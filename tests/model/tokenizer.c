@@ -201,8 +201,10 @@ static void references_are_replaced_once(void **state)
 	static const struct {
 		const char *text, *plain;
 	} cases[] = {
-		{"&amp;lt;", "&lt;"}, {"a&b", "a&b"}, {"&", "&"}, {"&#", "&#"}, {"&#x", "&#x"}, {"&notin;&notinx", "\xe2\x88\x89\xc2\xacinx"},
-		{"&eacute", "\xc3\xa9"}, {"&Eacute;", "\xc3\x89"}, {"&zwnj;", "\xe2\x80\x8c"}, {"&CounterClockwiseContourIntegral;", "\xe2\x88\xb3"},
+		{"&amp;lt;", "&lt;"}, {"a&b", "a&b"}, {"&", "&"}, {"&#", "&#"}, {"&#x", "&#x"},
+		{"&notin;&notinx", "\xe2\x88\x89\xc2\xacinx"},
+		{"&eacute", "\xc3\xa9"}, {"&Eacute;", "\xc3\x89"}, {"&zwnj;", "\xe2\x80\x8c"},
+		{"&CounterClockwiseContourIntegral;", "\xe2\x88\xb3"},
 		{"&#x80;", "\xe2\x82\xac"}, {"&#x1F436", "\xf0\x9f\x90\xb6"}, {"&#xFFFE;", ""}, {"&#4294967361;", "\xef\xbf\xbd"},
 		{"&aacut&aacute", "&aacut\xc3\xa1"}, {"&A", "&A"},
 	};
@@ -237,7 +239,8 @@ static void make_json(struct buffer *json, bool pairs, const char *type)
 	char *list = slurp(MERGES, &size);
 
 	buffer_format(json, "{\"added_tokens\":[{\"id\":%d,\"content\":\"<|startoftext|>\"},{\"id\":%d,\"content\":\"<|endoftext|>\"}],"
-		      "\"model\":{%s\"end_of_word_suffix\":\"</w>\",\"continuing_subword_prefix\":\"\",\"vocab\":{", V - 1 - START, V - 1 - END, type);
+		      "\"model\":{%s\"end_of_word_suffix\":\"</w>\",\"continuing_subword_prefix\":\"\",\"vocab\":{",
+		      V - 1 - START, V - 1 - END, type);
 	for (int end = 0; end < 2; end++)
 		for (int printed = 1; printed >= 0; printed--)
 			for (int b = 0, other = 0x100; b < 256; b++) {
@@ -270,7 +273,8 @@ static void make_json(struct buffer *json, bool pairs, const char *type)
 static void a_tokenizer_json_says_which_ids_symbols_have(void **state)
 {
 	(void)state;
-	static const char text[] = "A dog\xe2\x80\x99s caf\xc3\xa9 & two \"quoted\\\" na\xc3\xafve skateboarders, <end_of_text> 42 \xf0\x9f\x90\xb6";
+	static const char text[] = "A dog\xe2\x80\x99s caf\xc3\xa9 & two \"quoted\\\" "
+		"na\xc3\xafve skateboarders, <end_of_text> 42 \xf0\x9f\x90\xb6";
 	struct tokenizer *list = open_or_fail(MERGES, V), *t;
 	int32_t expected[CONTEXT], ids[CONTEXT];
 	size_t n = tokenizer_encode(list, text, strlen(text), expected, CONTEXT);
@@ -310,7 +314,8 @@ static void a_tokenizer_json_that_is_not_clips_is_refused(void **state)
 	assert_refused("{\"model\":{\"end_of_word_suffix\":\"</w>\",\"vocab\":{\"a\":16000000},\"merges\":[]}}", 0, "gaps");
 	assert_refused("{\"model\":{\"end_of_word_suffix\":\"</w>\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}", 0, "another symbol");
 	assert_refused("{\"model\":{\"end_of_word_suffix\":\"</w>\",\"vocab\":{\"a b\":0},\"merges\":[]}}", 0, "'a b'");
-	assert_refused("{\"model\":{\"end_of_word_suffix\":\"</w>\",\"vocab\":{\"<|startoftext|>\":0,\"<|endoftext|>\":1},\"merges\":[]}}", 0, "single bytes");
+	assert_refused("{\"model\":{\"end_of_word_suffix\":\"</w>\",\"vocab\":{\"<|startoftext|>\":0,\"<|endoftext|>\":1},"
+		       "\"merges\":[]}}", 0, "single bytes");
 	assert_refused("{\"model\":", 0, "not valid JSON");
 	assert_refused("{}", 0, "\"model\"");
 }

@@ -402,7 +402,8 @@ static void malformed_pax_headers_are_errors(void **state)
 {
 	(void)state;
 	static const char *const cases[] = {
-		"12 path=1.jpg\n", "15 path=1.jpg\n", "x", "14path=1.jpg\n", "99999999999999999999 path=1\n", "5 x\n\n", "10 size=x\n", "10 path=1",
+		"12 path=1.jpg\n", "15 path=1.jpg\n", "x", "14path=1.jpg\n", "99999999999999999999 path=1\n", "5 x\n\n",
+		"10 size=x\n", "10 path=1",
 		"32 size=99999999999999999999999\n", "0 =\n", "3 =\n",
 	};
 
