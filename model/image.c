@@ -183,7 +183,8 @@ enum status image_decode(const uint8_t *bytes, size_t size, size_t least, size_t
 		return status;
 	size_t most = pixels_most ? pixels_most : IMAGE_PIXELS_MOST;
 	if (mem_product(info.width, info.height) > most)
-		return err_set(err, STATUS_MEMORY, "picture of %zu x %zu pixels is too large (at most %zu pixels)", info.width, info.height, most);
+		return err_set(err, STATUS_MEMORY, "picture of %zu x %zu pixels is too large (at most %zu pixels)", info.width,
+			       info.height, most);
 	if (info.format == IMAGE_JPEG)
 		image_jpeg_scale(least, &info.width, &info.height, &eighths);
 

@@ -172,7 +172,8 @@ static void read_bytes(png_structp png, png_bytep to, size_t n)
 static void set_up(struct decoder *decoder)
 {
 	/* Name and NUL each: what we do not use is passed over unread, so that damage in it does no harm. */
-	static const png_byte unused[] = "iCCP\0cHRM\0gAMA\0sRGB\0sBIT\0bKGD\0hIST\0pHYs\0sPLT\0tIME\0tEXt\0zTXt\0iTXt\0eXIf\0oFFs\0pCAL\0sCAL";
+	static const png_byte unused[] = "iCCP\0cHRM\0gAMA\0sRGB\0sBIT\0bKGD\0hIST\0pHYs\0sPLT\0tIME\0tEXt\0zTXt\0iTXt\0eXIf\0"
+					 "oFFs\0pCAL\0sCAL";
 	png_structp png = decoder->png;
 
 	png_set_read_fn(png, decoder, read_bytes);

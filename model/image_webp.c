@@ -44,8 +44,10 @@ static const uint8_t *find_chunk(const uint8_t *bytes, size_t size, const char n
 static const uint8_t *extended(const uint8_t *bytes, size_t size)
 {
 	size_t found;
-	const uint8_t *header = size >= RIFF_HEADER + 4 && memcmp(bytes + RIFF_HEADER, "VP8X", 4) == 0 ? find_chunk(bytes, size, "VP8X", &found) : NULL;
 
+	if (size < RIFF_HEADER + 4 || memcmp(bytes + RIFF_HEADER, "VP8X", 4) != 0)
+		return NULL;
+	const uint8_t *header = find_chunk(bytes, size, "VP8X", &found);
 	return header && found >= 10 ? header : NULL;
 }
 

@@ -191,7 +191,8 @@ static void choose_things(struct scene *scene, uint64_t *random, bool heldout)
 		if (scene->objects > 1 && !heldout)
 			kept_back |= scene_heldout(b->colour, b->shape) || scene_heldout(a->colour, b->shape) ||
 				     scene_heldout(b->colour, a->shape);
-		fine = distinct && kept_back == heldout && seen_well(scene, a->colour) && (scene->objects == 1 || seen_well(scene, b->colour));
+		fine = distinct && kept_back == heldout && seen_well(scene, a->colour);
+		fine = fine && (scene->objects == 1 || seen_well(scene, b->colour));
 	} while (!fine);
 }
 
@@ -320,12 +321,19 @@ static bool ends_in(const char *path, const char *end)
 	return n >= m && strcmp(path + n - m, end) == 0;
 }
 
-/* One member of a shard, or one file of a folder. */
-static enum status write_member(struct shard_writer *shard, const char *folder, const char *name, const void *bytes, size_t size, struct err *err)
+/* Where scenes go: into a shard, or a folder if that is NULL. */
+struct target {
+	struct shard_writer *shard;
+	const char *folder;
+	size_t side;
+	uint8_t *rgb; /* [side,side,3]: scratch */
+};
+
+static enum status write_member(const struct target *to, const char *name, const void *bytes, size_t size, struct err *err)
 {
-	if (shard)
-		return shard_writer_add(shard, name, bytes, size, err);
-	char *path = path_join(folder, name);
+	if (to->shard)
+		return shard_writer_add(to->shard, name, bytes, size, err);
+	char *path = path_join(to->folder, name);
 	if (!path)
 		return err_memory(err, "a path");
 	enum status status = STATUS_OK;
@@ -342,25 +350,25 @@ static enum status write_member(struct shard_writer *shard, const char *folder, 
 	return status;
 }
 
-static enum status write_scene(struct shard_writer *shard, const char *folder, size_t number, const struct scene *scene, size_t side, uint8_t *rgb, struct err *err)
+static enum status write_scene(const struct target *to, size_t number, const struct scene *scene, struct err *err)
 {
 	char name[32], captions[2 * SCENE_CAPTION_MOST + 2], one[SCENE_CAPTION_MOST], other[SCENE_CAPTION_MOST];
 	uint8_t *jpeg = NULL;
 	size_t size;
 
-	scene_draw(scene, side, side, rgb);
-	enum status status = image_encode_jpeg(rgb, side, side, JPEG_QUALITY, &jpeg, &size, err);
+	scene_draw(scene, to->side, to->side, to->rgb);
+	enum status status = image_encode_jpeg(to->rgb, to->side, to->side, JPEG_QUALITY, &jpeg, &size, err);
 	if (status != STATUS_OK)
 		goto out;
 	snprintf(name, sizeof name, "%06zu.jpg", number);
-	status = write_member(shard, folder, name, jpeg, size, err);
+	status = write_member(to, name, jpeg, size, err);
 	if (status != STATUS_OK)
 		goto out;
 	scene_caption(scene, scene->seed % SCENE_PHRASINGS, one);
 	scene_caption(scene, scene->seed % SCENE_PHRASINGS + 1, other);
 	snprintf(captions, sizeof captions, "%s\n%s\n", one, other);
 	snprintf(name, sizeof name, "%06zu.txt", number);
-	status = write_member(shard, folder, name, captions, strlen(captions), err);
+	status = write_member(to, name, captions, strlen(captions), err);
 out:
 	free(jpeg);
 	return status;
@@ -368,14 +376,13 @@ out:
 
 enum status scenes_write(const char *path, size_t count, uint64_t seed, size_t first, size_t side, bool heldout, struct err *err)
 {
-	struct shard_writer *shard = NULL;
-	uint8_t *rgb = mem_array(mem_product(side, side), 3);
+	struct target to = {NULL, path, side, mem_array(mem_product(side, side), 3)};
 	enum status status;
 
-	if (!rgb)
+	if (!to.rgb)
 		return err_memory(err, "the pixels of a scene");
 	if (ends_in(path, ".tar") || ends_in(path, ".tar.gz") || ends_in(path, ".tgz"))
-		status = shard_writer_open(path, &shard, err);
+		status = shard_writer_open(path, &to.shard, err);
 	else
 		status = path_make_folder(path, err);
 	for (size_t i = 0; i < count && status == STATUS_OK; i++) {
@@ -383,12 +390,12 @@ enum status scenes_write(const char *path, size_t count, uint64_t seed, size_t f
 		struct scene scene;
 		own = next(&own) ^ (first + i);
 		scene_random(&scene, next(&own), heldout);
-		status = write_scene(shard, path, first + i, &scene, side, rgb, err);
+		status = write_scene(&to, first + i, &scene, err);
 	}
-	if (shard) {
-		enum status closed = shard_writer_close(shard, status == STATUS_OK ? err : NULL);
+	if (to.shard) {
+		enum status closed = shard_writer_close(to.shard, status == STATUS_OK ? err : NULL);
 		status = status == STATUS_OK ? closed : status;
 	}
-	free(rgb);
+	free(to.rgb);
 	return status;
 }

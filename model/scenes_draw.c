@@ -7,7 +7,8 @@
 
 static const struct rgb colours[SCENE_COLOURS] = {
 	[COLOUR_RED] = {214, 40, 40}, [COLOUR_ORANGE] = {245, 130, 32}, [COLOUR_YELLOW] = {250, 214, 44}, [COLOUR_GREEN] = {46, 150, 62},
-	[COLOUR_TURQUOISE] = {48, 200, 192}, [COLOUR_BLUE] = {40, 82, 206}, [COLOUR_PURPLE] = {126, 52, 168}, [COLOUR_PINK] = {246, 132, 184},
+	[COLOUR_TURQUOISE] = {48, 200, 192}, [COLOUR_BLUE] = {40, 82, 206}, [COLOUR_PURPLE] = {126, 52, 168},
+	[COLOUR_PINK] = {246, 132, 184},
 	[COLOUR_BROWN] = {128, 82, 46}, [COLOUR_BLACK] = {28, 28, 32}, [COLOUR_GRAY] = {134, 138, 144}, [COLOUR_WHITE] = {250, 250, 248},
 };
 
@@ -132,7 +133,8 @@ static struct rgb night(const struct spot *s)
 	struct rgb dark = mix((struct rgb){10, 14, 44}, (struct rgb){40, 46, 98}, s->v);
 	uint32_t column = (uint32_t)(s->u * CELLS), row = (uint32_t)(s->v * CELLS);
 	uint64_t seed = s->scene->seed;
-	float x = ((float)column + 0.2f + 0.6f * chance(seed, column, row)) / CELLS, y = ((float)row + 0.2f + 0.6f * chance(seed + 1, column, row)) / CELLS;
+	float x = ((float)column + 0.2f + 0.6f * chance(seed, column, row)) / CELLS;
+	float y = ((float)row + 0.2f + 0.6f * chance(seed + 1, column, row)) / CELLS;
 	float size = chance(seed + 2, column, row) - 0.55f;
 
 	if (size <= 0)
@@ -172,8 +174,9 @@ static struct rgb beach(const struct spot *s)
 static struct rgb noise(const struct spot *s)
 {
 	uint64_t seed = s->scene->seed;
+	float r = chance(seed, s->x, s->y), g = chance(seed + 1, s->x, s->y), b = chance(seed + 2, s->x, s->y);
 
-	return (struct rgb){70 + 130 * chance(seed, s->x, s->y), 70 + 130 * chance(seed + 1, s->x, s->y), 70 + 130 * chance(seed + 2, s->x, s->y)};
+	return (struct rgb){70 + 130 * r, 70 + 130 * g, 70 + 130 * b};
 }
 
 static struct rgb room(const struct spot *s)
@@ -207,10 +210,11 @@ static void draw_object(const struct scene_object *object, const struct scene_pl
 {
 	float side = (float)(width < height ? width : height), radius = place->radius * side, reach = 1.45f * radius + 1;
 	float cx = place->x * (float)width, cy = place->y * (float)height, c = cosf(place->tilt), s = sinf(place->tilt);
-	struct scene_pen pen = {.pixel = 1 / radius, .repeat = place->radius < 0.12f ? 2 : 3, .texture = object->texture, .main = colours[object->colour]};
+	struct scene_pen pen = {.pixel = 1 / radius, .texture = object->texture, .main = colours[object->colour]};
 	bool light = object->colour == COLOUR_WHITE || object->colour == COLOUR_YELLOW || object->colour == COLOUR_GRAY;
 
 	pen.mark = light ? black : white;
+	pen.repeat = place->radius < 0.12f ? 2 : 3; /* coarser where it would not be seen */
 	size_t left = (size_t)clamp(cx - reach, 0, (float)width), right = (size_t)clamp(cx + reach + 1, 0, (float)width);
 	size_t top = (size_t)clamp(cy - reach, 0, (float)height), bottom = (size_t)clamp(cy + reach + 1, 0, (float)height);
 	for (size_t y = top; y < bottom; y++)

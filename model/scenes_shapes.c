@@ -108,7 +108,8 @@ static void heart(struct scene_pen *p)
 	float lobes = either(disc(p, 0.44f, -0.34f, 0.5f), disc(p, -0.44f, -0.34f, 0.5f));
 
 	/* The point's sides touch the lobes. */
-	scene_pen_fill(p, either(lobes, POLYGON(p, {0, 0.92f}, {0.816f, -0.01f}, {0.44f, -0.34f}, {0, -0.57f}, {-0.44f, -0.34f}, {-0.816f, -0.01f})));
+	float point = POLYGON(p, {0, 0.92f}, {0.816f, -0.01f}, {0.44f, -0.34f}, {0, -0.57f}, {-0.44f, -0.34f}, {-0.816f, -0.01f});
+	scene_pen_fill(p, either(lobes, point));
 }
 
 static void diamond(struct scene_pen *p)
@@ -242,7 +243,8 @@ static void butterfly(struct scene_pen *p)
 static void umbrella(struct scene_pen *p)
 {
 	scene_pen_tint(p, wood, stroke(p, 0, -0.9f, 0, 0.75f, 0.045f));
-	scene_pen_tint(p, wood, both(without(disc(p, 0.16f, 0.75f, 0.2f), disc(p, 0.16f, 0.75f, 0.11f)), box(p, 0.16f, 0.95f, 0.3f, 0.2f, 0)));
+	float hook = without(disc(p, 0.16f, 0.75f, 0.2f), disc(p, 0.16f, 0.75f, 0.11f));
+	scene_pen_tint(p, wood, both(hook, box(p, 0.16f, 0.95f, 0.3f, 0.2f, 0)));
 	float canopy = both(disc(p, 0, 0.02f, 0.9f), box(p, 0, -0.5f, 1, 0.52f, 0));
 	for (int i = -1; i <= 1; i++)
 		canopy = without(canopy, ellipse(p, 0.6f * (float)i, 0.04f, 0.3f, 0.14f));
@@ -279,9 +281,10 @@ static void leaf(struct scene_pen *p)
 
 static void cat(struct scene_pen *p)
 {
-	float ears = either(POLYGON(p, {-0.72f, -0.92f}, {-0.12f, -0.5f}, {-0.7f, -0.1f}), POLYGON(p, {0.72f, -0.92f}, {0.12f, -0.5f}, {0.7f, -0.1f}));
+	float left_ear = POLYGON(p, {-0.72f, -0.92f}, {-0.12f, -0.5f}, {-0.7f, -0.1f});
+	float right_ear = POLYGON(p, {0.72f, -0.92f}, {0.12f, -0.5f}, {0.7f, -0.1f});
 
-	scene_pen_fill(p, either(ears, ellipse(p, 0, 0.1f, 0.82f, 0.72f)));
+	scene_pen_fill(p, either(either(left_ear, right_ear), ellipse(p, 0, 0.1f, 0.82f, 0.72f)));
 	for (int i = -1; i <= 1; i += 2) {
 		float side = (float)i;
 		scene_pen_tint(p, cream, ellipse(p, 0.32f * side, -0.06f, 0.16f, 0.18f));

@@ -74,7 +74,8 @@ static void caption_names_relation_and_position(void **state)
 
 	(void)state;
 	scene.object[0] = (struct scene_object){.shape = SHAPE_STAR, .colour = COLOUR_RED, .size = SIZE_LARGE, .count = 1};
-	scene.object[1] = (struct scene_object){.shape = SHAPE_FISH, .colour = COLOUR_BLUE, .texture = TEXTURE_DOTTED, .size = SIZE_MEDIUM, .count = 1};
+	scene.object[1] = (struct scene_object){.shape = SHAPE_FISH, .colour = COLOUR_BLUE, .texture = TEXTURE_DOTTED, .count = 1};
+	scene.object[1].size = SIZE_MEDIUM;
 	scene_caption(&scene, 0, caption);
 	assert_string_equal(caption, "a large red star to the left of a blue dotted fish on an orange background");
 	scene_caption(&scene, 2, caption);
@@ -193,8 +194,11 @@ static void no_shape_is_blank(void **state)
 	(void)state;
 	for (int shape = 0; shape < SCENE_SHAPES; shape++)
 		for (int colour = 0; colour < SCENE_COLOURS; colour++) {
-			struct scene scene = {.objects = 1, .background = BACKGROUND_PLAIN, .background_colour = colour == COLOUR_BLUE ? COLOUR_RED : COLOUR_BLUE};
-			scene.object[0] = (struct scene_object){.shape = shape, .colour = colour, .texture = colour % SCENE_TEXTURES, .count = 1, .places = {{0.5f, 0.5f, 0.4f, 0}}};
+			struct scene scene = {.objects = 1, .background = BACKGROUND_PLAIN};
+			scene.background_colour = colour == COLOUR_BLUE ? COLOUR_RED : COLOUR_BLUE;
+			scene.object[0] = (struct scene_object){.shape = shape, .colour = colour, .count = 1};
+			scene.object[0].places[0] = (struct scene_place){0.5f, 0.5f, 0.4f, 0};
+			scene.object[0].texture = colour % SCENE_TEXTURES;
 			scene_draw(&scene, 64, 64, rgb);
 			size_t differ = 0, border = 0;
 			for (size_t i = 0; i < 64 * 64; i++)
