@@ -18,9 +18,10 @@ void plain_linear(const struct linear *map, const float *x, size_t T, float *y)
 	for (size_t t = 0; t < T; t++)
 		for (size_t o = 0; o < map->out; o++) {
 			double sum = map->bias ? (double)map->bias[o] : 0;
+			size_t first = map->by_column ? o : o * map->in, stride = map->by_column ? map->out : 1;
+#pragma omp simd reduction(+ : sum)
 			for (size_t i = 0; i < map->in; i++)
-				sum += (double)x[t * map->in + i] *
-				       (double)(map->by_column ? map->weight[i * map->out + o] : map->weight[o * map->in + i]);
+				sum += (double)x[t * map->in + i] * (double)map->weight[first + i * stride];
 			y[t * map->out + o] = (float)sum;
 		}
 }
