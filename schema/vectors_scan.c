@@ -1,6 +1,6 @@
 /* vectors_scan.c: the exact scan of the catalog's own embeddings: the plain twin of the FAISS index, what a filtered search
  * uses, and what recall is measured against. */
-#include <inttypes.h>
+#include <immintrin.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,6 @@
 #include "schema/banned.h"
 
 enum {
-	LANES = 32,          /* four AVX2 registers of running sums */
 	BLOCK = 256,         /* rows that are scored together: with 512 components, half a megabyte */
 	LOOKUPS_MOST = 16384 /* so many single look-ups are quicker than reading every row of a large library */
 };
@@ -73,20 +72,25 @@ void nearest_finish(struct nearest *h)
 		put(h, i, -INFINITY, 0);
 }
 
+/* Four registers of running sums, as one would wait for its own last addition. */
 float vectors_dot(const float *a, const float *b, size_t dim)
 {
-	float sums[LANES] = {0}, sum = 0;
+	__m256 s0 = _mm256_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
 	size_t i = 0;
 
-	for (; i + LANES <= dim; i += LANES)
-		for (size_t j = 0; j < LANES; j++)
-			sums[j] += a[i + j] * b[i + j];
+	for (; i + 32 <= dim; i += 32) {
+		s0 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), s0);
+		s1 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 8), _mm256_loadu_ps(b + i + 8), s1);
+		s2 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 16), _mm256_loadu_ps(b + i + 16), s2);
+		s3 = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 24), _mm256_loadu_ps(b + i + 24), s3);
+	}
+	s0 = _mm256_add_ps(_mm256_add_ps(s0, s1), _mm256_add_ps(s2, s3));
+	__m128 half = _mm_add_ps(_mm256_castps256_ps128(s0), _mm256_extractf128_ps(s0, 1));
+	half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+	float sum = _mm_cvtss_f32(half) + _mm_cvtss_f32(_mm_movehdup_ps(half));
 	for (; i < dim; i++)
 		sum += a[i] * b[i];
-	for (size_t width = LANES / 2; width; width /= 2)
-		for (size_t j = 0; j < width; j++)
-			sums[j] += sums[j + width];
-	return sums[0] + sum;
+	return sum;
 }
 
 enum status vectors_check_queries(const float *queries, size_t n, size_t dim, struct err *err)
