@@ -336,16 +336,17 @@ static void get_channels(struct reader *r, const char *key, double least, float 
 	}
 }
 
-/* A reader of the object under key; where that is missing, an empty one after a failure of r. */
+/* A reader of the object under key. After a failure, also of r, all it yields are fallbacks. */
 static struct reader section(struct reader *r, const char *key, const char *prefix, const struct option *options)
 {
 	struct reader s = *r;
 
 	s.prefix = prefix;
 	s.object = get(r, key);
-	if (r->status == STATUS_OK && !cJSON_IsObject(s.object))
-		fail(&s, s.object ? STATUS_FORMAT : STATUS_UNSUPPORTED,
-		     s.object ? "%s is not an object" : "it has no %s, so it is not a CoCa", key);
+	if (!s.object)
+		fail(&s, STATUS_UNSUPPORTED, "it has no %s, so it is not a CoCa", key);
+	else if (!cJSON_IsObject(s.object))
+		fail(&s, STATUS_FORMAT, "%s is not an object", key);
 	if (s.status == STATUS_OK)
 		check_options(&s, options);
 	return s;

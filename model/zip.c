@@ -112,7 +112,9 @@ static bool locate(const uint8_t *bytes, size_t size, const struct entry *e, str
 	return true;
 }
 
-static enum status read_entry(const uint8_t *bytes, size_t size, const uint8_t **at, const uint8_t *end, struct zip_member *m, struct err *err)
+/* *at moves on to the next entry. */
+static enum status read_entry(const uint8_t *bytes, size_t size, const uint8_t **at, const uint8_t *end, struct zip_member *m,
+			      struct err *err)
 {
 	const uint8_t *p = *at;
 

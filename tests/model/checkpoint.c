@@ -202,7 +202,8 @@ static void lying_headers_are_refused(void **state)
 		size_t data;
 		const char *what;
 	} cases[] = {
-		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}", 12, "overlaps"},
+		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+		 "\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}", 12, "overlaps"},
 		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}", 12, "a hole of 4 bytes lies before 'a'"},
 		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 12, "4 bytes at the end"},
 		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 4, "'a' ends at byte 8"},
@@ -217,7 +218,8 @@ static void lying_headers_are_refused(void **state)
 		{"{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", 8, "'a' has no two data_offsets"},
 		{"{\"a\":{\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "'a' has no dtype"},
 		{"{\"a\":7}", 0, "'a' has no dtype"},
-		{"{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[2,4]}}", 4, "two tensors 'a'"},
+		{"{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},"
+		 "\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[2,4]}}", 4, "two tensors 'a'"},
 		{"{\"a\":", 0, "not JSON"},
 		{"{}x", 0, "not JSON"},
 		{"[{}]", 0, "neither safetensors"},
@@ -348,7 +350,9 @@ static const char *torch_file(const void *pickle, size_t size)
 #define TENSOR(key, elements, offset, size, stride) \
 	"ctorch._utils\n_rebuild_tensor_v2\n" STORAGE(key, elements) "K" offset size stride "\x89" "ccollections\nOrderedDict\n)RtR"
 #define DICT(value) "\x80\2}X\1\0\0\0w" value "s."
-#define GOOD DICT(TENSOR("0", "\6", "\0", "K\2K\3\x86", "K\3K\1\x86"))
+#define TWO_BY_THREE "K\2K\3\x86"
+#define ROWS "K\3K\1\x86" /* their strides */
+#define GOOD DICT(TENSOR("0", "\6", "\0", TWO_BY_THREE, ROWS))
 
 static void a_small_torch_file_is_read(void **state)
 {
@@ -367,11 +371,11 @@ static void a_small_torch_file_is_read(void **state)
 static void tensors_beyond_their_storage_are_refused(void **state)
 {
 	(void)state;
-	assert_refused(torch_file(LITERAL(DICT(TENSOR("0", "\6", "\1", "K\2K\3\x86", "K\3K\1\x86")))), STATUS_FORMAT, "reaches beyond");
+	assert_refused(torch_file(LITERAL(DICT(TENSOR("0", "\6", "\1", TWO_BY_THREE, ROWS)))), STATUS_FORMAT, "reaches beyond");
 	assert_refused(torch_file(LITERAL(DICT(TENSOR("0", "\6", "\0", "K\2K\4\x86", "K\4K\1\x86")))), STATUS_FORMAT, "reaches beyond");
-	assert_refused(torch_file(LITERAL(DICT(TENSOR("0", "\7", "\0", "K\2K\3\x86", "K\3K\1\x86")))), STATUS_FORMAT, "missing or of another size");
-	assert_refused(torch_file(LITERAL(DICT(TENSOR("2", "\6", "\0", "K\2K\3\x86", "K\3K\1\x86")))), STATUS_FORMAT, "missing or of another size");
-	assert_refused(torch_file(LITERAL(DICT(TENSOR("0", "\6", "\0", "J\377\377\377\377K\3\x86", "K\3K\1\x86")))), STATUS_FORMAT, "no proper shape");
+	assert_refused(torch_file(LITERAL(DICT(TENSOR("0", "\7", "\0", TWO_BY_THREE, ROWS)))), STATUS_FORMAT, "missing or of another size");
+	assert_refused(torch_file(LITERAL(DICT(TENSOR("2", "\6", "\0", TWO_BY_THREE, ROWS)))), STATUS_FORMAT, "missing or of another size");
+	assert_refused(torch_file(LITERAL(DICT(TENSOR("0", "\6", "\0", "J\377\377\377\377K\3\x86", ROWS)))), STATUS_FORMAT, "no proper shape");
 	assert_refused(torch_file(LITERAL(DICT(TENSOR("0", "\6", "\0", "J\377\377\377\177J\377\377\377\177\x86", "J\377\377\377\177K\1\x86")))),
 		       STATUS_FORMAT, "reaches beyond");
 }
@@ -379,8 +383,10 @@ static void tensors_beyond_their_storage_are_refused(void **state)
 static void a_tensor_that_is_not_stored_row_by_row_is_refused(void **state)
 {
 	(void)state;
-	assert_refused(torch_file(LITERAL(DICT(TENSOR("0", "\6", "\0", "K\2K\3\x86", "K\1K\2\x86")))), STATUS_UNSUPPORTED, "not stored row by row");
-	assert_refused(torch_file(LITERAL(DICT(TENSOR("1", "\1", "\0", "K\2K\3\x86", "K\0K\0\x86")))), STATUS_UNSUPPORTED, "not stored row by row");
+	assert_refused(torch_file(LITERAL(DICT(TENSOR("0", "\6", "\0", TWO_BY_THREE, "K\1K\2\x86")))), STATUS_UNSUPPORTED,
+		       "not stored row by row");
+	assert_refused(torch_file(LITERAL(DICT(TENSOR("1", "\1", "\0", TWO_BY_THREE, "K\0K\0\x86")))), STATUS_UNSUPPORTED,
+		       "not stored row by row");
 }
 
 static void any_other_global_is_refused_by_name(void **state)

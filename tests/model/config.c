@@ -321,7 +321,8 @@ static void poolings_that_need_equal_widths_say_so(void **state)
 	char vision[256];
 
 	for (size_t i = 0; i < 3; i++) {
-		snprintf(vision, sizeof vision, "\"image_size\":16,\"patch_size\":8,\"width\":32,\"head_width\":8,\"attentional_pool\":%s", poolings[i]);
+		snprintf(vision, sizeof vision, "\"image_size\":16,\"patch_size\":8,\"width\":32,\"head_width\":8,\"attentional_pool\":%s",
+			 poolings[i]);
 		assert_refused(parse_sections(vision, good_text, good_decoder), STATUS_UNSUPPORTED, "vision_cfg.width is 32");
 	}
 	assert_refused(parse_sections("\"width\":64,\"attentional_pool\":\"serial\"", good_text, good_decoder), STATUS_UNSUPPORTED, "\"serial\"");
@@ -341,7 +342,8 @@ static void what_is_no_coca_is_refused(void **state)
 static void malformed_json_is_refused(void **state)
 {
 	(void)state;
-	static const char *const texts[] = {"", "{", "{\"embed_dim\":", "{\"embed_dim\":NaN}", "{\"embed_dim\":-}", "{} {}", "nul", "{\"a\":\"\\u12"};
+	static const char *const texts[] = {"", "{", "{\"embed_dim\":", "{\"embed_dim\":NaN}", "{\"embed_dim\":-}", "{} {}", "nul",
+					    "{\"a\":\"\\u12"};
 
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
 		assert_refused(parse(texts[i]), STATUS_FORMAT, "not JSON");
