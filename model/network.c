@@ -16,6 +16,7 @@ struct norm_pass {
 };
 
 struct image_pass {
+	size_t B;                    /* images: as many as texts, or none */
 	size_t T, R;                 /* positions of one image, of all */
 	struct block_shape shape;
 	struct grad_span *spans;
@@ -173,8 +174,9 @@ static void shape_image(struct network *n)
 {
 	const struct config *c = &n->config;
 	struct image_pass *m = &n->image;
-	size_t B = n->batch.B;
+	size_t B = n->batch.pixels || n->batch.rgb ? n->batch.B : 0;
 
+	m->B = B;
 	m->T = 1 + c->patches;
 	m->R = B * m->T;
 	m->shape = block_shape(c, &c->vision, m->R);
@@ -263,7 +265,7 @@ static void carve_image(struct carver *carver, struct network *n)
 {
 	const struct config *c = &n->config;
 	struct image_pass *m = &n->image;
-	size_t B = n->batch.B, D = c->vision.width, inputs = 3 * c->patch_size * c->patch_size;
+	size_t B = m->B, D = c->vision.width, inputs = 3 * c->patch_size * c->patch_size;
 
 	m->spans = carve(carver, B, sizeof *m->spans);
 	m->patches = carve_floats(carver, B * c->patches, inputs);
@@ -342,7 +344,7 @@ static void fill_image_spans(struct network *n)
 	struct image_pass *m = &n->image;
 	size_t T = m->T, queries = c->pool_queries, keys = c->pooling == POOL_CASCADE ? queries : T;
 
-	for (size_t i = 0; i < n->batch.B; i++) {
+	for (size_t i = 0; i < m->B; i++) {
 		m->spans[i] = (struct grad_span){i * T, T, i * T, T, i * T, i * c->vision.heads * T * T};
 		if (c->pooling != POOL_NONE)
 			m->pool_spans[i] = (struct grad_span){0, queries, i * T, T, i * queries, i * c->pool_heads * queries * T};
@@ -426,17 +428,38 @@ static enum status lay_out(struct network *n, struct err *err)
 
 /* ---- image tower ------------------------------------------------------------------------------------------------ */
 
-/* patches[B*patches, 3PP] in the order of conv1's weights. */
-static void cut_patches(const struct config *c, const float *pixels, size_t B, float *patches)
+/* One patch, [3,P,P] in the order of conv1's weights, from an image [3,S,S]. */
+static void cut_pixels(const float *image, size_t S, size_t P, size_t top, size_t left, float *patch)
+{
+	for (size_t row = 0; row < 3 * P; row++)
+		memcpy(patch + row * P, image + (row / P * S + top + row % P) * S + left, P * sizeof *patch);
+}
+
+/* The same from bytes [S,S,3], with shade[256,3] their normalised values. */
+static void cut_bytes(const uint8_t *image, size_t S, size_t P, size_t top, size_t left, const float (*shade)[3], float *patch)
+{
+	for (size_t row = 0; row < 3 * P; row++) {
+		const uint8_t *from = image + ((top + row % P) * S + left) * 3 + row / P;
+		for (size_t x = 0; x < P; x++)
+			patch[row * P + x] = shade[from[3 * x]][row / P];
+	}
+}
+
+static void cut_patches(const struct config *c, const struct network_batch *batch, float *patches)
 {
 	size_t S = c->image_size, P = c->patch_size, side = S / P, inputs = 3 * P * P;
+	float shade[256][3];
 
+	for (size_t v = 0; v < 256; v++)
+		for (size_t k = 0; k < 3; k++)
+			shade[v][k] = ((float)v / 255 - c->mean[k]) / c->std[k];
 #pragma omp parallel for schedule(static)
-	for (size_t i = 0; i < B * c->patches; i++) {
-		const float *image = pixels + i / c->patches * 3 * S * S;
-		size_t top = i % c->patches / side * P, left = i % side * P;
-		for (size_t row = 0; row < 3 * P; row++)
-			memcpy(patches + i * inputs + row * P, image + (row / P * S + top + row % P) * S + left, P * sizeof *patches);
+	for (size_t i = 0; i < batch->B * c->patches; i++) {
+		size_t image = i / c->patches * 3 * S * S, top = i % c->patches / side * P, left = i % c->patches % side * P;
+		if (batch->pixels)
+			cut_pixels(batch->pixels + image, S, P, top, left, patches + i * inputs);
+		else
+			cut_bytes(batch->rgb + image, S, P, top, left, shade, patches + i * inputs);
 	}
 }
 
@@ -477,9 +500,9 @@ static void image_forward(struct network *n, const struct weights *w)
 {
 	const struct config *c = &n->config;
 	struct image_pass *m = &n->image;
-	size_t B = n->batch.B, D = c->vision.width, inputs = 3 * c->patch_size * c->patch_size;
+	size_t B = m->B, D = c->vision.width, inputs = 3 * c->patch_size * c->patch_size;
 
-	cut_patches(c, n->batch.pixels, B, m->patches);
+	cut_patches(c, &n->batch, m->patches);
 	grad_linear_forward(m->patches, B * c->patches, inputs, w->patch_weight, NULL, D, m->embedded, D);
 	assemble(c, w, m->embedded, B, m->assembled);
 	if (!c->no_ln_pre)
@@ -766,7 +789,8 @@ enum status network_forward(struct network *n, const struct weights *w, const st
 	enum status status = lay_out(n, err);
 	if (status != STATUS_OK)
 		return status;
-	image_forward(n, w);
+	if (n->image.B)
+		image_forward(n, w);
 	text_forward(n, w);
 	if (want & NETWORK_CAPTION)
 		decoder_forward(n, w);

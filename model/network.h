@@ -30,7 +30,8 @@ struct network;
 
 struct network_batch {
 	size_t B;
-	const float *pixels;    /* [B,3,S,S] */
+	const float *pixels;    /* [B,3,S,S]; or NULL, and */
+	const uint8_t *rgb;     /* [B,S,S,3], not yet normalised; both NULL: features of texts alone, no backward */
 	const int32_t *ids;     /* of all texts, one after another: start first, end last, no padding */
 	const size_t *begin;    /* [B+1]: text i is ids[begin[i]..begin[i+1]-1], 1 to C of them */
 };

@@ -1,0 +1,47 @@
+/* batches.h: batches made ahead by threads of their own, while the last one is being computed with.
+ *
+ *     batches_open(&options, &batches, err);
+ *     while (batches_next(batches, parts, err) == STATUS_OK) { ... objective_gradient(..., parts, ...) ... }
+ *     batches_close(batches);
+ *
+ * Batch after batch takes the next samples of epoch after epoch. What a sample looks like and which of its captions it
+ * comes with is drawn from (seed, epoch, place in the epoch): neither threads nor interruptions change it. A photograph that cannot
+ * be decoded gives its place to another one, drawn the same way.
+ */
+#ifndef MODEL_BATCHES_H
+#define MODEL_BATCHES_H
+
+#include "model/augment.h"
+#include "model/config.h"
+#include "model/dataset.h"
+#include "model/objective.h"
+
+struct batches;
+
+/* Where the next batch begins. */
+struct batches_place {
+	uint64_t epoch, offset;
+};
+
+struct batches_options {
+	const struct dataset *data; /* tokenised; must outlive the batches */
+	const struct config *config;
+	struct augment augment;
+	size_t batch, parts;        /* samples of a part, parts of a batch */
+	uint64_t seed;
+	struct batches_place place;
+	size_t threads;             /* that decode; at least 1 */
+};
+
+enum status batches_open(const struct batches_options *options, struct batches **batches, struct err *err);
+void batches_close(struct batches *batches); /* takes NULL */
+
+/* Sets parts[options.parts]; valid until the next call. STATUS_FORMAT if none of many photographs can be decoded. */
+enum status batches_next(struct batches *batches, struct objective_part *parts, struct err *err);
+
+/* Behind the last batch that was handed out. */
+struct batches_place batches_place(const struct batches *batches);
+/* Photographs that could not be decoded so far; example, if there were any, says why the first could not. */
+size_t batches_failed(struct batches *batches, char example[256]);
+
+#endif

@@ -1,0 +1,488 @@
+/* dataset.c: see dataset.h. Samples of all sources lie in one array in the order in which they were read; two lists of
+ * numbers say which are for training and which are held out. */
+#include "model/dataset.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "model/random.h"
+#include "schema/file.h"
+#include "schema/memory.h"
+#include "schema/shards.h"
+
+#include "schema/banned.h"
+
+enum { PHOTO_MOST = 1 << 30, TABLE_MOST = 1 << 30 };
+
+struct item {
+	uint64_t photo;         /* hash of the bytes, or of the path */
+	uint8_t *bytes;         /* in memory; NULL: in the spill file, or a path */
+	char *path;             /* of a table's photograph */
+	off_t offset;           /* in the spill file */
+	size_t size;
+	size_t first_caption, caption_count;
+	uint32_t source;
+	bool held_out;
+};
+
+struct caption {
+	size_t at, size;        /* in texts */
+	size_t ids_at, ids_count;
+};
+
+struct source {
+	double weight;
+	size_t count;           /* samples read from it */
+};
+
+struct dataset {
+	size_t memory_most, holdout;
+	char *spill_folder;
+	FILE *spill;
+
+	struct source *sources;
+	size_t source_count;
+	struct item *items;
+	size_t item_count, item_room;
+	struct caption *captions;
+	size_t caption_count, caption_room;
+	struct buffer texts;
+	int32_t *ids;
+	size_t ids_count, ids_room;
+
+	uint32_t *part[2];      /* numbers of items */
+	size_t part_count[2];
+	struct dataset_counts counts;
+};
+
+enum status dataset_new(size_t memory, const char *spill_folder, size_t holdout, struct dataset **data, struct err *err)
+{
+	struct dataset *d = mem_array(1, sizeof *d);
+
+	*data = NULL;
+	if (!d || !(d->spill_folder = mem_copy(spill_folder, strlen(spill_folder)))) {
+		free(d);
+		return err_memory(err, "the samples");
+	}
+	d->memory_most = memory;
+	d->holdout = holdout;
+	*data = d;
+	return STATUS_OK;
+}
+
+void dataset_free(struct dataset *d)
+{
+	if (!d)
+		return;
+	for (size_t i = 0; i < d->item_count; i++) {
+		free(d->items[i].bytes);
+		free(d->items[i].path);
+	}
+	if (d->spill)
+		fclose(d->spill);
+	free(d->spill_folder);
+	free(d->sources);
+	free(d->items);
+	free(d->captions);
+	free(d->ids);
+	free(d->part[0]);
+	free(d->part[1]);
+	buffer_release(&d->texts);
+	free(d);
+}
+
+/* ---- reading sources -------------------------------------------------------------------------------------------- */
+
+/* Room for one more. */
+static bool grow(void **array, size_t count, size_t *room, size_t size)
+{
+	if (count < *room)
+		return true;
+	size_t more = *room ? 2 * *room : 1024;
+	void *grown = mem_resize(*array, more, size);
+	if (!grown)
+		return false;
+	*array = grown;
+	*room = more;
+	return true;
+}
+
+static enum status add_source(struct dataset *d, double weight, struct err *err)
+{
+	struct source *grown = mem_resize(d->sources, d->source_count + 1, sizeof *grown);
+
+	if (!grown)
+		return err_memory(err, "the list of sources");
+	d->sources = grown;
+	d->sources[d->source_count++] = (struct source){weight, 0};
+	return STATUS_OK;
+}
+
+/* A new item of the last source; its captions follow. NULL when out of memory. */
+static struct item *add_item(struct dataset *d)
+{
+	if (d->item_count >= UINT32_MAX || !grow((void **)&d->items, d->item_count, &d->item_room, sizeof *d->items))
+		return NULL;
+	struct source *source = &d->sources[d->source_count - 1];
+	struct item *item = &d->items[d->item_count++];
+	*item = (struct item){.first_caption = d->caption_count, .source = (uint32_t)(d->source_count - 1)};
+	source->count++;
+	item->held_out = d->holdout && source->count % d->holdout == 0;
+	return item;
+}
+
+static bool add_caption(struct dataset *d, const char *text, size_t size)
+{
+	if (!grow((void **)&d->captions, d->caption_count, &d->caption_room, sizeof *d->captions))
+		return false;
+	d->captions[d->caption_count++] = (struct caption){.at = d->texts.size, .size = size};
+	d->items[d->item_count - 1].caption_count++;
+	buffer_append(&d->texts, text, size);
+	buffer_append(&d->texts, "", 1);
+	return !d->texts.failed;
+}
+
+/* Beyond the memory limit. The file loses its name at once: it goes with the process, however that ends. */
+static enum status spill(struct dataset *d, const uint8_t *bytes, struct item *item, struct err *err)
+{
+	if (!d->spill) {
+		char *path = path_join(d->spill_folder, "samples.tmp");
+		d->spill = path ? fopen(path, "w+b") : NULL;
+		if (d->spill)
+			unlink(path);
+		else
+			err_set(err, STATUS_IO, "cannot create '%s': %s", path ? path : "samples.tmp", strerror(errno));
+		free(path);
+		if (!d->spill)
+			return STATUS_IO;
+	}
+	item->offset = ftello(d->spill);
+	if (fwrite(bytes, 1, item->size, d->spill) != item->size)
+		return err_set(err, STATUS_IO, "cannot keep samples in '%s': %s; hint: more --memory, or room there", d->spill_folder,
+			       strerror(errno));
+	d->counts.spilled += item->size;
+	return STATUS_OK;
+}
+
+static enum status add_sample(struct dataset *d, const struct sample *sample, struct err *err)
+{
+	struct item *item = add_item(d);
+
+	if (!item)
+		return err_memory(err, "the samples");
+	for (size_t c = 0; c < sample->caption_count; c++)
+		if (!add_caption(d, sample->captions[c], strlen(sample->captions[c])))
+			return err_memory(err, "the captions");
+	item->size = sample->image_size;
+	item->photo = XXH3_64bits(sample->image, sample->image_size);
+	if (d->counts.memory + item->size > d->memory_most)
+		return spill(d, sample->image, item, err);
+	item->bytes = (uint8_t *)mem_copy(sample->image, sample->image_size);
+	if (!item->bytes)
+		return err_memory(err, "the samples");
+	d->counts.memory += item->size;
+	return STATUS_OK;
+}
+
+enum status dataset_add_shard(struct dataset *d, const char *path, double weight, struct err *err)
+{
+	struct shard *shard = NULL;
+	struct sample sample;
+	enum status status = add_source(d, weight, err);
+
+	if (status == STATUS_OK)
+		status = shard_open(path, &shard, err);
+	if (status != STATUS_OK)
+		return status;
+	while ((status = shard_next(shard, &sample, err)) == STATUS_OK)
+		if ((status = add_sample(d, &sample, err)) != STATUS_OK)
+			break;
+	d->counts.skipped += shard_skipped(shard);
+	shard_close(shard);
+	return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+}
+
+/* Lines of one path follow each other or not: the last item alone is looked at, as tables are usually grouped. */
+static enum status add_row(struct dataset *d, const char *folder, const char *path, size_t path_size, const char *caption, size_t size,
+			   struct err *err)
+{
+	char *name = mem_copy(path, path_size);
+	char *whole = !name ? NULL : path[0] == '/' ? mem_copy(name, path_size) : path_join(folder, name);
+	struct item *item = d->item_count ? &d->items[d->item_count - 1] : NULL;
+	bool again = whole && item && item->path && item->source + 1 == d->source_count && strcmp(item->path, whole) == 0;
+
+	free(name);
+	if (!whole || (!again && !(item = add_item(d)))) {
+		free(whole);
+		return err_memory(err, "the samples");
+	}
+	if (again) {
+		free(whole);
+	} else {
+		item->path = whole;
+		item->photo = XXH3_64bits(whole, strlen(whole));
+	}
+	return add_caption(d, caption, size) ? STATUS_OK : err_memory(err, "the captions");
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+static enum status add_line(struct dataset *d, const char *table, const char *folder, const char *line, size_t size, size_t number,
+			    struct err *err)
+{
+	while (size && is_blank(line[size - 1]))
+		size--;
+	if (!size)
+		return STATUS_OK;
+	const char *tab = memchr(line, '\t', size);
+	if (!tab || tab == line)
+		return err_set(err, STATUS_FORMAT, "cannot read '%s': line %zu is not PATH, tab, CAPTION", table, number);
+	const char *caption = tab + 1;
+	while (caption < line + size && is_blank(*caption))
+		caption++;
+	return add_row(d, folder, line, (size_t)(tab - line), caption, (size_t)(line + size - caption), err);
+}
+
+enum status dataset_add_table(struct dataset *d, const char *path, double weight, struct err *err)
+{
+	uint8_t *bytes = NULL;
+	size_t size, number = 0;
+	char *folder = NULL;
+	const char *slash = strrchr(path, '/');
+	enum status status = file_read(path, TABLE_MOST, &bytes, &size, err);
+
+	if (status == STATUS_OK)
+		status = add_source(d, weight, err);
+	if (status != STATUS_OK)
+		goto out;
+	folder = slash ? mem_copy(path, slash == path ? 1 : (size_t)(slash - path)) : mem_copy(".", 1);
+	if (!folder) {
+		status = err_memory(err, "a path");
+		goto out;
+	}
+	for (size_t at = 0; at < size && status == STATUS_OK;) {
+		const char *line = (const char *)bytes + at, *end = memchr(line, '\n', size - at);
+		size_t length = end ? (size_t)(end - line) : size - at;
+		status = add_line(d, path, folder, line, length, ++number, err);
+		at += length + 1;
+	}
+out:
+	free(bytes);
+	free(folder);
+	return status;
+}
+
+/* ---- parts ------------------------------------------------------------------------------------------------------ */
+
+static int compare_photos(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+enum status dataset_finish(struct dataset *d, struct err *err)
+{
+	uint64_t *held = mem_array(d->item_count, sizeof *held);
+	size_t n = 0;
+
+	for (int p = 0; p < 2; p++)
+		d->part[p] = mem_array(d->item_count, sizeof *d->part[p]);
+	if (!held || !d->part[0] || !d->part[1]) {
+		free(held);
+		return err_memory(err, "the list of samples");
+	}
+	if (d->spill && fflush(d->spill) != 0) {
+		free(held);
+		return err_set(err, STATUS_IO, "cannot keep samples in '%s': %s; hint: more --memory, or room there", d->spill_folder,
+			       strerror(errno));
+	}
+	for (size_t i = 0; i < d->item_count; i++)
+		if (d->items[i].held_out)
+			held[n++] = d->items[i].photo;
+	qsort(held, n, sizeof *held, compare_photos);
+	for (size_t i = 0; i < d->item_count; i++) {
+		const struct item *item = &d->items[i];
+		enum dataset_part part = item->held_out ? DATASET_HELD_OUT : DATASET_TRAIN;
+		if (!item->held_out && bsearch(&item->photo, held, n, sizeof *held, compare_photos)) {
+			d->counts.twins++;
+			continue;
+		}
+		d->part[part][d->part_count[part]++] = (uint32_t)i;
+	}
+	free(held);
+	if (d->part_count[DATASET_TRAIN] == 0)
+		return err_set(err, STATUS_NOT_FOUND, "there is nothing to train on: no sample has both a photograph and a caption");
+	return STATUS_OK;
+}
+
+void dataset_count(const struct dataset *d, struct dataset_counts *counts)
+{
+	*counts = d->counts;
+	counts->samples = d->part_count[DATASET_TRAIN];
+	counts->held_out = d->part_count[DATASET_HELD_OUT];
+	counts->captions = d->caption_count;
+}
+
+uint64_t dataset_digest(const struct dataset *d)
+{
+	uint64_t digest = XXH3_64bits(d->texts.data, d->texts.size);
+
+	for (size_t i = 0; i < d->item_count; i++)
+		digest = random_keyed(digest, d->items[i].photo, d->items[i].held_out);
+	for (size_t i = 0; i < d->source_count; i++)
+		digest = random_keyed(digest, (uint64_t)(d->sources[i].weight * 1e6), d->sources[i].count);
+	return digest;
+}
+
+/* ---- samples ---------------------------------------------------------------------------------------------------- */
+
+static const struct item *item_of(const struct dataset *d, enum dataset_part part, size_t sample)
+{
+	return &d->items[d->part[part][sample]];
+}
+
+size_t dataset_captions(const struct dataset *d, enum dataset_part part, size_t sample)
+{
+	return item_of(d, part, sample)->caption_count;
+}
+
+const char *dataset_caption(const struct dataset *d, enum dataset_part part, size_t sample, size_t which)
+{
+	return d->texts.data + d->captions[item_of(d, part, sample)->first_caption + which].at;
+}
+
+const int32_t *dataset_ids(const struct dataset *d, enum dataset_part part, size_t sample, size_t which, size_t *count)
+{
+	const struct caption *caption = &d->captions[item_of(d, part, sample)->first_caption + which];
+
+	*count = caption->ids_count;
+	return d->ids + caption->ids_at;
+}
+
+uint64_t dataset_photo(const struct dataset *d, enum dataset_part part, size_t sample)
+{
+	return item_of(d, part, sample)->photo;
+}
+
+enum status dataset_bytes(const struct dataset *d, enum dataset_part part, size_t sample, const uint8_t **bytes, size_t *size, void **owned,
+			  struct err *err)
+{
+	const struct item *item = item_of(d, part, sample);
+	uint8_t *read = NULL;
+
+	*owned = NULL;
+	*size = item->size;
+	*bytes = item->bytes;
+	if (item->bytes)
+		return STATUS_OK;
+	if (item->path) {
+		enum status status = file_read(item->path, PHOTO_MOST, &read, size, err);
+		*bytes = *owned = read;
+		return status;
+	}
+	read = malloc(item->size + 1);
+	if (!read)
+		return err_memory(err, "a photograph");
+	for (size_t done = 0; done < item->size;) {
+		ssize_t n = pread(fileno(d->spill), read + done, item->size - done, item->offset + (off_t)done);
+		if (n <= 0 && errno != EINTR) {
+			free(read);
+			return err_set(err, STATUS_IO, "cannot read a sample back: %s", n ? strerror(errno) : "the file ends");
+		}
+		done += n > 0 ? (size_t)n : 0;
+	}
+	*bytes = *owned = read;
+	return STATUS_OK;
+}
+
+enum status dataset_tokenise(struct dataset *d, const struct tokenizer *tokenizer, size_t context, struct err *err)
+{
+	for (size_t i = 0; i < d->caption_count; i++) {
+		struct caption *caption = &d->captions[i];
+		if (d->ids_count + context > d->ids_room) {
+			size_t room = 2 * (d->ids_count + context) + 65536;
+			int32_t *grown = mem_resize(d->ids, room, sizeof *grown);
+			if (!grown)
+				return err_memory(err, "the captions' ids");
+			d->ids = grown;
+			d->ids_room = room;
+		}
+		caption->ids_at = d->ids_count;
+		caption->ids_count = tokenizer_encode(tokenizer, d->texts.data + caption->at, caption->size, d->ids + d->ids_count, context);
+		if (!caption->ids_count)
+			return err_memory(err, "the captions' ids");
+		d->ids_count += caption->ids_count;
+	}
+	return STATUS_OK;
+}
+
+enum status dataset_captions_each(const struct dataset *d, caption_visitor visit, void *context, struct err *err)
+{
+	for (size_t s = 0; s < d->part_count[DATASET_TRAIN]; s++) {
+		const struct item *item = item_of(d, DATASET_TRAIN, s);
+		for (size_t c = 0; c < item->caption_count; c++) {
+			const struct caption *caption = &d->captions[item->first_caption + c];
+			enum status status = visit(context, d->texts.data + caption->at, caption->size, err);
+			if (status != STATUS_OK)
+				return status;
+		}
+	}
+	return STATUS_OK;
+}
+
+/* ---- order ------------------------------------------------------------------------------------------------------ */
+
+enum { LOTS = 0x6c6f7473, SHUFFLE = 0x73687566 };
+
+/* How often sample s comes in an epoch. */
+static size_t times(const struct dataset *d, uint64_t seed, uint64_t epoch, size_t s)
+{
+	double weight = d->sources[item_of(d, DATASET_TRAIN, s)->source].weight, whole = floor(weight);
+	uint64_t lot = random_keyed(seed ^ LOTS, epoch, s);
+
+	return (size_t)whole + (weight > whole && random_unit(&lot) < weight - whole);
+}
+
+enum status dataset_order(const struct dataset *d, uint64_t seed, uint64_t epoch, uint32_t **order, size_t *count, struct err *err)
+{
+	uint64_t random = random_keyed(seed ^ SHUFFLE, epoch, 0);
+	size_t samples = d->part_count[DATASET_TRAIN], n = 0;
+
+	for (size_t s = 0; s < samples; s++)
+		n += times(d, seed, epoch, s);
+	uint32_t *list = mem_array(n, sizeof *list);
+	if (!list)
+		return err_memory(err, "an epoch's order");
+	*count = n;
+	*order = list;
+	n = 0;
+	for (size_t s = 0; s < samples; s++)
+		for (size_t t = times(d, seed, epoch, s); t-- > 0;)
+			list[n++] = (uint32_t)s;
+	for (size_t i = n; i-- > 1;) {
+		size_t j = random_below(&random, i + 1);
+		uint32_t swap = list[i];
+		list[i] = list[j];
+		list[j] = swap;
+	}
+	return STATUS_OK;
+}
+
+size_t dataset_epoch_samples(const struct dataset *d)
+{
+	double sum = 0;
+
+	for (size_t s = 0; s < d->part_count[DATASET_TRAIN]; s++)
+		sum += d->sources[item_of(d, DATASET_TRAIN, s)->source].weight;
+	return sum < 1 ? 1 : (size_t)(sum + 0.5);
+}

@@ -1,0 +1,73 @@
+/* dataset.h: captioned photographs for training: where each one's bytes are, its captions, and in which order an epoch goes.
+ *
+ *     struct dataset *data;
+ *     dataset_new(memory, spill_folder, holdout, &data, err);
+ *     dataset_add_shard(data, "coco.tar.gz", 2.0, err);          // twice as often as its size says
+ *     dataset_add_table(data, "photos.tsv", 1.0, err);
+ *     dataset_finish(data, err);
+ *
+ * Compressed photographs of shards are kept in memory up to a limit, and beyond it in a file without a name in spill_folder;
+ * those of a table (lines of path, tab, caption; paths relative to the table's folder; a path may come again with another caption)
+ * stay where they are and are read when they are wanted.
+ *
+ * Every holdout-th sample of each source is kept aside for measuring; a photograph that is among those is never trained on,
+ * wherever else it occurs.
+ */
+#ifndef MODEL_DATASET_H
+#define MODEL_DATASET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/tokenizer.h"
+#include "schema/status.h"
+
+struct dataset;
+
+enum status dataset_new(size_t memory, const char *spill_folder, size_t holdout /* 0: none */, struct dataset **data, struct err *err);
+void dataset_free(struct dataset *data); /* takes NULL */
+
+enum status dataset_add_shard(struct dataset *data, const char *path, double weight, struct err *err);
+enum status dataset_add_table(struct dataset *data, const char *path, double weight, struct err *err);
+/* Parts training from held-out samples. STATUS_NOT_FOUND if nothing is left to train on. */
+enum status dataset_finish(struct dataset *data, struct err *err);
+
+/* Turns every caption into ids once, at most context of them each. */
+enum status dataset_tokenise(struct dataset *data, const struct tokenizer *tokenizer, size_t context, struct err *err);
+
+struct dataset_counts {
+	size_t samples, held_out, captions;
+	size_t skipped;        /* of shards: without image or caption */
+	size_t twins;          /* left out, as the same photograph is held out */
+	size_t memory, spilled; /* bytes of photographs */
+};
+void dataset_count(const struct dataset *data, struct dataset_counts *counts);
+/* Changes when photographs or captions do. */
+uint64_t dataset_digest(const struct dataset *data);
+
+/* --- samples: 0..samples-1 are for training, the held-out ones have numbers of their own from 0 --- */
+
+enum dataset_part { DATASET_TRAIN, DATASET_HELD_OUT };
+
+size_t dataset_captions(const struct dataset *data, enum dataset_part part, size_t sample);
+const char *dataset_caption(const struct dataset *data, enum dataset_part part, size_t sample, size_t which);
+/* After dataset_tokenise; *count ids. */
+const int32_t *dataset_ids(const struct dataset *data, enum dataset_part part, size_t sample, size_t which, size_t *count);
+/* The same number for the same photograph. */
+uint64_t dataset_photo(const struct dataset *data, enum dataset_part part, size_t sample);
+/* Compressed bytes: *bytes is valid until *owned is freed by the caller (NULL: as long as data). Threads may call it at once. */
+enum status dataset_bytes(const struct dataset *data, enum dataset_part part, size_t sample, const uint8_t **bytes, size_t *size,
+			  void **owned, struct err *err);
+
+/* Calls visit for each caption of the training part. */
+typedef enum status (*caption_visitor)(void *context, const char *caption, size_t size, struct err *err);
+enum status dataset_captions_each(const struct dataset *data, caption_visitor visit, void *context, struct err *err);
+
+/* An epoch's samples in their order: each as often as its source's weight says, the fraction by lot. *order is the caller's to
+ * free. The same seed and epoch give the same order. */
+enum status dataset_order(const struct dataset *data, uint64_t seed, uint64_t epoch, uint32_t **order, size_t *count, struct err *err);
+/* What *count is about: the sum of weights. */
+size_t dataset_epoch_samples(const struct dataset *data);
+
+#endif
