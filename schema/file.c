@@ -201,7 +201,8 @@ enum status path_make_folder(const char *path, struct err *err)
 			continue;
 		char end = *p;
 		*p = '\0';
-		if (mkdir(copy, 0777) != 0 && errno != EEXIST)
+		struct stat st;
+		if (mkdir(copy, 0777) != 0 && (errno != EEXIST || stat(copy, &st) != 0 || !S_ISDIR(st.st_mode)))
 			status = err_set(err, STATUS_IO, "cannot make the folder '%s': %s", copy, strerror(errno));
 		*p = end;
 		if (end == '\0')
