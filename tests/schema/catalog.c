@@ -22,7 +22,7 @@
 
 #include "schema/banned.h"
 
-enum { DIM = 8, TOKENS = 4, WIDTH = 6, TOKEN_BYTES = 12 + TOKENS * 4 + TOKENS * WIDTH };
+enum { DIM = 8, TOKENS = 4, WIDTH = 6, TOKEN_BYTES = 12 + TOKENS * 4 + TOKENS * WIDTH, NOT_FOR_NOBODY = 77 };
 
 /* A catalog in a folder of its own, with a model and a root. */
 struct library {
@@ -326,6 +326,8 @@ static void read_only_folder_can_be_read(void **state)
 	if (child == 0) {
 		if (geteuid() == 0 && (setgroups(0, NULL) != 0 || setgid(65534) != 0 || setuid(65534) != 0))
 			_exit(3);
+		if (access(l.path, R_OK) != 0)
+			_exit(NOT_FOR_NOBODY);
 		size_t n = 0;
 		bool read = catalog_open(l.path, CATALOG_READ, &l.catalog, &err) == STATUS_OK &&
 			    catalog_embeddings_each(l.catalog, l.model.id, DIM, count_embedding, &n, &err) == STATUS_OK && n == 1;
@@ -340,9 +342,11 @@ static void read_only_folder_can_be_read(void **state)
 	int code;
 	assert_int_equal(waitpid(child, &code, 0), child);
 	assert_int_equal(chmod(folder, 0700), 0);
-	assert_true(WIFEXITED(code));
-	assert_int_equal(WEXITSTATUS(code), 0);
 	free(folder);
+	assert_true(WIFEXITED(code));
+	if (WEXITSTATUS(code) == NOT_FOR_NOBODY)
+		skip(); /* the folder for temporary files is root's own */
+	assert_int_equal(WEXITSTATUS(code), 0);
 }
 
 static void killed_writer_loses_only_its_open_transaction(void **state)
