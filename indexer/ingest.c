@@ -17,7 +17,9 @@
 
 #include "schema/banned.h"
 
-static const double commit_seconds = 2;
+/* Whichever comes first: that much work a kill may cost. */
+static const double commit_seconds = 1;
+enum { COMMIT_PHOTOS = 50 };
 /* Bytes of files in memory, read but not decoded yet; one larger file alone is let through. */
 static const size_t bytes_most = (size_t)256 << 20;
 /* Tokens beyond the budget that may pile up before the oldest are deleted. */
@@ -41,7 +43,7 @@ struct window {
 	struct pipeline *pipeline;
 	struct slot *slots;       /* a ring */
 	size_t capacity, head, count, decided;
-	size_t batch, bytes, done;
+	size_t batch, bytes, done, uncommitted; /* done: photographs */
 	size_t S, E, N, W;        /* coca.h's letters */
 	struct coca_state *state;
 	float *pixels, *features, *tokens; /* [batch,3,S,S] [batch,E] [batch,N,W]; tokens NULL when none are kept */
@@ -87,6 +89,7 @@ static enum status commit(struct window *w, struct err *err)
 	if (status == STATUS_OK)
 		status = catalog_commit(w->in->catalog, err);
 	w->begun = false;
+	w->uncommitted = 0;
 	w->committed = cli_now();
 	return status;
 }
@@ -363,7 +366,8 @@ static enum status flush(struct window *w, size_t n, struct err *err)
 	w->count -= n;
 	w->decided -= n;
 	w->done += n;
-	if (status == STATUS_OK && cli_now() - w->committed > commit_seconds)
+	w->uncommitted += n;
+	if (status == STATUS_OK && (w->uncommitted >= COMMIT_PHOTOS || cli_now() - w->committed > commit_seconds))
 		status = commit(w, err);
 	w->in->report->storing += cli_now() - start;
 	return status;
