@@ -32,7 +32,7 @@ static const struct command command_version = {
 
 static const struct command *const commands[] = {
 	&command_index,  &command_search, &command_similar, &command_embed,  &command_eval,    &command_inspect,
-	&command_status, &command_verify, &command_forget,  &command_scenes, &command_version, &command_help,
+	&command_status, &command_verify, &command_forget,  &command_scenes, &command_train,  &command_version, &command_help,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 

@@ -5,5 +5,6 @@
 #include "schema/cli.h"
 
 extern const struct command command_scenes;
+extern const struct command command_train;
 
 #endif
