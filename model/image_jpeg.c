@@ -77,7 +77,6 @@ struct decoder {
 	struct jpeg_decompress_struct jpeg;
 	struct jpeg_progress_mgr progress;
 	uint8_t *rows;  /* [ROWS,width,3], or 4 components of CMYK */
-	bool cut_short; /* the data ended before the picture did */
 	enum status status;
 	char message[JMSG_LENGTH_MAX];
 };
