@@ -464,7 +464,7 @@ int main(int argc, char **argv)
 	const char *folder = NULL, *weights = NULL;
 	struct err err = {0};
 
-	blas_guard(argv, false);
+	blas_guard(argv, true);
 	if (!parse(argc, argv, &folder, &weights, &p.times)) {
 		fprintf(stderr, "usage: parity DIR [WEIGHTS] [--tolerance-times X]\n");
 		return 2;
