@@ -162,7 +162,7 @@ static void print_summary(struct cli *cli, const struct index_report *report, bo
 	if (report->unsupported.size)
 		fprintf(log, "not supported yet: %s files\n", report->unsupported.data);
 	if (report->links)
-		fprintf(log, "%zu symbolic links were not followed; hint: --follow\n", report->links);
+		fprintf(log, "symbolic links not followed: %zu; hint: --follow\n", report->links);
 	if (verbose)
 		fprintf(log, "busy seconds: walk %.2f, read %.2f, decode %.2f, resize %.2f, encode %.2f, store %.2f\n", report->walking,
 			report->busy.read, report->busy.decode, report->busy.resize, report->encoding, report->storing);
@@ -172,7 +172,7 @@ static void print_report(struct cli *cli, const struct index_report *report, boo
 {
 	print_lines(cli->log, "coca: ", &report->warnings);
 	if (report->failed) {
-		fprintf(cli->log, "%zu files were skipped:\n", report->failed);
+		fprintf(cli->log, report->failed == 1 ? "%zu file was skipped:\n" : "%zu files were skipped:\n", report->failed);
 		print_lines(cli->log, "  ", &report->failures);
 		if (report->failed > INDEX_NAMED_MOST)
 			fprintf(cli->log, "  and %zu more\n", report->failed - INDEX_NAMED_MOST);
@@ -287,8 +287,8 @@ static int run_forget(struct cli *cli, const struct arguments *args)
 	for (size_t i = 0; i < args->count && status == STATUS_OK; i++) {
 		status = forget(catalog, args->words[i], prune, &photos, &err);
 		if (status == STATUS_OK && !cli->quiet)
-			fprintf(cli->log, "forgot %zu photographs of '%s'%s\n", photos, args->words[i],
-				prune ? "" : "; their embeddings are kept for a return; hint: --prune");
+			fprintf(cli->log, "forgot %zu photo%s of '%s'%s\n", photos, photos == 1 ? "" : "s", args->words[i],
+				prune ? "" : "; what was embedded is kept for a return; hint: --prune");
 	}
 	int code = status == STATUS_OK ? EXIT_DONE : cli_fail(cli, &err);
 	catalog_close(catalog);
