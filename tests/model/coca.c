@@ -1,0 +1,455 @@
+/* coca.c: the fast path against the plain twin on random models of every kind, and that answers depend on nothing else:
+ * not on the batch, the number of threads, or the order of pairs. Opening a model, and what is refused.
+ */
+#include "model/coca.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "model/checkpoint.h"
+#include "model/vision.h"
+#include "schema/memory.h"
+#include "tests/support.h"
+
+#include "schema/banned.h"
+
+/* ---- random models ------------------------------------------------------------------------------------------------ */
+
+struct kind {
+	const char *pooling;  /* JSON */
+	size_t vision_width, patch, heads, layers;
+	const char *more;     /* model options */
+	const char *tower;    /* options of all towers */
+};
+
+static const struct kind kinds[] = {
+	{"true", 40, 8, 4, 2, "", ""},
+	{"true", 24, 12, 1, 1, "\"quick_gelu\":true,", ""},
+	{"\"parallel\"", 24, 8, 3, 2, "", ",\"ls_init_value\":0.5"},
+	{"\"cascade\"", 24, 6, 2, 1, "", ""},
+	{"false", 24, 8, 2, 3, "\"quick_gelu\":true,", ",\"ls_init_value\":0.1"},
+};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+static void write_config(const char *path, const struct kind *kind)
+{
+	char json[2048];
+	int n = snprintf(json, sizeof json,
+			 "{\"model_cfg\":{%s\"embed_dim\":24,\"custom_text\":true,\"vision_cfg\":{\"image_size\":24,\"layers\":%zu,\"width\":%zu,"
+			 "\"head_width\":%zu,\"patch_size\":%zu,\"attentional_pool\":%s,\"attn_pooler_heads\":2,\"attn_pooler_queries\":5,"
+			 "\"output_tokens\":true%s},\"text_cfg\":{\"context_length\":11,\"vocab_size\":1103,\"width\":24,\"heads\":%zu,\"layers\":%zu,"
+			 "\"embed_cls\":true,\"output_tokens\":true%s},\"multimodal_cfg\":{\"context_length\":11,\"vocab_size\":1103,\"width\":24,"
+			 "\"heads\":%zu,\"layers\":%zu,\"attn_pooler_heads\":2%s}}}",
+			 kind->more, kind->layers, kind->vision_width, kind->vision_width / kind->heads, kind->patch, kind->pooling, kind->tower,
+			 kind->heads == 4 ? 2 : kind->heads, kind->layers, kind->tower, kind->heads == 4 ? 2 : kind->heads, kind->layers, kind->tower);
+	assert_in_range(n, 1, sizeof json - 1);
+	test_write(path, json, (size_t)n);
+}
+
+struct filler {
+	uint64_t seed;
+	float *owned[512];
+	size_t count;
+	bool nan;
+};
+
+static enum status fill(void *context, const struct weight_info *info, float **slot, struct err *err)
+{
+	struct filler *filler = context;
+
+	(void)err;
+	*slot = mem_floats(info->count);
+	assert_non_null(*slot);
+	assert_true(filler->count < 512);
+	filler->owned[filler->count++] = *slot;
+	float scale = info->dims >= 2 ? 1.5f / sqrtf((float)info->shape[info->dims - 1]) : 0.3f;
+	bool is_norm = strstr(info->name, "ln_") && strstr(info->name, "weight");
+	for (size_t i = 0; i < info->count; i++)
+		(*slot)[i] = scale * test_uniform(&filler->seed) + (is_norm ? 1.0f : 0.0f);
+	if (filler->nan && strcmp(info->name, "text.ln_final.bias") == 0)
+		(*slot)[0] = NAN;
+	return STATUS_OK;
+}
+
+static const char *write_model(const struct kind *kind, uint64_t seed, bool nan)
+{
+	const char *folder = test_folder(), *config_path = test_path(folder, "open_clip_config.json");
+	struct filler filler = {.seed = seed, .nan = nan};
+	struct weights weights;
+	struct config config;
+	struct err err;
+
+	write_config(config_path, kind);
+	assert_ok(config_read(config_path, &config, &err), &err);
+	assert_ok(weights_init(&weights, &config, &err), &err);
+	assert_ok(weights_visit(&weights, &config, fill, &filler, &err), &err);
+	assert_ok(weights_save(&weights, &config, test_path(folder, "open_clip_model.safetensors"), DTYPE_F32, &err), &err);
+	weights_release(&weights);
+	while (filler.count)
+		free(filler.owned[--filler.count]);
+	return folder;
+}
+
+/* ---- a model with inputs, and what the plain twin makes of them ---------------------------------------------------- */
+
+enum { IMAGES = 7, TEXTS = 9, CONTEXT = 11, VOCABULARY = 1103 };
+
+struct fixture {
+	struct coca *model;
+	struct coca_state *state;
+	const struct config *config;
+	size_t E, image, token, W;
+	float *pixels;
+	float *features, *tokens;           /* plain: [IMAGES,E] [IMAGES,N,W] */
+	int32_t ids[TEXTS * CONTEXT];
+	struct coca_text texts[TEXTS];
+	float *text_features, *text_tokens; /* plain: [TEXTS,E] [TEXTS,C,W] */
+	float *sums;                        /* plain: [IMAGES,TEXTS] */
+	float *terms;                       /* plain: [IMAGES,TEXTS,C-1] */
+};
+
+static void normalise(float *x, size_t rows, size_t E)
+{
+	for (size_t r = 0; r < rows; r++) {
+		double length = 0;
+		for (size_t i = 0; i < E; i++)
+			length += (double)x[r * E + i] * (double)x[r * E + i];
+		for (size_t i = 0; i < E; i++)
+			x[r * E + i] = (float)((double)x[r * E + i] / sqrt(length));
+	}
+}
+
+/* Short and full texts; ids 0 inside, at the start and at the end. */
+static void draw_texts(struct fixture *f, uint64_t *seed)
+{
+	static const size_t counts[TEXTS] = {1, 2, 3, 5, CONTEXT - 1, CONTEXT, CONTEXT, 7, CONTEXT};
+
+	for (size_t t = 0; t < TEXTS; t++) {
+		int32_t *ids = f->ids + t * CONTEXT;
+		for (size_t i = 0; i < counts[t]; i++)
+			ids[i] = 1 + (int32_t)(test_random(seed) % (VOCABULARY - 1));
+		f->texts[t] = (struct coca_text){ids, counts[t]};
+	}
+	f->ids[3 * CONTEXT + 2] = 0;
+	f->ids[6 * CONTEXT + 4] = f->ids[6 * CONTEXT + 5] = 0;
+	f->ids[7 * CONTEXT] = 0;
+	f->ids[8 * CONTEXT + CONTEXT - 1] = 0;
+}
+
+static void plain_likelihoods(struct fixture *f)
+{
+	size_t C = CONTEXT, V = VOCABULARY;
+	float *logits = mem_floats(C * V);
+	struct err err;
+
+	for (size_t p = 0; p < IMAGES * TEXTS; p++) {
+		size_t image = p / TEXTS, text = p % TEXTS;
+		double sum = 0;
+		assert_ok(coca_plain_logits(f->model, f->tokens + image * f->token, f->text_tokens + text * C * f->W, 1, logits, &err), &err);
+		for (size_t t = 1; t < C; t++) {
+			const float *row = logits + (t - 1) * V;
+			int32_t id = f->ids[text * C + t];
+			double total = 0;
+			for (size_t v = 0; v < V; v++)
+				total += exp((double)row[v]);
+			f->terms[p * (C - 1) + t - 1] = id ? (float)((double)row[id] - log(total)) : 0;
+			sum += (double)f->terms[p * (C - 1) + t - 1];
+		}
+		f->sums[p] = (float)sum;
+	}
+	free(logits);
+}
+
+static void set_up(struct fixture *f, size_t kind)
+{
+	uint64_t seed = 77 + kind;
+	struct err err;
+
+	memset(f, 0, sizeof *f);
+	assert_ok(coca_open(write_model(kinds + kind, seed, false), &f->model, &err), &err);
+	f->state = coca_state_new(f->model);
+	assert_non_null(f->state);
+	f->config = coca_config(f->model);
+	f->E = f->config->embed_dim;
+	f->image = 3 * f->config->image_size * f->config->image_size;
+	f->token = f->config->image_tokens * vision_token_width(f->config);
+	f->W = f->config->text.width;
+	f->pixels = mem_floats(IMAGES * f->image);
+	f->features = mem_floats(IMAGES * f->E);
+	f->tokens = mem_floats(IMAGES * f->token);
+	f->text_features = mem_floats(TEXTS * f->E);
+	f->text_tokens = mem_floats(TEXTS * CONTEXT * f->W);
+	f->sums = mem_floats(IMAGES * TEXTS);
+	f->terms = mem_floats(IMAGES * TEXTS * (CONTEXT - 1));
+	for (size_t i = 0; i < IMAGES * f->image; i++)
+		f->pixels[i] = 2 * test_uniform(&seed);
+	draw_texts(f, &seed);
+	assert_ok(coca_plain_images(f->model, f->pixels, IMAGES, f->features, f->tokens, &err), &err);
+	assert_ok(coca_plain_texts(f->model, f->ids, TEXTS, f->text_features, f->text_tokens, &err), &err);
+	normalise(f->features, IMAGES, f->E);
+	normalise(f->text_features, TEXTS, f->E);
+	plain_likelihoods(f);
+}
+
+static void tear_down(struct fixture *f)
+{
+	float *all[] = {f->pixels, f->features, f->tokens, f->text_features, f->text_tokens, f->sums, f->terms};
+
+	coca_state_free(f->state);
+	coca_close(f->model);
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		free(all[i]);
+}
+
+/* ---- the fast path ------------------------------------------------------------------------------------------------ */
+
+static void check_images(struct fixture *f, size_t batch, bool with_tokens)
+{
+	float *features = mem_floats(IMAGES * f->E), *tokens = mem_floats(IMAGES * f->token);
+	struct err err;
+
+	for (size_t from = 0; from < IMAGES; from += batch) {
+		size_t n = IMAGES - from < batch ? IMAGES - from : batch;
+		assert_ok(coca_encode_images(f->model, f->state, f->pixels + from * f->image, n, features + from * f->E,
+					     with_tokens ? tokens + from * f->token : NULL, &err), &err);
+	}
+	assert_true(test_close("image features", features, f->features, IMAGES * f->E, 5e-6f));
+	assert_true(!with_tokens || test_close("image tokens", tokens, f->tokens, IMAGES * f->token, 5e-5f));
+	free(features);
+	free(tokens);
+}
+
+static void check_texts(struct fixture *f, size_t batch, bool with_tokens)
+{
+	float *features = mem_floats(TEXTS * f->E), *tokens = mem_floats(TEXTS * CONTEXT * f->W);
+	struct err err;
+
+	for (size_t from = 0; from < TEXTS; from += batch) {
+		size_t n = TEXTS - from < batch ? TEXTS - from : batch, row = 0;
+		assert_ok(coca_encode_texts(f->model, f->state, f->texts + from, n, features + from * f->E, with_tokens ? tokens : NULL, &err),
+			  &err);
+		for (size_t t = from; with_tokens && t < from + n; t++) {
+			assert_true(test_close("text tokens", tokens + row * f->W, f->text_tokens + t * CONTEXT * f->W,
+					       f->texts[t].count * f->W, 5e-5f));
+			row += f->texts[t].count;
+		}
+	}
+	assert_true(test_close("text features", features, f->text_features, TEXTS * f->E, 5e-6f));
+	free(features);
+	free(tokens);
+}
+
+/* All pairs, shuffled, the first one twice. */
+static void check_likelihoods(struct fixture *f, uint64_t seed)
+{
+	enum { PAIRS = IMAGES * TEXTS + 1 };
+	struct coca_pair pairs[PAIRS];
+	float sums[PAIRS], want[PAIRS], *each = mem_floats(PAIRS * (CONTEXT - 1)), *terms = mem_floats(PAIRS * (CONTEXT - 1));
+	struct err err;
+
+	for (size_t p = 0; p < PAIRS; p++) {
+		size_t at = p % (IMAGES * TEXTS);
+		pairs[p] = (struct coca_pair){at / TEXTS, at % TEXTS};
+	}
+	for (size_t p = PAIRS - 1; p > 0; p--) {
+		size_t other = test_random(&seed) % (p + 1);
+		struct coca_pair kept = pairs[p];
+		pairs[p] = pairs[other];
+		pairs[other] = kept;
+	}
+	for (size_t p = 0; p < PAIRS; p++) {
+		size_t at = pairs[p].image * TEXTS + pairs[p].text;
+		want[p] = f->sums[at];
+		memcpy(terms + p * (CONTEXT - 1), f->terms + at * (CONTEXT - 1), (CONTEXT - 1) * sizeof *terms);
+	}
+	assert_ok(coca_likelihood(f->model, f->state, f->tokens, IMAGES, f->texts, TEXTS, pairs, PAIRS, sums, each, &err), &err);
+	assert_true(test_close("likelihoods", sums, want, PAIRS, 2e-4f));
+	assert_true(test_close("terms", each, terms, PAIRS * (CONTEXT - 1), 1e-4f));
+	free(each);
+	free(terms);
+}
+
+static void fast_path_agrees_with_plain(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	for (size_t kind = 0; kind < KINDS; kind++) {
+		set_up(&f, kind);
+		check_images(&f, IMAGES, true);
+		check_images(&f, IMAGES, false);
+		check_texts(&f, TEXTS, true);
+		check_texts(&f, TEXTS, false);
+		check_likelihoods(&f, kind);
+		tear_down(&f);
+	}
+}
+
+static void answers_do_not_depend_on_batch_or_threads(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	set_up(&f, 0);
+	for (int threads = 1; threads < 6; threads += 2) {
+		blas_set_threads(threads);
+		for (size_t batch = 1; batch <= IMAGES; batch += 2) {
+			check_images(&f, batch, batch % 4 == 1);
+			check_texts(&f, batch, batch % 4 == 1);
+		}
+		check_likelihoods(&f, (uint64_t)threads);
+	}
+	blas_set_threads(0);
+	tear_down(&f);
+}
+
+static void single_pairs_and_no_pairs_work(void **state)
+{
+	struct fixture f;
+	struct err err;
+	float sum;
+
+	(void)state;
+	set_up(&f, 2);
+	for (size_t p = 0; p < IMAGES * TEXTS; p += 5) {
+		struct coca_pair pair = {p / TEXTS, p % TEXTS};
+		assert_ok(coca_likelihood(f.model, f.state, f.tokens, IMAGES, f.texts, TEXTS, &pair, 1, &sum, NULL, &err), &err);
+		assert_true(test_close("likelihood", &sum, f.sums + p, 1, 2e-4f));
+	}
+	assert_ok(coca_likelihood(f.model, f.state, f.tokens, IMAGES, f.texts, TEXTS, NULL, 0, &sum, NULL, &err), &err);
+	assert_ok(coca_encode_images(f.model, f.state, f.pixels, 0, NULL, NULL, &err), &err);
+	assert_ok(coca_encode_texts(f.model, f.state, f.texts, 0, NULL, NULL, &err), &err);
+	tear_down(&f);
+}
+
+/* More rows than a piece and more texts than the smallest split hold. */
+static void many_pairs_agree_with_few(void **state)
+{
+	enum { MANY = 300 };
+	struct coca_text texts[MANY];
+	struct coca_pair pairs[2 * MANY];
+	float sums[2 * MANY];
+	struct fixture f;
+	struct err err;
+
+	(void)state;
+	set_up(&f, 1);
+	for (size_t i = 0; i < MANY; i++)
+		texts[i] = f.texts[i % TEXTS];
+	for (size_t p = 0; p < 2 * MANY; p++)
+		pairs[p] = (struct coca_pair){p * 5 % IMAGES, p * 7 % MANY};
+	assert_ok(coca_likelihood(f.model, f.state, f.tokens, IMAGES, texts, MANY, pairs, 2 * MANY, sums, NULL, &err), &err);
+	for (size_t p = 0; p < 2 * MANY; p++)
+		if (!(fabsf(sums[p] - f.sums[pairs[p].image * TEXTS + pairs[p].text % TEXTS]) < 2e-4f))
+			fail_msg("pair %zu", p);
+	tear_down(&f);
+}
+
+static void counted_ids_leave_out_start_and_padding(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	set_up(&f, 1);
+	assert_int_equal(coca_counted(f.model, f.texts[0]), 0);
+	assert_int_equal(coca_counted(f.model, f.texts[2]), 2);
+	assert_int_equal(coca_counted(f.model, f.texts[3]), 3);
+	assert_int_equal(coca_counted(f.model, f.texts[6]), CONTEXT - 3);
+	tear_down(&f);
+}
+
+static void impossible_texts_and_pairs_are_refused(void **state)
+{
+	int32_t ids[CONTEXT + 1] = {1, 2, VOCABULARY};
+	struct coca_text beyond = {ids, 3}, empty = {ids, 0}, long_one = {ids, CONTEXT + 1};
+	struct coca_pair pair = {IMAGES, 0};
+	struct fixture f;
+	struct err err;
+	float out[64];
+
+	(void)state;
+	set_up(&f, 1);
+	assert_int_equal(coca_encode_texts(f.model, f.state, &beyond, 1, out, NULL, &err), STATUS_FORMAT);
+	assert_int_equal(coca_encode_texts(f.model, f.state, &empty, 1, out, NULL, &err), STATUS_FORMAT);
+	assert_int_equal(coca_encode_texts(f.model, f.state, &long_one, 1, out, NULL, &err), STATUS_FORMAT);
+	assert_int_equal(coca_likelihood(f.model, f.state, f.tokens, IMAGES, f.texts, TEXTS, &pair, 1, out, NULL, &err), STATUS_USAGE);
+	tear_down(&f);
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------------ */
+
+static void damaged_weights_never_yield_an_embedding(void **state)
+{
+	int32_t ids[] = {1, 2, 3};
+	struct coca_text text = {ids, 3};
+	struct coca *model;
+	struct err err;
+	float out[64];
+
+	(void)state;
+	assert_ok(coca_open(write_model(kinds, 5, true), &model, &err), &err);
+	struct coca_state *scratch = coca_state_new(model);
+	assert_int_equal(coca_encode_texts(model, scratch, &text, 1, out, NULL, &err), STATUS_FORMAT);
+	assert_non_null(strstr(err.text, "open_clip_model.safetensors"));
+	coca_state_free(scratch);
+	coca_close(model);
+}
+
+static void opens_a_folder_or_its_weights(void **state)
+{
+	const char *folder = write_model(kinds, 6, false), *weights = test_path(folder, "open_clip_model.safetensors");
+	char config[2][33], digest[2][33];
+	struct coca *model;
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		assert_ok(coca_open(i ? weights : folder, &model, &err), &err);
+		assert_string_equal(coca_weights_path(model), weights);
+		assert_null(coca_tokenizer(model));
+		assert_ok(coca_digest(model, config[i], digest[i], &err), &err);
+		coca_close(model);
+	}
+	assert_int_equal(strlen(digest[0]), 32);
+	assert_string_equal(digest[0], digest[1]);
+	assert_string_equal(config[0], config[1]);
+	assert_string_not_equal(config[0], digest[0]);
+}
+
+static void says_what_a_folder_lacks(void **state)
+{
+	const char *folder = test_folder();
+	struct coca *model;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(coca_open(test_path(folder, "none"), &model, &err), STATUS_NOT_FOUND);
+	assert_null(model);
+	assert_int_equal(coca_open(folder, &model, &err), STATUS_NOT_FOUND);
+	assert_non_null(strstr(err.text, "open_clip_config.json"));
+	write_config(test_path(folder, "open_clip_config.json"), kinds);
+	assert_int_equal(coca_open(folder, &model, &err), STATUS_NOT_FOUND);
+	assert_non_null(strstr(err.text, "open_clip_model.safetensors"));
+}
+
+static void a_tokenizer_of_another_size_is_refused(void **state)
+{
+	static const char merges[] = "#version: 0.2\nt h\nth e</w>\n";
+	const char *folder = write_model(kinds, 7, false);
+	struct coca *model;
+	struct err err;
+
+	(void)state;
+	test_write(test_path(folder, "merges.txt"), merges, sizeof merges - 1);
+	assert_int_equal(coca_open(folder, &model, &err), STATUS_FORMAT);
+	assert_null(model);
+}
+
+TEST_MAIN(cmocka_unit_test(says_what_a_folder_lacks), cmocka_unit_test(opens_a_folder_or_its_weights),
+	  cmocka_unit_test(a_tokenizer_of_another_size_is_refused), cmocka_unit_test(damaged_weights_never_yield_an_embedding),
+	  cmocka_unit_test(impossible_texts_and_pairs_are_refused), cmocka_unit_test(counted_ids_leave_out_start_and_padding),
+	  cmocka_unit_test(single_pairs_and_no_pairs_work), cmocka_unit_test(many_pairs_agree_with_few),
+	  cmocka_unit_test(fast_path_agrees_with_plain), cmocka_unit_test(answers_do_not_depend_on_batch_or_threads))
