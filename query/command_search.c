@@ -1,8 +1,8 @@
 /* command_search.c: coca search: words -> embedding -> candidates -> reranked -> photos -> text, JSON, paths or a page. */
 #include "query/commands.h"
 
-#include <string.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "query/format.h"
 #include "query/library.h"
@@ -126,8 +126,10 @@ static enum status rerank(struct search *s, const float *embedding, struct err *
 		     s->reranker.encoded, s->count < s->depth ? s->count : s->depth);
 	if (s->reranker.kept)
 		note(s->cli, "%zu photos could not be reranked, as their files are away: they keep their similarity", s->reranker.kept);
-	if (s->vectors)
-		status = trust_check(&s->reranker, &s->library.row, s->vectors, embedding, s->candidates, s->count, &doubtful, err);
+	if (s->vectors) {
+		struct trust trust = {&s->reranker, &s->library.engine, &s->library.row, s->vectors, embedding};
+		status = trust_check(&trust, s->candidates, s->count, &doubtful, err);
+	}
 	if (doubtful)
 		note(s->cli, TRUST_WARNING, s->cli->model);
 	return status;

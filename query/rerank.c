@@ -70,14 +70,16 @@ static enum status try_file(void *context, const struct photo *photo, struct err
 	return status == STATUS_MEMORY ? status : STATUS_OK;
 }
 
-static enum status find_tokens(struct reranker *r, int64_t content, float *tokens, float *embedding, bool *found, struct err *err)
+enum status rerank_tokens(struct reranker *r, int64_t content, float *tokens, bool *found, struct err *err)
 {
-	struct file_search s = {r, tokens, embedding, false};
+	struct file_search s = {r, tokens, NULL, false};
 	enum status status = stored_tokens(r, content, tokens, found, err);
 
 	if (status != STATUS_OK || *found)
 		return status;
-	status = catalog_photos_of_content(r->catalog, content, false, try_file, &s, err);
+	s.embedding = mem_floats(r->engine->embed);
+	status = s.embedding ? catalog_photos_of_content(r->catalog, content, false, try_file, &s, err) : err_memory(err, "an embedding");
+	free(s.embedding);
 	*found = s.found;
 	r->encoded += s.found;
 	r->kept += !s.found;
@@ -87,8 +89,7 @@ static enum status find_tokens(struct reranker *r, int64_t content, float *token
 /* ---- likelihoods ------------------------------------------------------------------------------------------------ */
 
 /* At most GROUP candidates. */
-static enum status group_likelihoods(struct reranker *r, struct candidate *candidates, size_t count, float *tokens, float *embedding,
-				     struct err *err)
+static enum status group_likelihoods(struct reranker *r, struct candidate *candidates, size_t count, float *tokens, struct err *err)
 {
 	size_t each = r->engine->tokens * r->engine->width, n = 0;
 	struct coca_pair pairs[GROUP];
@@ -98,7 +99,7 @@ static enum status group_likelihoods(struct reranker *r, struct candidate *candi
 
 	for (size_t i = 0; i < count; i++) {
 		bool found;
-		enum status status = find_tokens(r, candidates[i].content, tokens + n * each, embedding, &found, err);
+		enum status status = rerank_tokens(r, candidates[i].content, tokens + n * each, &found, err);
 		if (status != STATUS_OK)
 			return status;
 		if (!found)
@@ -125,13 +126,12 @@ static enum status group_likelihoods(struct reranker *r, struct candidate *candi
 enum status rerank_likelihoods(struct reranker *r, struct candidate *candidates, size_t count, struct err *err)
 {
 	size_t each = mem_product(r->engine->tokens, r->engine->width), group = count < GROUP ? count : GROUP;
-	float *tokens = mem_floats(mem_product(group, each)), *embedding = mem_floats(r->engine->embed);
-	enum status status = tokens && embedding ? STATUS_OK : err_memory(err, "image tokens");
+	float *tokens = mem_floats(mem_product(group, each));
+	enum status status = tokens ? STATUS_OK : err_memory(err, "image tokens");
 
 	for (size_t at = 0; at < count && status == STATUS_OK; at += GROUP)
-		status = group_likelihoods(r, candidates + at, count - at < GROUP ? count - at : GROUP, tokens, embedding, err);
+		status = group_likelihoods(r, candidates + at, count - at < GROUP ? count - at : GROUP, tokens, err);
 	free(tokens);
-	free(embedding);
 	return status;
 }
 

@@ -22,6 +22,9 @@ struct reranker {
 /* The first `depth` of count candidates get likelihood and score and are sorted by score, ties by content. */
 enum status rerank_candidates(struct reranker *reranker, struct candidate *candidates, size_t count, size_t depth, struct err *err);
 
+/* The image tokens [N,W] of a content, stored or encoded again. *found false: neither can be had. */
+enum status rerank_tokens(struct reranker *reranker, int64_t content, float *tokens, bool *found, struct err *err);
+
 /* Likelihoods alone, no sorting; reranked says which got one. */
 enum status rerank_likelihoods(struct reranker *reranker, struct candidate *candidates, size_t count, struct err *err);
 
