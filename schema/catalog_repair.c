@@ -83,7 +83,7 @@ static enum status delete_all_unsound(struct catalog *catalog, struct catalog_re
 			" AND m.id = image_tokens.model AND length(b.blob) = image_tokens.bytes AND coca_sound_tokens(b.blob, m.tokens, m.width))",
 			&done->tokens, err);
 	if (status == STATUS_OK)
-		status = catalog_execute(catalog, "UPDATE index_state SET generation = generation + 1", err);
+		status = catalog_execute(catalog, "UPDATE index_state SET generation = generation + 1, text_generation = text_generation + 1", err);
 	return status;
 }
 

@@ -85,8 +85,32 @@ static const char version_1[] =
 	" AND NOT (" LIVE("NEW.") " AND OLD.content = NEW.content) AND " NO_OTHER("OLD")
 	" BEGIN " BUMP EMBEDDED("OLD") "; END;";
 
+#define TEXT_BUMP "UPDATE index_state SET text_generation = text_generation + 1 + (random() & 0xffffffff) WHERE model IN "
+
+static const char version_2[] =
+	/* The generation of texts follows the set {text: embedded by the model}. */
+	"ALTER TABLE index_state ADD COLUMN text_generation INTEGER NOT NULL DEFAULT 0;"
+	"DROP TRIGGER models_state;"
+	"CREATE TRIGGER models_state AFTER INSERT ON models BEGIN INSERT INTO index_state (model, generation) VALUES (NEW.id, 0); END;"
+	"CREATE TRIGGER text_embeddings_added AFTER INSERT ON text_embeddings BEGIN " TEXT_BUMP "(NEW.model); END;"
+	"CREATE TRIGGER text_embeddings_changed AFTER UPDATE ON text_embeddings BEGIN " TEXT_BUMP "(OLD.model, NEW.model); END;"
+	"CREATE TRIGGER text_embeddings_removed AFTER DELETE ON text_embeddings BEGIN " TEXT_BUMP "(OLD.model); END;"
+
+	/* log p(text | null): null is a content, or minus the number of a picture of noise. A cache, so no key to contents. */
+	"CREATE TABLE text_nulls (model INTEGER NOT NULL REFERENCES models (id), text INTEGER NOT NULL"
+	" REFERENCES texts (id) ON DELETE CASCADE, \"null\" INTEGER NOT NULL, likelihood REAL NOT NULL,"
+	" PRIMARY KEY (model, text, \"null\")) WITHOUT ROWID;"
+	"CREATE INDEX text_nulls_text ON text_nulls (text);"
+
+	/* Which text a model wrote about a content. */
+	"CREATE TABLE captions (model INTEGER NOT NULL REFERENCES models (id), content INTEGER NOT NULL"
+	" REFERENCES contents (id) ON DELETE CASCADE, text INTEGER NOT NULL REFERENCES texts (id) ON DELETE CASCADE,"
+	" likelihood REAL NOT NULL, PRIMARY KEY (model, content)) WITHOUT ROWID;"
+	"CREATE INDEX captions_content ON captions (content);"
+	"CREATE INDEX captions_text ON captions (text);";
+
 /* steps[v] leads from version v to v + 1. */
-static const char *const steps[] = {version_1};
+static const char *const steps[] = {version_1, version_2};
 static_assert(sizeof steps / sizeof *steps == CATALOG_VERSION, "a step for each version");
 
 static enum status read_version(struct catalog *catalog, int *version, struct err *err)

@@ -1,5 +1,5 @@
 /* catalog_texts.c: the catalog's texts (captions, notes, any collection of sentences) and their embeddings. */
-#include "schema/catalog.h"
+#include "schema/catalog_texts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -120,5 +120,197 @@ enum status catalog_texts_forget(struct catalog *catalog, const char *collection
 	status = catalog_finish(catalog, s, err);
 	if (status == STATUS_OK)
 		*n = (size_t)sqlite3_changes64(catalog->db);
+	return status;
+}
+
+/* --- single texts, and lists of them --- */
+
+enum status catalog_text_get(struct catalog *catalog, int64_t id, text_visitor visit, void *context, struct err *err)
+{
+	sqlite3_stmt *s;
+	bool row = false;
+	enum status status = catalog_prepare(catalog, "SELECT id, collection, content, text, NULL FROM texts WHERE id = ?", &s, err);
+
+	if (status != STATUS_OK)
+		return status;
+	sqlite3_bind_int64(s, 1, id);
+	status = catalog_step(catalog, s, &row, err);
+	if (status == STATUS_OK)
+		status = row ? visit_text(catalog, s, NULL, 0, visit, context, err)
+			     : err_set(err, STATUS_NOT_FOUND, "the catalog has no text of number %lld", (long long)id);
+	catalog_done(catalog, s);
+	return status;
+}
+
+enum status catalog_text_keys(struct catalog *catalog, const char *collection, bool tied, struct text_key **keys, size_t *n, struct err *err)
+{
+	sqlite3_stmt *s;
+	bool row;
+	size_t capacity = 0;
+	enum status status = catalog_prepare(catalog, "SELECT id, content FROM texts WHERE (?1 IS NULL OR collection = ?1)"
+						      " AND (NOT ?2 OR content IS NOT NULL) ORDER BY id", &s, err);
+
+	*keys = NULL;
+	*n = 0;
+	if (status != STATUS_OK)
+		return status;
+	if (collection)
+		sqlite3_bind_blob(s, 1, collection, (int)strlen(collection), SQLITE_STATIC);
+	sqlite3_bind_int(s, 2, tied);
+	while ((status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
+		if (*n == capacity) {
+			capacity = capacity ? 2 * capacity : 64;
+			struct text_key *more = mem_resize(*keys, capacity, sizeof *more);
+			if (!more) {
+				status = err_memory(err, "the list of texts");
+				break;
+			}
+			*keys = more;
+		}
+		(*keys)[(*n)++] = (struct text_key){sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1)};
+	}
+	catalog_done(catalog, s);
+	if (status != STATUS_OK) {
+		free(*keys);
+		*keys = NULL;
+		*n = 0;
+	}
+	return status;
+}
+
+enum status catalog_texts_any_tied(struct catalog *catalog, bool *any, struct err *err)
+{
+	sqlite3_stmt *s;
+	enum status status = catalog_prepare(catalog, "SELECT 1 FROM texts WHERE content IS NOT NULL LIMIT 1", &s, err);
+
+	*any = false;
+	if (status == STATUS_OK)
+		status = catalog_step(catalog, s, any, err);
+	catalog_done(catalog, s);
+	return status;
+}
+
+enum status catalog_collections_each(struct catalog *catalog, int64_t model, collection_visitor visit, void *context, struct err *err)
+{
+	sqlite3_stmt *s;
+	bool row;
+	enum status status = catalog_prepare(catalog, "SELECT collection, count(*), count(t.content), count(v.text) FROM texts t"
+						      " LEFT JOIN text_embeddings v ON v.model = ? AND v.text = t.id"
+						      " GROUP BY collection ORDER BY collection", &s, err);
+
+	if (status != STATUS_OK)
+		return status;
+	sqlite3_bind_int64(s, 1, model);
+	while ((status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
+		struct text_collection collection = {(const char *)sqlite3_column_text(s, 0), sqlite3_column_int64(s, 1),
+						     sqlite3_column_int64(s, 2), sqlite3_column_int64(s, 3)};
+		status = collection.name ? visit(context, &collection, err) : err_memory(err, "a collection's name");
+		if (status != STATUS_OK)
+			break;
+	}
+	catalog_done(catalog, s);
+	return status;
+}
+
+/* --- embeddings as a set --- */
+
+/* One number of a statement with the model as its parameter. */
+static enum status model_number(struct catalog *catalog, const char *sql, int64_t model, int64_t *number, struct err *err)
+{
+	sqlite3_stmt *s;
+	bool row = false;
+	enum status status = catalog_prepare(catalog, sql, &s, err);
+
+	*number = 0;
+	if (status != STATUS_OK)
+		return status;
+	sqlite3_bind_int64(s, 1, model);
+	status = catalog_step(catalog, s, &row, err);
+	if (row)
+		*number = sqlite3_column_int64(s, 0);
+	catalog_done(catalog, s);
+	return status;
+}
+
+enum status catalog_text_generation(struct catalog *catalog, int64_t model, int64_t *generation, struct err *err)
+{
+	return model_number(catalog, "SELECT text_generation FROM index_state WHERE model = ?", model, generation, err);
+}
+
+enum status catalog_text_embeddings_count(struct catalog *catalog, int64_t model, size_t *n, struct err *err)
+{
+	int64_t number;
+	enum status status = model_number(catalog, "SELECT count(*) FROM text_embeddings WHERE model = ?", model, &number, err);
+
+	*n = (size_t)number;
+	return status;
+}
+
+#define UNEMBEDDED "NOT EXISTS (SELECT 1 FROM text_embeddings v WHERE v.model = ?1 AND v.text = t.id)"
+
+enum status catalog_texts_unembedded_count(struct catalog *catalog, int64_t model, size_t *n, struct err *err)
+{
+	int64_t number;
+	enum status status = model_number(catalog, "SELECT count(*) FROM texts t WHERE " UNEMBEDDED, model, &number, err);
+
+	*n = (size_t)number;
+	return status;
+}
+
+enum status catalog_texts_unembedded(struct catalog *catalog, int64_t model, size_t most, text_visitor visit, void *context, struct err *err)
+{
+	sqlite3_stmt *s;
+	bool row;
+	enum status status = catalog_prepare(catalog, "SELECT id, collection, content, text, NULL FROM texts t WHERE " UNEMBEDDED
+						      " ORDER BY id LIMIT ?2", &s, err);
+
+	if (status != STATUS_OK)
+		return status;
+	sqlite3_bind_int64(s, 1, model);
+	sqlite3_bind_int64(s, 2, (int64_t)most);
+	while ((status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row)
+		if ((status = visit_text(catalog, s, NULL, 0, visit, context, err)) != STATUS_OK)
+			break;
+	catalog_done(catalog, s);
+	return status;
+}
+
+enum status catalog_text_embeddings_each(struct catalog *catalog, int64_t model, size_t dim, embedding_visitor visit, void *context,
+					 struct err *err)
+{
+	sqlite3_stmt *s = NULL;
+	bool row = true;
+	float *embedding = mem_floats(dim); /* [dim] */
+	enum status status = embedding ? STATUS_OK : err_memory(err, "an embedding");
+
+	if (status == STATUS_OK)
+		status = catalog_prepare(catalog, "SELECT text, vector FROM text_embeddings WHERE model = ? ORDER BY text", &s, err);
+	if (status == STATUS_OK)
+		sqlite3_bind_int64(s, 1, model);
+	while (status == STATUS_OK && (status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
+		status = catalog_embedding_column(catalog, s, 1, embedding, dim, err);
+		if (status == STATUS_OK)
+			status = visit(context, sqlite3_column_int64(s, 0), embedding, err);
+	}
+	catalog_done(catalog, s);
+	free(embedding);
+	return status;
+}
+
+enum status catalog_text_embedding_get(struct catalog *catalog, int64_t text, int64_t model, float *embedding, size_t dim, bool *found,
+				       struct err *err)
+{
+	sqlite3_stmt *s;
+	enum status status = catalog_prepare(catalog, "SELECT vector FROM text_embeddings WHERE model = ? AND text = ?", &s, err);
+
+	*found = false;
+	if (status != STATUS_OK)
+		return status;
+	sqlite3_bind_int64(s, 1, model);
+	sqlite3_bind_int64(s, 2, text);
+	status = catalog_step(catalog, s, found, err);
+	if (*found)
+		status = catalog_embedding_column(catalog, s, 0, embedding, dim, err);
+	catalog_done(catalog, s);
 	return status;
 }

@@ -263,7 +263,7 @@ static void newer_version_is_refused_and_left_as_it_is(void **state)
 	for (int mode = CATALOG_READ; mode <= CATALOG_WRITE; mode++) {
 		assert_int_equal(catalog_open(l.path, mode, &l.catalog, &err), STATUS_UNSUPPORTED);
 		assert_non_null(strstr(err.text, "version 7"));
-		assert_non_null(strstr(err.text, "up to 1"));
+		assert_non_null(strstr(err.text, "up to 2"));
 	}
 }
 
