@@ -179,7 +179,7 @@ void decoder_score(const struct config *config, const struct weights *weights, c
 	for (size_t from = 0; from < V; from += VOCABULARY_BLOCK) {
 		size_t to = V - from < VOCABULARY_BLOCK ? V : from + VOCABULARY_BLOCK;
 		op_linear_columns(&proj, work.block.normed, counted, from, to, work.logits);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (counted >= 64)
 		for (size_t row = 0; row < counted; row++)
 			take(&work, row, from, to);
 	}

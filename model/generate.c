@@ -23,6 +23,9 @@
 /* Rows of a step: bounds the memory of keys and values. */
 enum { ROWS_MOST = 16 };
 
+/* Multiplications of a layer's attention from which on a second thread pays. */
+enum { PARALLEL_LEAST = 1 << 18 };
+
 struct hypothesis {
 	size_t image;            /* of the group */
 	int32_t *ids;            /* [C] */
@@ -122,7 +125,8 @@ static void step_self(const struct run *run, const struct block *block, struct b
 	op_linear(&qkv, scratch->normed, run->rows, scratch->wide);
 	for (size_t r = 0; r < run->rows; r++)
 		memcpy(kv + (t * run->rows_most + r) * 2 * W, scratch->wide + r * 3 * W + W, 2 * W * sizeof *kv);
-#pragma omp parallel for collapse(2) schedule(static)
+	bool worth = run->rows * (t + 1) * W >= PARALLEL_LEAST;
+#pragma omp parallel for collapse(2) schedule(static) if (worth)
 	for (size_t r = 0; r < run->rows; r++)
 		for (size_t h = 0; h < heads; h++)
 			attend_past(run, run->live + r, t, masked, scratch->wide + r * 3 * W + h * d, kv, h * d, d,
@@ -171,7 +175,7 @@ static void step(struct run *run, size_t t)
 	}
 	op_norm(&weights->decoder_ln_final, run->x, run->rows, W, run->decoder.normed);
 	op_linear(&proj, run->decoder.normed, run->rows, run->logits);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (run->rows > 1)
 	for (size_t r = 0; r < run->rows; r++) {
 		float most = op_max(run->logits + r * V, V);
 		run->norm[r] = (double)most + log(op_sum_exp(run->logits + r * V, V, most));

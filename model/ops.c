@@ -11,12 +11,13 @@
 #include <omp.h>
 #include <string.h>
 
+#include "model/narrow.h"
 #include "schema/memory.h"
 
 #include "schema/banned.h"
 
-/* Below this many elements a second thread costs more than it brings. */
-enum { PARALLEL_LEAST = 1 << 14 };
+/* Below this many elements of a cheap loop, or multiplications of attention, a second thread costs more than it brings. */
+enum { PARALLEL_LEAST = 1 << 16, PARALLEL_ATTENTION = 1 << 19 };
 
 /* Queries whose scores are held at once. */
 enum { QUERY_ROWS = 64 };
@@ -175,7 +176,9 @@ static void multiply_add(const struct linear *map, const float *x, size_t T, siz
 {
 	const float *weight = map->weight + (map->by_column ? from : from * map->in);
 
-	if (T > 0 && to > from)
+	if (T <= NARROW_ROWS)
+		narrow_multiply_add(map, x, T, from, to, y, stride);
+	else
 		cblas_sgemm(CblasRowMajor, CblasNoTrans, map->by_column ? CblasNoTrans : CblasTrans, (blasint)T, (blasint)(to - from),
 			    (blasint)map->in, 1, x, (blasint)map->in, weight, (blasint)(map->by_column ? map->out : map->in), 1, y,
 			    (blasint)stride);
@@ -271,13 +274,15 @@ static void attend_head(const struct attend_shape *shape, const struct attend *s
 
 void op_attention(const struct attend_shape *shape, const struct attend *sequences, size_t n, float *scores)
 {
-	size_t keys_most = 0;
+	size_t keys_most = 0, work = 0;
 
-	for (size_t s = 0; s < n; s++)
+	for (size_t s = 0; s < n; s++) {
 		keys_most = sequences[s].keys > keys_most ? sequences[s].keys : keys_most;
+		work += sequences[s].queries * sequences[s].keys * shape->width;
+	}
 	size_t lane = op_attention_scratch(keys_most, 1);
 	/* In a serialised inner region every thread is number 0 of its own team. */
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (work >= PARALLEL_ATTENTION)
 	for (ptrdiff_t i = 0; i < (ptrdiff_t)(n * shape->heads); i++)
 		attend_head(shape, sequences + (size_t)i / shape->heads, (size_t)i % shape->heads,
 			    scores + lane * (size_t)omp_get_thread_num());

@@ -104,7 +104,7 @@ static void patchify(const struct config *config, const float *pixels, size_t B,
 {
 	size_t S = config->image_size, P = config->patch_size, side = S / P;
 
-#pragma omp parallel for collapse(2) schedule(static)
+#pragma omp parallel for collapse(2) schedule(static) if (B > 1)
 	for (size_t b = 0; b < B; b++)
 		for (size_t row = 0; row < side; row++)
 			for (size_t column = 0; column < side; column++) {
