@@ -6,7 +6,7 @@
 
 #include "schema/banned.h"
 
-enum status catalog_null_get(struct catalog *catalog, int64_t text, int64_t model, int64_t null, float *likelihood, bool *found, struct err *err)
+enum status catalog_null_get(struct catalog *catalog, int64_t model, struct text_null *entry, bool *found, struct err *err)
 {
 	sqlite3_stmt *s;
 	enum status status = catalog_prepare(catalog, "SELECT likelihood FROM text_nulls WHERE model = ? AND text = ? AND \"null\" = ?", &s, err);
@@ -15,28 +15,43 @@ enum status catalog_null_get(struct catalog *catalog, int64_t text, int64_t mode
 	if (status != STATUS_OK)
 		return status;
 	sqlite3_bind_int64(s, 1, model);
-	sqlite3_bind_int64(s, 2, text);
-	sqlite3_bind_int64(s, 3, null);
+	sqlite3_bind_int64(s, 2, entry->text);
+	sqlite3_bind_int64(s, 3, entry->null);
 	status = catalog_step(catalog, s, found, err);
 	if (*found)
-		*likelihood = (float)sqlite3_column_double(s, 0);
+		entry->likelihood = (float)sqlite3_column_double(s, 0);
 	catalog_done(catalog, s);
 	return status;
 }
 
-enum status catalog_null_put(struct catalog *catalog, int64_t text, int64_t model, int64_t null, float likelihood, struct err *err)
+static enum status keep_nulls(struct catalog *catalog, int64_t model, const struct text_null *entries, size_t n)
 {
-	sqlite3_stmt *s;
-	enum status status = catalog_prepare(catalog, "INSERT INTO text_nulls (model, text, \"null\", likelihood) VALUES (?1, ?2, ?3, ?4)"
-						      " ON CONFLICT (model, text, \"null\") DO UPDATE SET likelihood = ?4", &s, err);
+	enum status status = STATUS_OK;
 
-	if (status != STATUS_OK)
-		return status;
-	sqlite3_bind_int64(s, 1, model);
-	sqlite3_bind_int64(s, 2, text);
-	sqlite3_bind_int64(s, 3, null);
-	sqlite3_bind_double(s, 4, (double)likelihood);
-	return catalog_finish(catalog, s, err);
+	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
+		sqlite3_stmt *s;
+		status = catalog_prepare(catalog, "INSERT INTO text_nulls (model, text, \"null\", likelihood) VALUES (?1, ?2, ?3, ?4)"
+						  " ON CONFLICT (model, text, \"null\") DO UPDATE SET likelihood = ?4", &s, NULL);
+		if (status != STATUS_OK)
+			break;
+		sqlite3_bind_int64(s, 1, model);
+		sqlite3_bind_int64(s, 2, entries[i].text);
+		sqlite3_bind_int64(s, 3, entries[i].null);
+		sqlite3_bind_double(s, 4, (double)entries[i].likelihood);
+		status = catalog_finish(catalog, s, NULL);
+	}
+	return status;
+}
+
+void catalog_nulls_keep(struct catalog *catalog, int64_t model, const struct text_null *entries, size_t n)
+{
+	bool own;
+
+	/* A question must not wait for an indexing run only to note this. */
+	sqlite3_busy_timeout(catalog->db, 0);
+	if (n && catalog_scope_enter(catalog, &own, NULL) == STATUS_OK)
+		catalog_scope_leave(catalog, own, keep_nulls(catalog, model, entries, n), NULL);
+	sqlite3_busy_timeout(catalog->db, CATALOG_PATIENCE_MS);
 }
 
 enum status catalog_contents_sample(struct catalog *catalog, size_t most, int64_t *contents, size_t *count, struct err *err)

@@ -190,6 +190,66 @@ enum status catalog_texts_any_tied(struct catalog *catalog, bool *any, struct er
 	return status;
 }
 
+static enum status count_tied(struct catalog *catalog, size_t *n, struct err *err)
+{
+	sqlite3_stmt *s;
+	bool row = false;
+	enum status status = catalog_prepare(catalog, "SELECT count(*) FROM texts WHERE content IS NOT NULL", &s, err);
+
+	*n = 0;
+	if (status != STATUS_OK)
+		return status;
+	status = catalog_step(catalog, s, &row, err);
+	if (row)
+		*n = (size_t)sqlite3_column_int64(s, 0);
+	catalog_done(catalog, s);
+	return status;
+}
+
+enum status catalog_texts_tied_sample(struct catalog *catalog, size_t most, int64_t *texts, size_t *count, struct err *err)
+{
+	sqlite3_stmt *s;
+	bool row;
+	size_t total, seen = 0;
+	enum status status = count_tied(catalog, &total, err);
+
+	*count = 0;
+	if (status == STATUS_OK) /* in the order of its index, which holds all that is asked for */
+		status = catalog_prepare(catalog, "SELECT id FROM texts WHERE content IS NOT NULL ORDER BY content, id", &s, err);
+	if (status != STATUS_OK)
+		return status;
+	if (most > total)
+		most = total;
+	while (*count < most && (status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row)
+		if (++seen * most / total > *count)
+			texts[(*count)++] = sqlite3_column_int64(s, 0);
+	catalog_done(catalog, s);
+	return status;
+}
+
+enum status catalog_texts_of_content(struct catalog *catalog, int64_t content, int64_t model, size_t dim, text_visitor visit, void *context,
+				     struct err *err)
+{
+	sqlite3_stmt *s = NULL;
+	bool row = true;
+	float *embedding = mem_floats(dim); /* [dim] */
+	enum status status = embedding ? STATUS_OK : err_memory(err, "an embedding");
+
+	if (status == STATUS_OK)
+		status = catalog_prepare(catalog, "SELECT t.id, t.collection, t.content, t.text, v.vector FROM texts t"
+						  " LEFT JOIN text_embeddings v ON v.model = ?1 AND v.text = t.id WHERE t.content = ?2 ORDER BY t.id",
+					 &s, err);
+	if (status == STATUS_OK) {
+		sqlite3_bind_int64(s, 1, model);
+		sqlite3_bind_int64(s, 2, content);
+	}
+	while (status == STATUS_OK && (status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row)
+		status = visit_text(catalog, s, embedding, dim, visit, context, err);
+	catalog_done(catalog, s);
+	free(embedding);
+	return status;
+}
+
 enum status catalog_collections_each(struct catalog *catalog, int64_t model, collection_visitor visit, void *context, struct err *err)
 {
 	sqlite3_stmt *s;

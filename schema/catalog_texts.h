@@ -40,6 +40,11 @@ enum status catalog_text_get(struct catalog *catalog, int64_t id, text_visitor v
 
 /* Whether any text is tied to a photo: cheap. */
 enum status catalog_texts_any_tied(struct catalog *catalog, bool *any, struct err *err);
+/* At most `most` tied texts, evenly spread by content: the same on every run. */
+enum status catalog_texts_tied_sample(struct catalog *catalog, size_t most, int64_t *texts /* [most] */, size_t *count, struct err *err);
+/* The texts tied to a content, by id, with their embeddings, if any. */
+enum status catalog_texts_of_content(struct catalog *catalog, int64_t content, int64_t model, size_t dim, text_visitor visit, void *context,
+				     struct err *err);
 
 struct text_collection {
 	const char *name;         /* valid during the visit */
@@ -50,10 +55,13 @@ enum status catalog_collections_each(struct catalog *catalog, int64_t model, col
 
 /* --- likelihoods under pictures that have nothing to do with the text: a cache --- */
 
-/* null: a content, or minus the number of a picture of noise. */
-enum status catalog_null_get(struct catalog *catalog, int64_t text, int64_t model, int64_t null, float *likelihood, bool *found,
-			     struct err *err);
-enum status catalog_null_put(struct catalog *catalog, int64_t text, int64_t model, int64_t null, float likelihood, struct err *err);
+struct text_null {
+	int64_t text, null; /* null: a content, or minus the number of a picture of noise */
+	float likelihood;
+};
+enum status catalog_null_get(struct catalog *catalog, int64_t model, struct text_null *entry, bool *found, struct err *err);
+/* Best effort: a catalog that is locked or read only keeps none, which is no error. */
+void catalog_nulls_keep(struct catalog *catalog, int64_t model, const struct text_null *entries, size_t n);
 
 /* The `most` contents with the smallest hashes among those with a photo that is there: a sample that is as good as random, is the
  * same on every run, and changes little as the library grows. *count may be less. */

@@ -241,21 +241,47 @@ static void null_likelihoods_are_kept_and_go_with_their_text(void **state)
 {
 	(void)state;
 	struct fixture f = fixture_new();
-	float likelihood;
+	struct text_null kept[] = {{f.texts[2], -1, -3.5f}, {f.texts[2], f.contents[0], -4.5f}}, entry = {f.texts[2], -1, 0};
 	bool found;
 	size_t n;
 
-	assert_ok(catalog_null_put(f.catalog, f.texts[2], f.model.id, -1, -3.5f, &err), &err);
-	assert_ok(catalog_null_put(f.catalog, f.texts[2], f.model.id, f.contents[0], -4.5f, &err), &err);
-	assert_ok(catalog_null_get(f.catalog, f.texts[2], f.model.id, -1, &likelihood, &found, &err), &err);
-	assert_true(found && likelihood == -3.5f);
-	assert_ok(catalog_null_get(f.catalog, f.texts[2], f.model.id, f.contents[0], &likelihood, &found, &err), &err);
-	assert_true(found && likelihood == -4.5f);
-	assert_ok(catalog_null_get(f.catalog, f.texts[3], f.model.id, -1, &likelihood, &found, &err), &err);
+	catalog_nulls_keep(f.catalog, f.model.id, kept, 2);
+	assert_ok(catalog_null_get(f.catalog, f.model.id, &entry, &found, &err), &err);
+	assert_true(found && entry.likelihood == -3.5f);
+	entry.null = f.contents[0];
+	assert_ok(catalog_null_get(f.catalog, f.model.id, &entry, &found, &err), &err);
+	assert_true(found && entry.likelihood == -4.5f);
+	entry.text = f.texts[3];
+	assert_ok(catalog_null_get(f.catalog, f.model.id, &entry, &found, &err), &err);
 	assert_false(found);
 	assert_ok(catalog_texts_forget(f.catalog, "b", &n, &err), &err);
-	assert_ok(catalog_null_get(f.catalog, f.texts[2], f.model.id, -1, &likelihood, &found, &err), &err);
+	entry.text = f.texts[2];
+	assert_ok(catalog_null_get(f.catalog, f.model.id, &entry, &found, &err), &err);
 	assert_false(found);
+	catalog_close(f.catalog);
+}
+
+static void tied_texts_are_sampled_evenly_and_found_by_content(void **state)
+{
+	(void)state;
+	struct fixture f = fixture_new();
+	struct seen seen = {0};
+	int64_t sample[4];
+	size_t n;
+
+	assert_ok(catalog_texts_tied_sample(f.catalog, 4, sample, &n, &err), &err);
+	assert_int_equal(n, 2);
+	assert_int_equal(sample[0], f.texts[0]);
+	assert_int_equal(sample[1], f.texts[1]);
+	int64_t third = put_text(f.catalog, "b", f.contents[1], "tied"), fourth = put_text(f.catalog, "b", f.contents[2], "tied");
+	assert_ok(catalog_texts_tied_sample(f.catalog, 2, sample, &n, &err), &err);
+	assert_int_equal(n, 2);
+	assert_int_equal(sample[0], f.texts[1]);
+	assert_int_equal(sample[1], fourth);
+	assert_ok(catalog_texts_of_content(f.catalog, f.contents[1], f.model.id, DIM, see_text, &seen, &err), &err);
+	assert_int_equal(seen.count, 2);
+	assert_int_equal(seen.ids[0], f.texts[1]);
+	assert_int_equal(seen.ids[1], third);
 	catalog_close(f.catalog);
 }
 
@@ -325,5 +351,6 @@ TEST_MAIN(cmocka_unit_test(embeddings_are_visited_by_id), cmocka_unit_test(what_
 	  cmocka_unit_test(keys_can_be_limited_to_a_collection_and_to_tied_texts), cmocka_unit_test(collections_are_counted),
 	  cmocka_unit_test(sample_is_by_hash_and_of_photographs_that_are_there),
 	  cmocka_unit_test(null_likelihoods_are_kept_and_go_with_their_text),
+	  cmocka_unit_test(tied_texts_are_sampled_evenly_and_found_by_content),
 	  cmocka_unit_test(caption_that_is_replaced_goes_unless_another_model_wrote_it),
 	  cmocka_unit_test(file_of_version_1_gains_what_texts_need))
