@@ -1,7 +1,7 @@
 /* vectors.c: opening, building and searching the index of embeddings.
  *
- * Flat: one query at a time uses one thread in FAISS, so up to a few queries are scored here, over FAISS's own memory, the rows being
- * split among the threads; more go through FAISS, which turns them into matrix products, and what it finds is scored
+ * Flat: FAISS uses one thread for one query, so up to a few queries are scored here, over the rows of the index, which the
+ * threads share out; more go through FAISS, which turns them into matrix products, and what it finds is scored
  * again: then a photo's score does not depend on how many questions were asked at once.
  */
 #include "schema/vectors.h"
@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "schema/catalog_internal.h"
 #include "schema/memory.h"
@@ -57,7 +58,7 @@ static enum status fill_row(void *context, int64_t content, const float *embeddi
 		return err_set(err, STATUS_FORMAT, "the catalog has more embeddings than it counted; hint: run `coca verify`");
 	memcpy(f->rows + f->filled * v->dim, embedding, v->dim * sizeof *embedding);
 	v->header.norm_most = fmax(v->header.norm_most, sqrt((double)vectors_dot(embedding, embedding, v->dim)));
-	v->ids[v->count++] = content;
+	v->built_ids[v->count++] = content;
 	return ++f->filled == f->capacity ? flush_rows(f, err) : STATUS_OK;
 }
 
@@ -67,7 +68,7 @@ static enum status fill_index(struct vectors *v, struct catalog *catalog, int64_
 	struct filling f = {.vectors = v, .capacity = block ? block : 1, .most = total};
 
 	v->count = 0;
-	v->ids = mem_array(total, sizeof *v->ids);
+	v->ids = v->built_ids = mem_array(total, sizeof *v->built_ids);
 	f.rows = mem_floats(mem_product(f.capacity, v->dim));
 	enum status status = v->ids && f.rows ? STATUS_OK : err_memory(err, "the vector index");
 	if (status == STATUS_OK)
@@ -180,9 +181,7 @@ static enum status build(struct vectors *v, struct catalog *catalog, const struc
 			status = fill_index(v, catalog, model->id, total, ADD_BLOCK, err);
 	}
 	if (status == STATUS_OK)
-		status = vectors_adopt(v, err);
-	if (status == STATUS_OK && v->header.lists)
-		status = tune(v, catalog, model, err);
+		status = v->header.lists ? tune(v, catalog, model, err) : vectors_flat_rows(v, err);
 	return status;
 }
 
@@ -205,11 +204,19 @@ static bool file_suits(const struct vectors *v, const struct vectors_options *op
 	return flat ? !v->header.lists : v->header.lists && v->header.recall_wanted == options->recall_wanted;
 }
 
+/* Back to what it was before a file was read or an index built. */
 static void release(struct vectors *v)
 {
 	faiss_Index_free(v->index);
-	free(v->ids);
-	*v = (struct vectors){0};
+	free(v->built_ids);
+	if (v->map)
+		munmap(v->map, v->map_size);
+	v->header = (struct vectors_header){0};
+	v->index = NULL;
+	v->rows = NULL;
+	v->ids = v->built_ids = NULL;
+	v->map = NULL;
+	v->count = v->map_size = 0;
 }
 
 static enum status open_or_build(struct vectors *v, struct catalog *catalog, const struct catalog_model *model,
@@ -247,6 +254,7 @@ enum status vectors_open(struct catalog *catalog, const struct catalog_model *mo
 	*vectors = NULL;
 	if (!v)
 		return err_memory(err, "the vector index");
+	pthread_mutex_init(&v->loading, NULL);
 	o.flat_most = o.flat_most ? o.flat_most : VECTORS_FLAT_MOST;
 	o.recall_wanted = o.recall_wanted > 0 ? o.recall_wanted : 0.99;
 	enum status status = open_or_build(v, catalog, model, &o, err);
@@ -254,7 +262,7 @@ enum status vectors_open(struct catalog *catalog, const struct catalog_model *mo
 		vectors_close(v);
 		return status;
 	}
-	if (v->rows || !v->header.lists)
+	if (!v->header.lists)
 		snprintf(v->description, sizeof v->description, "Flat");
 	else
 		snprintf(v->description, sizeof v->description, "IVF%" PRIu64 ",Flat nprobe %" PRIu64, v->header.lists, v->header.probes);
@@ -266,6 +274,7 @@ void vectors_close(struct vectors *vectors)
 {
 	if (!vectors)
 		return;
+	pthread_mutex_destroy(&vectors->loading);
 	release(vectors);
 	free(vectors);
 }
@@ -401,6 +410,8 @@ enum status vectors_search(struct vectors *v, const float *queries, size_t n, si
 		return status;
 	if (!v->count || (v->rows && n <= FEW))
 		return search_rows(v, queries, n, k, scores, contents, err);
+	if ((status = vectors_load(v, err)) != STATUS_OK)
+		return status;
 	size_t wide = k < v->count - (v->count < SPARE ? v->count : SPARE) ? k + SPARE : v->count;
 	size_t block = n < QUERY_BLOCK ? n : QUERY_BLOCK;
 	float *distances = mem_floats(mem_product(block, wide));                        /* [block,wide] */

@@ -2,6 +2,8 @@
 #ifndef SCHEMA_VECTORS_INTERNAL_H
 #define SCHEMA_VECTORS_INTERNAL_H
 
+#include <pthread.h>
+
 /* FAISS's headers declare functions as C++ does, without (void). */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wstrict-prototypes"
@@ -57,25 +59,33 @@ struct vectors_header {
 	uint64_t lists, probes;     /* 0 in a Flat index */
 	double recall, recall_wanted; /* as measured by tuning, and as asked for; 0 in a Flat index */
 	double norm_most;           /* length of the longest embedding */
-	uint64_t payload_size, payload_hash; /* what follows the header: ids [N] int64, then FAISS's own stream */
+	uint64_t padding;           /* bytes between ids and index */
+	uint64_t payload_size, payload_hash; /* of what follows the header */
 	uint64_t header_hash;       /* of all above */
 };
 
 struct vectors {
 	struct vectors_header header;
-	FaissIndex *index;
-	const float *rows; /* [N,D] of a Flat index, FAISS's own memory; NULL: an inverted file */
-	int64_t *ids;      /* [N], ascending: FAISS knows positions only */
+	FaissIndex *index;  /* of a flat index from a file, NULL until vectors_load */
+	const float *rows;  /* [N,D] of a flat index, in the map or FAISS's own memory; NULL: an inverted file */
+	const int64_t *ids; /* [N], ascending: FAISS knows positions only */
 	size_t count, dim;
+	int64_t *built_ids; /* where ids is, unless it is in the map */
+	uint8_t *map;       /* the file, if it was read from one */
+	size_t map_size;
+	pthread_mutex_t loading;
 	bool rebuilt;
 	char description[64];
 };
 
 enum status vectors_faiss_failed(const char *what, struct err *err);
-/* Sets count, dim and rows from header and index. */
-enum status vectors_adopt(struct vectors *vectors, struct err *err);
+/* Makes sure that there is an index. Several threads may ask at once. */
+enum status vectors_load(struct vectors *vectors, struct err *err);
 
-/* STATUS_NOT_FOUND or STATUS_FORMAT: there is no file that fits; nothing was kept of it. */
+/* rows of a flat index that is in FAISS's memory. */
+enum status vectors_flat_rows(struct vectors *vectors, struct err *err);
+
+/* STATUS_NOT_FOUND or STATUS_FORMAT: there is no file that fits; what was kept of it is the caller's to release. */
 enum status vectors_file_read(const char *path, const struct vectors_identity *identity, struct vectors *vectors, struct err *err);
 enum status vectors_file_write(const char *path, struct vectors *vectors, struct err *err);
 

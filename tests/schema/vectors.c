@@ -310,7 +310,7 @@ static void damaged_file_is_rebuilt(void **state)
 	add_many(&l, 60, 0);
 	vectors_close(open_with(&l, NULL));
 	assert_ok(file_read(path, 1 << 24, &bytes, &size, &err), &err);
-	const size_t cuts[] = {0, 1, 100, 247, 248, 249, 248 + 60 * 8, 248 + 60 * 8 + 20, size / 2, size - 1};
+	const size_t cuts[] = {0, 1, 100, 255, 256, 257, 256 + 60 * 8, 256 + 60 * 8 + 80, size / 2, size - 1};
 	for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
 		test_write(path, bytes, cuts[i]);
 		assert_rebuilt(&l);
@@ -331,6 +331,22 @@ static void damaged_file_is_rebuilt(void **state)
 	assert_rebuilt(&l);
 	free(longer);
 	free(bytes);
+	catalog_close(l.catalog);
+}
+
+/* Else every start would copy the whole index first. */
+static void flat_file_ends_in_aligned_floats(void **state)
+{
+	(void)state;
+	struct library l = library_new();
+	struct stat st;
+
+	for (size_t count = 1; count <= 4; count++) {
+		add_many(&l, 1, 0);
+		vectors_close(open_with(&l, NULL));
+		assert_int_equal(stat(file_of(&l), &st), 0);
+		assert_int_equal((size_t)st.st_size % 64, count * DIM * sizeof(float) % 64);
+	}
 	catalog_close(l.catalog);
 }
 
@@ -469,6 +485,6 @@ TEST_MAIN(cmocka_unit_test(read_only_folder_is_searched_from_memory), cmocka_uni
 	  cmocka_unit_test(query_that_is_no_number_is_refused), cmocka_unit_test(ties_break_by_ascending_content),
 	  cmocka_unit_test(scan_of_some_contents_finds_only_those_that_can_be_searched),
 	  cmocka_unit_test(uncommitted_embeddings_go_to_no_file), cmocka_unit_test(file_is_used_until_the_collection_changes),
-	  cmocka_unit_test(file_of_another_catalog_is_rebuilt), cmocka_unit_test(flat_search_equals_the_scan_for_few_and_many_queries),
+	  cmocka_unit_test(file_of_another_catalog_is_rebuilt), cmocka_unit_test(flat_file_ends_in_aligned_floats), cmocka_unit_test(flat_search_equals_the_scan_for_few_and_many_queries),
 	  cmocka_unit_test(answers_do_not_depend_on_threads), cmocka_unit_test(inverted_file_of_few_and_of_equal_vectors_works),
 	  cmocka_unit_test(inverted_file_reaches_the_recall_it_was_tuned_to), cmocka_unit_test(damaged_file_is_rebuilt))
