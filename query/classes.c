@@ -126,15 +126,16 @@ static void normalise(float *x, size_t n)
 }
 
 /* All prompts of one class as one batch. */
-static enum status embed_class(struct engine *engine, const char *name, const struct templates *t, struct coca_text *texts, int32_t **ids,
-			       float *each /* [templates,E] */, float *embedding /* [E] */, struct err *err)
+static enum status embed_class(struct engine *engine, const char *name, const struct templates *t, struct coca_text *texts,
+			       int32_t **ids, float *each /* [templates,E] */, float *embedding /* [E] */, struct err *err)
 {
 	enum status status = STATUS_OK;
 	bool cut;
 
 	for (size_t i = 0; i < t->count && status == STATUS_OK; i++) {
 		char *prompt = classes_prompt(t->lines[i], name);
-		status = prompt ? engine_text_ids(engine, prompt, strlen(prompt), &ids[i], &texts[i], &cut, err) : err_memory(err, "a prompt");
+		status = prompt ? engine_text_ids(engine, prompt, strlen(prompt), &ids[i], &texts[i], &cut, err)
+				: err_memory(err, "a prompt");
 		free(prompt);
 	}
 	if (status == STATUS_OK)
@@ -194,8 +195,8 @@ enum status classes_recall(struct cli *cli, struct engine *engine, const struct 
 		status = embed_classes(cli, engine, set->first, first, *classes, &t, embeddings, err);
 	/* A class's number is its own owner: photo_ids counts 0, 1, ... */
 	if (status == STATUS_OK)
-		status = ranking_make(set->photo_features, owner, set->photos, embeddings, set->photo_ids, *classes, engine->embed, 0, &ranking,
-				      err);
+		status = ranking_make(set->photo_features, owner, set->photos, embeddings, set->photo_ids, *classes, engine->embed, 0,
+				      &ranking, err);
 	if (status == STATUS_OK)
 		*recall = recall_of(ranking.place, set->photos);
 	ranking_release(&ranking);

@@ -119,4 +119,5 @@ const struct command command_embed = {
 	.options = options,
 	.details = "Embeddings have length 1. Texts come first, then files, each in the order given.\n",
 	.run = run,
+	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */
 };

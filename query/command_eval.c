@@ -138,8 +138,8 @@ static enum status eval_recalls(struct cli *cli, struct engine *engine, const st
 		before = (struct directions){recall_of(photos.place, set->texts), recall_of(texts.place, set->photos)};
 		/* Ten of N photos drawn blindly hold the right one in 1000/N percent of the cases. */
 		if (set->photos >= 100 && before.text_to_image.r10 < 2000 / (double)set->photos)
-			note(cli, "the embeddings of this model retrieve next to nothing; hint: it may be made for captions only: search with "
-				  "another --model, and use this one as --rerank-model");
+			note(cli, "warning: the embeddings of this model retrieve next to nothing; hint: it may be made for captions "
+				  "only: embed with another --model, and give this one as --rerank-model");
 	}
 	if (status == STATUS_OK && e->depth)
 		status = rerank_both(cli, engine, e, set, &photos, &texts, &after, out, err);
@@ -162,8 +162,8 @@ static enum status parse_choice(const struct arguments *args, struct evalchoice 
 		status = arguments_number(args, "offset", 0, 0, choice->every - 1, &choice->offset, err);
 	if (status == STATUS_OK && arguments_flag(args, "heldout")) {
 		if (arguments_flag(args, "every") || arguments_flag(args, "offset"))
-			return err_set(err, STATUS_USAGE, "--heldout stands for --every %d --offset %d: give one or the other", HELD_OUT_EVERY,
-				       HELD_OUT_OFFSET);
+			return err_set(err, STATUS_USAGE, "--heldout stands for --every %d --offset %d: give one or the other",
+				       HELD_OUT_EVERY, HELD_OUT_OFFSET);
 		choice->every = HELD_OUT_EVERY;
 		choice->offset = HELD_OUT_OFFSET;
 	}
@@ -285,4 +285,5 @@ const struct command command_eval = {
 	.details = "Each caption is a query for its photo; each photo is a query that any of its captions answers.\n"
 		   "Samples whose image cannot be read are named and left out (exit code 4).\n",
 	.run = run,
+	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */
 };

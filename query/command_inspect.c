@@ -168,7 +168,8 @@ static int run(struct cli *cli, const struct arguments *args)
 }
 
 static const struct option_spec options[] = {
-	{"tokenizer", 0, "FILE", OPTION_TEXT | OPTION_FILE, "tokens: merges.txt, tokenizer.json, bpe_simple_vocab_16e6.txt.gz or a model folder"},
+	{"tokenizer", 0, "FILE", OPTION_TEXT | OPTION_FILE,
+	 "tokens: merges.txt, tokenizer.json, bpe_simple_vocab_16e6.txt.gz or a model folder"},
 	{"size", 0, "N", OPTION_NUMBER, "pixels: the side of the crop"},
 	{0},
 };

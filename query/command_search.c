@@ -122,8 +122,8 @@ static enum status rerank(struct search *s, const float *embedding, struct err *
 	if (status != STATUS_OK)
 		return status;
 	if (s->reranker.encoded)
-		note(s->cli, "%zu of the best %zu photos had no stored image tokens and were encoded again; hint: coca index --token-budget",
-		     s->reranker.encoded, s->count < s->depth ? s->count : s->depth);
+		note(s->cli, "%zu of the best %zu photos had no stored image tokens and were encoded again; "
+			     "hint: coca index has --token-budget", s->reranker.encoded, s->count < s->depth ? s->count : s->depth);
 	if (s->reranker.kept)
 		note(s->cli, "%zu photos could not be reranked, as their files are away: they keep their similarity", s->reranker.kept);
 	if (s->vectors) {
@@ -202,8 +202,8 @@ static int run(struct cli *cli, const struct arguments *args)
 		code = EXIT_NO_RESULT;
 	}
 	if (status == STATUS_OK && arguments_flag(args, "times"))
-		fprintf(cli->log, "coca: open %.1f ms, embed %.1f, find %.1f, rerank %.1f, list %.1f\n", 1e3 * times.open, 1e3 * times.embed,
-			1e3 * times.find, 1e3 * times.rerank, 1e3 * times.list);
+		fprintf(cli->log, "coca: open %.1f ms, embed %.1f, find %.1f, rerank %.1f, list %.1f\n", 1e3 * times.open,
+			1e3 * times.embed, 1e3 * times.find, 1e3 * times.rerank, 1e3 * times.list);
 	release(&s);
 	if (status != STATUS_OK)
 		return library_fail(cli, &s.library, &err);
@@ -237,4 +237,5 @@ const struct command command_search = {
 		   "The score is the similarity, or with reranking logit scale x similarity + weight x caption log-likelihood\n"
 		   "(counted from the mean of the reranked). Dates are the camera's local time.\n",
 	.run = run,
+	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */
 };

@@ -67,8 +67,8 @@ static enum status find(struct similar *s, const float *embedding, struct err *e
 
 	/* One more, as the file itself is left out. */
 	if (status == STATUS_OK)
-		status = search_candidates(library->catalog, &library->row, s->vectors, &all, embedding, s->limit + 1, &s->candidates, &s->count,
-					   err);
+		status = search_candidates(library->catalog, &library->row, s->vectors, &all, embedding, s->limit + 1, &s->candidates,
+					   &s->count, err);
 	if (status == STATUS_OK)
 		status = search_photos(library->catalog, &all, s->candidates, s->count, s->path, s->limit, &s->results, err);
 	return status;
@@ -146,4 +146,5 @@ const struct command command_similar = {
 	.options = options,
 	.details = "The file need not be indexed. It is left out itself; copies of it elsewhere are listed.\n",
 	.run = run,
+	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */
 };

@@ -58,8 +58,8 @@ static enum status print_counts(struct catalog *catalog, const struct catalog_mo
 		status = catalog_count(catalog, row->id, &mine, err);
 	if (status != STATUS_OK)
 		return status;
-	buffer_format(out, "photos         %" PRId64 ", %" PRId64 " of them cannot be decoded, %" PRId64 " are gone\n", all.photos, all.failed,
-		      all.gone);
+	buffer_format(out, "photos         %" PRId64 ", %" PRId64 " of them cannot be decoded, %" PRId64 " are gone\n", all.photos,
+		      all.failed, all.gone);
 	buffer_format(out, "contents       %" PRId64 ", of which this model has embedded %" PRId64 "\n", all.contents, mine.embeddings);
 	buffer_format(out, "image tokens   %" PRId64 " photos' of this model, %s; %s of all models\n", mine.token_rows,
 		      cli_bytes((double)mine.token_bytes, bytes), cli_bytes((double)all.token_bytes, (char[16]){0}));

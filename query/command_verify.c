@@ -48,8 +48,9 @@ static enum status repair(struct cli *cli, struct err *err)
 	if (status == STATUS_OK)
 		status = catalog_repair(catalog, &done, err);
 	if (status == STATUS_OK)
-		fprintf(cli->out, "repair: %zu damaged embeddings and %zu sets of damaged image tokens dropped%s\n", done.embeddings, done.tokens,
-			done.embeddings + done.tokens ? "; run coca index on the folders to make them again" : "");
+		fprintf(cli->out, "repair: dropped %zu damaged embeddings of photos, %zu of texts and %zu damaged sets of image tokens; "
+			"vector indexes are made anew%s\n", done.embeddings, done.text_embeddings, done.tokens,
+			done.embeddings + done.text_embeddings ? "; hint: coca index makes the embeddings again" : "");
 	catalog_close(catalog);
 	return status;
 }
@@ -71,7 +72,8 @@ static int run(struct cli *cli, const struct arguments *args)
 		status = STATUS_OK;
 	if (status == STATUS_OK)
 		status = catalog_check(library.catalog, print_problem, cli, &problems, &err);
-	if (status == STATUS_OK && known)
+	/* The index is made from the embeddings: it cannot be better than they are. */
+	if (status == STATUS_OK && known && problems == 0)
 		status = check_vectors(cli, &library, &problems, &err);
 	if (status != STATUS_OK)
 		return library_fail(cli, &library, &err);

@@ -73,7 +73,8 @@ enum status engine_text_ids(const struct engine *engine, const char *text, size_
 	*ids = NULL;
 	if (!tokenizer)
 		return err_set(err, STATUS_UNSUPPORTED,
-			       "the model '%s' has no tokenizer; hint: put its merges.txt, tokenizer.json or bpe_simple_vocab_16e6.txt.gz beside it",
+			       "the model '%s' has no tokenizer; hint: put its merges.txt, tokenizer.json or "
+			       "bpe_simple_vocab_16e6.txt.gz beside it",
 			       coca_weights_path(engine->model));
 	/* One more than fits shows whether the text was longer. */
 	int32_t *all = mem_array(context + 1, sizeof *all);

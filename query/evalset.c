@@ -172,8 +172,8 @@ static enum status flush(struct loader *l, struct err *err)
 			l->set->skipped++;
 		}
 	if (good)
-		status = coca_encode_images(engine->model, engine->state, l->pixels, good, l->features, l->choice->tokens ? l->tokens : NULL,
-					    err);
+		status = coca_encode_images(engine->model, engine->state, l->pixels, good, l->features,
+					    l->choice->tokens ? l->tokens : NULL, err);
 	for (size_t i = 0, k = 0; i < l->count; i++) {
 		if (status == STATUS_OK && l->pending[i].err.status == STATUS_OK)
 			status = keep(l, &l->pending[i], k++, err);
@@ -229,8 +229,8 @@ static enum status encode_texts(struct cli *cli, struct engine *engine, struct e
 	progress_start(&progress, cli, "encoding", "texts");
 	for (size_t at = 0; at < set->texts && status == STATUS_OK; at += TEXT_BATCH) {
 		size_t n = set->texts - at < TEXT_BATCH ? set->texts - at : TEXT_BATCH;
-		status = coca_encode_texts(engine->model, engine->state, set->encoded + at, n, set->text_features + at * engine->embed, NULL,
-					   err);
+		status = coca_encode_texts(engine->model, engine->state, set->encoded + at, n, set->text_features + at * engine->embed,
+					   NULL, err);
 		progress_show(&progress, at + n, set->texts);
 	}
 	progress_end(&progress);
@@ -351,7 +351,8 @@ static enum status call_run(struct call *c, struct err *err)
 	enum status status = STATUS_OK;
 
 	for (size_t i = 0; i < c->photo_count && status == STATUS_OK; i++)
-		status = packed_tokens_read(set->tokens + c->photos[i] * set->token_size, set->token_size, n, w, c->tokens + i * n * w, err);
+		status = packed_tokens_read(set->tokens + c->photos[i] * set->token_size, set->token_size, n, w, c->tokens + i * n * w,
+					    err);
 	if (status == STATUS_OK)
 		status = coca_likelihood(c->engine->model, c->engine->state, c->tokens, c->photo_count, c->texts, c->text_count, c->pairs,
 					 c->pair_count, c->sums, NULL, err);
@@ -372,7 +373,8 @@ enum status evalset_likelihoods(struct cli *cli, struct engine *engine, const st
 	struct call call;
 
 	group = group < 1 ? 1 : group > GROUP_MOST ? GROUP_MOST : group;
-	enum status status = call_init(&call, engine, set, by_text ? group * depth : group, by_text ? group : group * depth, group * depth, err);
+	enum status status = call_init(&call, engine, set, by_text ? group * depth : group, by_text ? group : group * depth,
+				       group * depth, err);
 	progress_start(&progress, cli, by_text ? "reranking photos for" : "reranking texts for", by_text ? "texts" : "photos");
 	for (size_t at = 0; at < ranking->queries && status == STATUS_OK; at += group) {
 		size_t n = ranking->queries - at < group ? ranking->queries - at : group;

@@ -139,12 +139,13 @@ enum status parse_near(const char *text, struct photo_filter *filter, struct err
 		char *end;
 		values[i] = strtod(at, &end);
 		if (end == at || !isfinite(values[i]) || *end != (i < 2 ? ',' : '\0'))
-			return err_set(err, STATUS_USAGE, "--near takes latitude,longitude,kilometres, not '%s'; hint: --near 48.86,2.35,5", text);
+			return err_set(err, STATUS_USAGE, "--near takes latitude,longitude,kilometres, not '%s'; hint: --near 48.86,2.35,5",
+				       text);
 		at = end + 1;
 	}
 	if (fabs(values[0]) > 90 || fabs(values[1]) > 180 || values[2] < 0)
-		return err_set(err, STATUS_USAGE, "--near '%s': latitude is within -90..90, longitude within -180..180, the distance not negative",
-			       text);
+		return err_set(err, STATUS_USAGE, "--near '%s': latitude is within -90..90, longitude within -180..180, the distance not "
+			       "negative", text);
 	filter->has_near = true;
 	filter->latitude = values[0];
 	filter->longitude = values[1];

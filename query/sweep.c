@@ -49,8 +49,8 @@ enum status sweep_print(const struct engine *engine, const struct evalset *set, 
 
 	if (!place)
 		return err_memory(err, "a ranking");
-	buffer_format(out, "logit scale %.2f\n%-14s %-5s %6s %6s %8s %7s %7s\n", form.logit_scale, "direction", "form", "weight", "prior", "r1",
-		      "r5", "r10");
+	buffer_format(out, "logit scale %.2f\n%-14s %-5s %6s %6s %8s %7s %7s\n", form.logit_scale, "direction", "form", "weight", "prior",
+		      "r1", "r5", "r10");
 	for (int mean = 0; mean < 2; mean++) {
 		const double *w = mean ? mean_weights : weights;
 		size_t n = mean ? sizeof mean_weights / sizeof *w : sizeof weights / sizeof *w;

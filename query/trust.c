@@ -137,8 +137,8 @@ static enum status write_captions(struct reranker *r, const int64_t *contents, s
 			status = err_set(err, STATUS_IO, "a photograph vanished during the search");
 	}
 	if (status == STATUS_OK)
-		status = generate_greedy(r->engine->model, r->engine->state, tokens, n, tokenizer_start(tokenizer), tokenizer_end(tokenizer), 0,
-					 captions, err);
+		status = generate_greedy(r->engine->model, r->engine->state, tokens, n, tokenizer_start(tokenizer),
+					 tokenizer_end(tokenizer), 0, captions, err);
 	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
 		texts[i] = tokenizer_decode(tokenizer, captions[i].ids, captions[i].count);
 		status = texts[i] ? STATUS_OK : err_memory(err, "a caption");
