@@ -72,7 +72,7 @@ static enum status fill_index(struct vectors *v, struct catalog *catalog, int64_
 	f.rows = mem_floats(mem_product(f.capacity, v->dim));
 	enum status status = v->ids && f.rows ? STATUS_OK : err_memory(err, "the vector index");
 	if (status == STATUS_OK)
-		status = catalog_embeddings_each(catalog, model, v->dim, fill_row, &f, err);
+		status = vectors_reading(v->set)->each(catalog, model, v->dim, fill_row, &f, err);
 	if (status == STATUS_OK)
 		status = flush_rows(&f, err);
 	v->header.count = v->count;
@@ -100,7 +100,7 @@ static enum status train_lists(struct vectors *v, struct catalog *catalog, const
 	snprintf(recipe, sizeof recipe, "IVF%" PRIu64 ",Flat", v->header.lists);
 	if (faiss_index_factory(&v->index, (int)v->dim, recipe, METRIC_INNER_PRODUCT) != 0)
 		return vectors_faiss_failed("make an index", err);
-	enum status status = vectors_sample(catalog, model, total, v->header.lists * LIST_SAMPLES, false, 0, &sample, &n, err);
+	enum status status = vectors_sample(catalog, model, v->set, total, v->header.lists * LIST_SAMPLES, false, 0, &sample, &n, err);
 	if (status == STATUS_OK && faiss_Index_train(v->index, (idx_t)n, sample) != 0)
 		status = vectors_faiss_failed("train an index", err);
 	free(sample);
@@ -145,13 +145,14 @@ static enum status tune(struct vectors *v, struct catalog *catalog, const struct
 	float *queries = NULL, *scores = NULL; /* [n,D], [n,k] */
 	int64_t *truth = NULL;                 /* [n,k] */
 	size_t n;
-	enum status status = vectors_sample(catalog, model, v->count, TUNING_QUERIES, true, TUNING_SEED, &queries, &n, err);
+	enum status status = vectors_sample(catalog, model, v->set, v->count, TUNING_QUERIES, true, TUNING_SEED, &queries, &n, err);
 
 	if (status != STATUS_OK)
 		return status;
 	scores = mem_floats(n * TUNING_K);
 	truth = mem_array(n * TUNING_K, sizeof *truth);
-	status = scores && truth ? vectors_scan(catalog, model, NULL, 0, queries, n, TUNING_K, scores, truth, err) : err_memory(err, "tuning");
+	status = scores && truth ? vectors_scan_set(catalog, model, v->set, NULL, 0, queries, n, TUNING_K, scores, truth, err)
+				 : err_memory(err, "tuning");
 	if (status == STATUS_OK)
 		status = tune_probes(v, queries, n, truth, err);
 	free(truth);
@@ -165,7 +166,7 @@ static enum status build(struct vectors *v, struct catalog *catalog, const struc
 			 const struct vectors_options *options, struct err *err)
 {
 	size_t total;
-	enum status status = catalog_embeddings_count(catalog, model->id, &total, err);
+	enum status status = vectors_reading(v->set)->count(catalog, model->id, &total, err);
 
 	v->header.identity = *identity;
 	v->dim = (size_t)model->dim;
@@ -187,14 +188,15 @@ static enum status build(struct vectors *v, struct catalog *catalog, const struc
 
 /* --- opening --- */
 
-static enum status identify(struct catalog *catalog, const struct catalog_model *model, struct vectors_identity *identity, struct err *err)
+static enum status identify(struct catalog *catalog, const struct catalog_model *model, enum vectors_set set, struct vectors_identity *identity,
+			    struct err *err)
 {
-	*identity = (struct vectors_identity){.magic = {'C', 'V', 'E', 'C'}, .version = FILE_VERSION, .model = model->id, .dim = (uint64_t)model->dim};
+	*identity = (struct vectors_identity){.magic = {'C', 'V', 'E', set == VECTORS_PHOTOS ? 'C' : 'T'}, .version = FILE_VERSION, .model = model->id, .dim = (uint64_t)model->dim};
 	snprintf(identity->uuid, sizeof identity->uuid, "%s", catalog_uuid(catalog));
 	snprintf(identity->config_digest, sizeof identity->config_digest, "%s", model->config_digest);
 	snprintf(identity->weights_digest, sizeof identity->weights_digest, "%s", model->weights_digest);
 	snprintf(identity->faiss, sizeof identity->faiss, "%s", COCA_FAISS_VERSION);
-	return catalog_generation(catalog, model->id, &identity->generation, err);
+	return vectors_reading(set)->generation(catalog, model->id, &identity->generation, err);
 }
 
 /* A file that was built with other options is rebuilt, too. */
@@ -231,8 +233,8 @@ static enum status open_or_build(struct vectors *v, struct catalog *catalog, con
 		return status;
 	/* Within the caller's own transaction the embeddings may yet be rolled back: nothing of them goes to a file. */
 	bool file = !options->memory_only && own;
-	buffer_format(&path, "%s-vectors-%" PRId64 ".faiss", catalog_path(catalog), model->id);
-	status = path.failed ? err_memory(err, "a file name") : identify(catalog, model, &identity, err);
+	buffer_format(&path, "%s-%s-%" PRId64 ".faiss", catalog_path(catalog), vectors_reading(v->set)->name, model->id);
+	status = path.failed ? err_memory(err, "a file name") : identify(catalog, model, v->set, &identity, err);
 	bool fits = status == STATUS_OK && file && vectors_file_read(path.data, &identity, v, NULL) == STATUS_OK;
 	if (status == STATUS_OK && !(fits && file_suits(v, options))) {
 		release(v);
@@ -255,6 +257,7 @@ enum status vectors_open(struct catalog *catalog, const struct catalog_model *mo
 	if (!v)
 		return err_memory(err, "the vector index");
 	pthread_mutex_init(&v->loading, NULL);
+	v->set = o.set;
 	o.flat_most = o.flat_most ? o.flat_most : VECTORS_FLAT_MOST;
 	o.recall_wanted = o.recall_wanted > 0 ? o.recall_wanted : 0.99;
 	enum status status = open_or_build(v, catalog, model, &o, err);

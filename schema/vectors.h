@@ -16,7 +16,11 @@
 
 struct vectors;
 
+/* Which of the catalog's embeddings. Each set has a file of its own; ids are those of contents, or of texts. */
+enum vectors_set { VECTORS_PHOTOS, VECTORS_TEXTS };
+
 struct vectors_options {
+	enum vectors_set set;
 	size_t flat_most;        /* up to so many vectors the index is Flat; 0: the default (VECTORS_FLAT_MOST) */
 	double recall_wanted;    /* recall at 10 that the approximate index is tuned to; 0: the default 0.99 */
 	bool memory_only;        /* neither read nor write the file */
@@ -41,6 +45,10 @@ enum status vectors_search(struct vectors *vectors, const float *queries, size_t
 /* The same by exact scan of the catalog's own embeddings, over all or only the given contents (ascending): the plain twin, and what a filtered search uses. */
 enum status vectors_scan(struct catalog *catalog, const struct catalog_model *model, const int64_t *contents /* NULL: all */, size_t count,
 			 const float *queries, size_t n, size_t k, float *scores, int64_t *found, struct err *err);
+
+/* vectors_scan over another set. */
+enum status vectors_scan_set(struct catalog *catalog, const struct catalog_model *model, enum vectors_set set, const int64_t *ids, size_t count,
+			     const float *queries, size_t n, size_t k, float *scores, int64_t *found, struct err *err);
 
 /* Recall at k of vectors_search against vectors_scan, over `sample` embeddings of the collection as queries. */
 enum status vectors_recall(struct vectors *vectors, struct catalog *catalog, const struct catalog_model *model, size_t sample, size_t k,

@@ -32,12 +32,22 @@ void nearest_finish(struct nearest *nearest); /* best first; places left over ho
 /* Always adds in the same order: equal vectors have equal scores in every path. */
 float vectors_dot(const float *a /* [D] */, const float *b /* [D] */, size_t dim);
 
+/* How a set is read from the catalog. */
+struct vectors_reading {
+	const char *name; /* part of the file's */
+	enum status (*count)(struct catalog *catalog, int64_t model, size_t *n, struct err *err);
+	enum status (*each)(struct catalog *catalog, int64_t model, size_t dim, embedding_visitor visit, void *context, struct err *err);
+	enum status (*get)(struct catalog *catalog, int64_t id, int64_t model, float *embedding, size_t dim, bool *found, struct err *err);
+	enum status (*generation)(struct catalog *catalog, int64_t model, int64_t *generation, struct err *err);
+};
+const struct vectors_reading *vectors_reading(enum vectors_set set);
+
 /* STATUS_USAGE if a component of queries [n,dim] is no number. */
 enum status vectors_check_queries(const float *queries, size_t n, size_t dim, struct err *err);
 
 /* About `sample` embeddings, evenly spread over `total`, each with noise of its own length added: a stand-in for questions, which
  * are no photo's own embedding. *queries [*n,dim] is the caller's to free. */
-enum status vectors_sample(struct catalog *catalog, const struct catalog_model *model, size_t total, size_t sample, bool noise, uint64_t seed,
+enum status vectors_sample(struct catalog *catalog, const struct catalog_model *model, enum vectors_set set, size_t total, size_t sample, bool noise, uint64_t seed,
 			   float **queries, size_t *n, struct err *err);
 /* How many of found[n,k] are among truth[n,k], as a share of those that truth has. */
 double vectors_share(const int64_t *found, const int64_t *truth, size_t n, size_t k);
@@ -70,6 +80,7 @@ struct vectors {
 	const float *rows;  /* [N,D] of a flat index, in the map or FAISS's own memory; NULL: an inverted file */
 	const int64_t *ids; /* [N], ascending: FAISS knows positions only */
 	size_t count, dim;
+	enum vectors_set set;
 	int64_t *built_ids; /* where ids is, unless it is in the map */
 	uint8_t *map;       /* the file, if it was read from one */
 	size_t map_size;

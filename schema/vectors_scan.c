@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "schema/catalog_internal.h"
+#include "schema/catalog_texts.h"
 #include "schema/memory.h"
 #include "schema/vectors_internal.h"
 
@@ -101,9 +102,21 @@ enum status vectors_check_queries(const float *queries, size_t n, size_t dim, st
 	return STATUS_OK;
 }
 
+const struct vectors_reading *vectors_reading(enum vectors_set set)
+{
+	static const struct vectors_reading readings[] = {
+		[VECTORS_PHOTOS] = {"vectors", catalog_embeddings_count, catalog_embeddings_each, catalog_embedding_get_live, catalog_generation},
+		[VECTORS_TEXTS] = {"texts", catalog_text_embeddings_count, catalog_text_embeddings_each, catalog_text_embedding_get,
+				   catalog_text_generation},
+	};
+
+	return &readings[set];
+}
+
 /* --- the scan --- */
 
 struct scan {
+	const struct vectors_reading *reading;
 	size_t dim, queries_n;
 	const float *queries;       /* [Q,D] */
 	struct nearest *nearest;    /* [Q], in the caller's result arrays */
@@ -150,7 +163,7 @@ static enum status scan_lookups(struct catalog *catalog, int64_t model, struct s
 	scan->contents = NULL;
 	for (size_t i = 0; status == STATUS_OK && i < scan->contents_n; i++) {
 		bool found;
-		status = catalog_embedding_get_live(catalog, contents[i], model, embedding, scan->dim, &found, err);
+		status = scan->reading->get(catalog, contents[i], model, embedding, scan->dim, &found, err);
 		if (status == STATUS_OK && found)
 			status = scan_row(scan, contents[i], embedding, err);
 	}
@@ -160,6 +173,12 @@ static enum status scan_lookups(struct catalog *catalog, int64_t model, struct s
 
 enum status vectors_scan(struct catalog *catalog, const struct catalog_model *model, const int64_t *contents, size_t count,
 			 const float *queries, size_t n, size_t k, float *scores, int64_t *found, struct err *err)
+{
+	return vectors_scan_set(catalog, model, VECTORS_PHOTOS, contents, count, queries, n, k, scores, found, err);
+}
+
+enum status vectors_scan_set(struct catalog *catalog, const struct catalog_model *model, enum vectors_set set, const int64_t *contents,
+			     size_t count, const float *queries, size_t n, size_t k, float *scores, int64_t *found, struct err *err)
 {
 	struct scan *scan = mem_array(1, sizeof *scan);
 	size_t dim = (size_t)model->dim;
@@ -176,6 +195,7 @@ enum status vectors_scan(struct catalog *catalog, const struct catalog_model *mo
 		status = catalog_snapshot_enter(catalog, &own, err);
 	if (status != STATUS_OK)
 		goto out;
+	scan->reading = vectors_reading(set);
 	scan->dim = dim;
 	scan->queries = queries;
 	scan->queries_n = n;
@@ -186,7 +206,7 @@ enum status vectors_scan(struct catalog *catalog, const struct catalog_model *mo
 	if (contents && count <= LOOKUPS_MOST)
 		status = scan_lookups(catalog, model->id, scan, err);
 	else
-		status = catalog_embeddings_each(catalog, model->id, dim, scan_row, scan, err);
+		status = scan->reading->each(catalog, model->id, dim, scan_row, scan, err);
 	score_block(scan);
 	for (size_t q = 0; q < n; q++)
 		nearest_finish(&scan->nearest[q]);
@@ -245,7 +265,7 @@ static enum status sample_row(void *context, int64_t content, const float *embed
 	return STATUS_OK;
 }
 
-enum status vectors_sample(struct catalog *catalog, const struct catalog_model *model, size_t total, size_t sample, bool noise, uint64_t seed,
+enum status vectors_sample(struct catalog *catalog, const struct catalog_model *model, enum vectors_set set, size_t total, size_t sample, bool noise, uint64_t seed,
 			   float **queries, size_t *n, struct err *err)
 {
 	struct sampler s = {.total = total, .wanted = sample < total ? sample : total, .dim = (size_t)model->dim, .noise = noise, .state = seed};
@@ -255,7 +275,7 @@ enum status vectors_sample(struct catalog *catalog, const struct catalog_model *
 	s.queries = mem_floats(mem_product(s.wanted, s.dim));
 	if (!s.queries)
 		return err_memory(err, "a sample of the embeddings");
-	enum status status = catalog_embeddings_each(catalog, model->id, s.dim, sample_row, &s, err);
+	enum status status = vectors_reading(set)->each(catalog, model->id, s.dim, sample_row, &s, err);
 	if (status != STATUS_OK) {
 		free(s.queries);
 		return status;
@@ -286,7 +306,7 @@ enum status vectors_recall(struct vectors *vectors, struct catalog *catalog, con
 	float *queries = NULL, *scores = NULL; /* [n,D], [n,k] */
 	int64_t *found = NULL, *truth = NULL;  /* [n,k] */
 	size_t n;
-	enum status status = vectors_sample(catalog, model, vectors_count(vectors), sample, true, SEED, &queries, &n, err);
+	enum status status = vectors_sample(catalog, model, vectors->set, vectors_count(vectors), sample, true, SEED, &queries, &n, err);
 
 	*recall = 0;
 	if (status != STATUS_OK)
@@ -298,7 +318,7 @@ enum status vectors_recall(struct vectors *vectors, struct catalog *catalog, con
 		status = err_memory(err, "a measurement of recall");
 		goto out;
 	}
-	status = vectors_scan(catalog, model, NULL, 0, queries, n, k, scores, truth, err);
+	status = vectors_scan_set(catalog, model, vectors->set, NULL, 0, queries, n, k, scores, truth, err);
 	if (status == STATUS_OK)
 		status = vectors_search(vectors, queries, n, k, scores, found, err);
 	if (status == STATUS_OK)
