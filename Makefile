@@ -8,8 +8,8 @@
 PREFIX  ?= /usr/local
 CC      ?= cc
 FAISS   ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/coca/faiss-1.7.3-avx2
-BUILD   := build$(if $(SAN),/$(subst $(comma),-,$(SAN)))
 comma   := ,
+BUILD   := build$(if $(SAN),/$(subst $(comma),-,$(SAN)))
 .DEFAULT_GOAL := all
 
 # ---- set-up -----------------------------------------------------------------------------------------------------
