@@ -1,0 +1,193 @@
+/* bench_train.c: how fast training is, with the configuration of the model that ships.
+ *
+ *     build/tests/bench_train [CONFIG.json]      FORMAT=json: JSON Lines with name, value, unit
+ *
+ * All figures are medians of rounds in which each is measured once, as the machine may be shared: the rate of a large sgemm, a
+ * joint step (both losses, backward, AdamW), and a step of the captioning loss alone. Batches are noise and random ids of
+ * the length that captions have.
+ */
+#include <cblas.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/objective.h"
+#include "model/optimizer.h"
+#include "schema/blas.h"
+#include "schema/cli.h"
+#include "schema/memory.h"
+#include "tests/support.h"
+
+#include "schema/banned.h"
+
+enum { BATCH = 160, ROUNDS = 7, SHORTEST = 8, LONGEST = 16, GEMM = 1024 };
+
+struct bench {
+	struct config config;
+	struct parameters parameters;
+	struct network *network;
+	struct objective_part part;
+	float *gemm[3];
+};
+
+static enum status make_batch(struct bench *b, struct err *err)
+{
+	size_t S = b->config.image_size, C = b->config.context_length;
+	uint8_t *rgb = mem_array(BATCH, 3 * S * S);
+	int32_t *ids = mem_array(BATCH * C, sizeof *ids);
+	size_t *begin = mem_array(BATCH + 1, sizeof *begin);
+	uint64_t *numbers = mem_array(BATCH, sizeof *numbers), random = 1;
+
+	b->part = (struct objective_part){{BATCH, NULL, rgb, ids, begin}, numbers, numbers};
+	if (!rgb || !ids || !begin || !numbers)
+		return err_memory(err, "a batch");
+	for (size_t i = 0; i < BATCH * 3 * S * S; i++)
+		rgb[i] = (uint8_t)test_random(&random);
+	for (size_t i = 0; i < BATCH; i++) {
+		size_t n = SHORTEST + test_random(&random) % (LONGEST - SHORTEST + 1);
+		begin[i + 1] = begin[i] + (n < C ? n : C);
+		for (size_t j = begin[i]; j < begin[i + 1]; j++)
+			ids[j] = (int32_t)(1 + test_random(&random) % (b->config.vocab_size - 1));
+		numbers[i] = i;
+	}
+	return STATUS_OK;
+}
+
+/* Floating-point operations of all matrix products of a joint step: forward, and twice that backward. */
+static double operations(const struct bench *b)
+{
+	const struct config *c = &b->config;
+	const size_t *begin = b->part.batch.begin;
+	double rows = 0, labels = 0, text_pairs = 0, decoder_pairs = 0, D = (double)c->vision.width, F = (double)c->vision.hidden;
+	double W = (double)c->text.width, H = (double)c->text.hidden, M = (double)c->decoder.hidden, E = (double)c->embed_dim;
+	double T = 1 + (double)c->patches, N = (double)c->image_tokens, queries = (double)c->pool_queries;
+
+	for (size_t i = 0; i < BATCH; i++) {
+		double n = (double)(begin[i + 1] - begin[i]), r = n + (n < (double)c->context_length) + 1;
+		rows += r;
+		text_pairs += r * r;
+		labels += n - 1;
+		decoder_pairs += (n - 1) * (n - 1);
+	}
+	double image = T * (4 * D * D + 2 * D * F) + 2 * T * T * D;
+	double vision = BATCH * ((double)c->patches * 3 * (double)(c->patch_size * c->patch_size) * D + (double)c->vision.layers * image);
+	double pool = c->pooling == POOL_NONE ? 0 : BATCH * (2 * T * D * E + queries * E * E + 2 * queries * T * E);
+	double text = (double)c->text.layers * (rows * (4 * W * W + 2 * W * H) + 2 * text_pairs * W);
+	double self = labels * (4 * W * W + 2 * W * M) + 2 * decoder_pairs * W;
+	double cross = labels * (2 * W * W + 2 * W * M) + BATCH * N * 2 * W * W + 2 * labels * N * W;
+	double decoder = (double)c->decoder.layers * (self + cross) + labels * W * (double)c->vocab_size;
+	return 3 * 2 * (vision + pool + text + decoder);
+}
+
+static double time_gemm(const struct bench *b)
+{
+	double started = cli_now();
+
+	for (int i = 0; i < 8; i++)
+		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, GEMM, GEMM, GEMM, 1, b->gemm[0], GEMM, b->gemm[1], GEMM, 0, b->gemm[2], GEMM);
+	return (cli_now() - started) / 8;
+}
+
+static double time_step(struct bench *b, struct objective objective, uint64_t step)
+{
+	const struct optimizer optimizer = {.rate = 1e-4, .weight_decay = 0.05, .beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-6, .clip = 1,
+					    .average = 0.999, .steps = 1000};
+	struct losses losses;
+	struct err err;
+	double started = cli_now(), norm;
+
+	if (objective_gradient(&objective, b->network, &b->parameters, &b->part, 1, &losses, &err) != STATUS_OK ||
+	    optimizer_step(&optimizer, &b->parameters, step, &norm, &err) != STATUS_OK) {
+		fprintf(stderr, "bench_train: %s\n", err.text);
+		exit(1);
+	}
+	return cli_now() - started;
+}
+
+static int ascending(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return x < y ? -1 : x > y;
+}
+
+static double median(double *values)
+{
+	qsort(values, ROUNDS, sizeof *values, ascending);
+	return values[ROUNDS / 2];
+}
+
+static void report(const char *name, double value, const char *unit)
+{
+	const char *format = getenv("FORMAT");
+
+	if (format && strcmp(format, "json") == 0)
+		printf("{\"name\":\"%s\",\"value\":%.6g,\"unit\":\"%s\"}\n", name, value, unit);
+	else
+		printf("%-44s %10.4g %s\n", name, value, unit);
+}
+
+static void measure(struct bench *b)
+{
+	double gemm[ROUNDS], joint[ROUNDS], caption[ROUNDS], ratio[ROUNDS], share[ROUNDS], flops = operations(b);
+
+	time_step(b, (struct objective){1, 2}, 0);
+	for (int i = 0; i < ROUNDS; i++) {
+		gemm[i] = time_gemm(b);
+		joint[i] = time_step(b, (struct objective){1, 2}, 1);
+		caption[i] = time_step(b, (struct objective){0, 2}, 1);
+		ratio[i] = joint[i] / caption[i];
+		share[i] = flops / joint[i] / (2.0 * GEMM * GEMM * GEMM / gemm[i]);
+	}
+	double step = median(joint);
+	report("train samples", BATCH / step, "samples/s");
+	report("train step at batch 160", step * 1e3, "ms");
+	report("train matrix operations", flops / step / 1e9, "GFLOP/s");
+	report("sgemm beside it, 1024 cubed", 2.0 * GEMM * GEMM * GEMM / median(gemm) / 1e9, "GFLOP/s");
+	report("train share of the sgemm rate", 100 * median(share), "%");
+	report("train joint step over captioning alone", median(ratio), "times");
+	report("train threads", blas_threads(), "threads");
+}
+
+static enum status run(struct bench *b, const char *config, struct err *err)
+{
+	enum status status = config_read(config, &b->config, err);
+
+	if (status == STATUS_OK)
+		status = parameters_init(&b->parameters, &b->config, err);
+	if (status == STATUS_OK)
+		status = network_new(&b->config, &b->network, err);
+	if (status == STATUS_OK)
+		status = make_batch(b, err);
+	for (int i = 0; i < 3 && status == STATUS_OK; i++) {
+		b->gemm[i] = mem_floats((size_t)GEMM * GEMM);
+		if (!b->gemm[i])
+			return err_memory(err, "matrices");
+		for (size_t j = 0; j < (size_t)GEMM * GEMM; j++)
+			b->gemm[i][j] = (float)(j % 17) / 17;
+	}
+	if (status != STATUS_OK)
+		return status;
+	parameters_random(&b->parameters, 1);
+	measure(b);
+	return STATUS_OK;
+}
+
+int main(int argc, char **argv)
+{
+	struct bench bench = {0};
+	struct err err = {0};
+
+	blas_guard(argv, true);
+	enum status status = run(&bench, argc > 1 ? argv[1] : "model/default/open_clip_config.json", &err);
+	if (status != STATUS_OK)
+		fprintf(stderr, "bench_train: %s\n", err.text);
+	free((void *)(uintptr_t)bench.part.batch.rgb);
+	free((void *)(uintptr_t)bench.part.batch.ids);
+	free((void *)(uintptr_t)bench.part.batch.begin);
+	free((void *)(uintptr_t)bench.part.photo);
+	for (int i = 0; i < 3; i++)
+		free(bench.gemm[i]);
+	network_free(bench.network);
+	parameters_release(&bench.parameters);
+	return status == STATUS_OK ? 0 : 1;
+}
