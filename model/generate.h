@@ -11,7 +11,7 @@
 struct caption {
 	int32_t *ids;          /* [count]: start first; the end id last unless C cut it off */
 	size_t count;
-	float likelihood;      /* sum of log p over the ids behind the start */
+	float likelihood;      /* sum of log p over all ids behind the start; coca_likelihood leaves out an id 0 inside */
 };
 
 /* captions[B], one for each image; ids are freed by captions_release. start and end: the tokenizer's.

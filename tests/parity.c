@@ -15,7 +15,6 @@
 #include "model/checkpoint.h"
 #include "model/coca.h"
 #include "model/generate.h"
-#include "model/vision.h"
 #include "schema/blas.h"
 #include "schema/file.h"
 #include "schema/memory.h"
