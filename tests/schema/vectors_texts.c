@@ -1,7 +1,7 @@
 /* The texts of a catalog as a vector index: a set, a file and a generation of their own. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "schema/catalog_texts.h"
 #include "schema/vectors.h"
