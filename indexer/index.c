@@ -146,6 +146,7 @@ static enum status walk_regions(struct run *run, struct err *err)
 		status = walk_root(&run->walk, region->path, i, &run->rules, &trouble);
 		if (status == STATUS_NOT_FOUND || status == STATUS_IO) {
 			region->away = true;
+			region->missing = status == STATUS_NOT_FOUND;
 			region->reason = mem_copy(trouble.text, strlen(trouble.text));
 			status = region->reason ? STATUS_OK : err_memory(err, "the list of folders");
 		} else if (status != STATUS_OK) {

@@ -19,7 +19,7 @@
 
 /* Whichever comes first: that much work a kill may cost. */
 static const double commit_seconds = 1;
-enum { COMMIT_PHOTOS = 50 };
+enum { COMMIT_PHOTOS = 32 };
 /* Bytes of files in memory, read but not decoded yet; one larger file alone is let through. */
 static const size_t bytes_most = (size_t)256 << 20;
 /* Tokens beyond the budget that may pile up before the oldest are deleted. */
@@ -66,8 +66,9 @@ static enum status begin(struct window *w, struct err *err)
 {
 	if (w->begun)
 		return STATUS_OK;
-	w->begun = true;
-	return catalog_begin(w->in->catalog, err);
+	enum status status = catalog_begin(w->in->catalog, err);
+	w->begun = status == STATUS_OK;
+	return status;
 }
 
 static enum status trim_tokens(struct window *w, struct err *err)

@@ -68,7 +68,7 @@ static enum fate judge(const struct vanish *v, const struct region *region, cons
 	const char *base = walk_below(region->path, v->root) ? v->root : region->path;
 
 	if (region->away)
-		return FATE_DELETED;
+		return region->missing ? FATE_DELETED : FATE_KEPT;
 	if (below_trouble(v->walk, path))
 		return FATE_KEPT;
 	if (lstat(path, &st) != 0)
@@ -163,14 +163,16 @@ static void judge_region(struct vanish *v, size_t i)
 	const struct region *region = &v->regions[i];
 	size_t known = v->tallies[i].known, vanished = v->tallies[i].vanished;
 
+	if (region->away && !region->missing && known)
+		index_report_warning(v->report, "%s; its %zu photographs are kept", region->reason, known);
 	if (v->options->prune)
 		return;
 	v->tallies[i].held = region->away || (vanished > VANISH_FEW && 5 * vanished > known);
-	if (!v->tallies[i].held || !known)
+	if (!v->tallies[i].held || !vanished)
 		return;
 	v->report->kept += vanished;
 	if (region->away)
-		index_report_warning(v->report, "%s; its %zu photographs are kept; hint: --prune drops them", region->reason, known);
+		index_report_warning(v->report, "%s; its %zu photographs are kept; hint: --prune drops them", region->reason, vanished);
 	else
 		index_report_warning(v->report,
 				     "'%s' has lost %zu of %zu photographs at once; they are kept, as if a drive were away; "

@@ -16,6 +16,7 @@ struct region {
 	char *path;           /* absolute, resolved */
 	int64_t root;         /* the catalog's; 0 if it is away */
 	bool away;            /* it could not be walked */
+	bool missing;         /* because it does not exist */
 	char *reason;         /* "cannot read '/mnt/usb': ...", if it is away */
 };
 

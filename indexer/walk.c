@@ -444,7 +444,7 @@ enum status walk_root(struct walk *walk, const char *root, size_t number, const 
 	struct stat st;
 	enum status status;
 
-	if (stat(root, &st) != 0 || (S_ISDIR(st.st_mode) && access(root, R_OK | X_OK) != 0))
+	if (stat(root, &st) != 0 || (S_ISDIR(st.st_mode) && eaccess(root, R_OK | X_OK) != 0))
 		return err_set(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "cannot read '%s': %s", root, strerror(errno));
 	char *path = mem_copy(root, strlen(root));
 	if (!S_ISDIR(st.st_mode))

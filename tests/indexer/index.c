@@ -453,6 +453,30 @@ static void an_unreadable_folder_keeps_its_photographs(void **state)
 	close_library(&l);
 }
 
+/* Not even --prune takes a closed door for an empty room. */
+static void an_unreadable_root_keeps_its_photographs(void **state)
+{
+	(void)state;
+	struct library l;
+	uid_t user = geteuid();
+
+	open_library(&l, 3);
+	run(&l);
+	l.options.prune = true;
+	assert_int_equal(chmod(l.photos, 0), 0);
+	assert_int_equal(chmod(in(&l, "../.."), 0755), 0);
+	if (user == 0)
+		assert_int_equal(seteuid(65534), 0);
+	enum status status = run_on(&l, NULL);
+	assert_int_equal(seteuid(user), 0);
+	assert_int_equal(chmod(l.photos, 0755), 0);
+	assert_ok(status, &err);
+	assert_int_equal(l.report.kept, 3);
+	assert_int_equal(l.report.dropped + l.report.gone, 0);
+	assert_non_null(strstr(l.report.warnings.data, "its 3 photographs are kept"));
+	close_library(&l);
+}
+
 static void broken_files_become_rows_and_hide_no_neighbour(void **state)
 {
 	(void)state;
@@ -802,7 +826,8 @@ TEST_MAIN(cmocka_unit_test(a_folder_that_never_was_is_an_error), cmocka_unit_tes
 	  cmocka_unit_test(copies_share_an_embedding), cmocka_unit_test(a_deleted_file_is_gone_until_it_returns),
 	  cmocka_unit_test(prune_drops_what_is_gone), cmocka_unit_test(what_vanishes_all_at_once_is_kept),
 	  cmocka_unit_test(few_deletions_are_believed), cmocka_unit_test(a_missing_folder_keeps_its_photographs),
-	  cmocka_unit_test(an_unreadable_folder_keeps_its_photographs), cmocka_unit_test(broken_files_become_rows_and_hide_no_neighbour),
+	  cmocka_unit_test(an_unreadable_folder_keeps_its_photographs), cmocka_unit_test(an_unreadable_root_keeps_its_photographs),
+	  cmocka_unit_test(broken_files_become_rows_and_hide_no_neighbour),
 	  cmocka_unit_test(a_broken_file_is_tried_again_when_it_changes), cmocka_unit_test(an_unreadable_file_is_tried_again),
 	  cmocka_unit_test(copies_of_a_broken_file_all_fail), cmocka_unit_test(only_the_first_failures_are_named),
 	  cmocka_unit_test(what_is_excluded_later_is_gone), cmocka_unit_test(a_part_of_a_root_is_indexed_as_part_of_it),
