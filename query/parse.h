@@ -14,7 +14,7 @@
 #include "schema/status.h"
 
 struct query {
-	char *text;                 /* the words, joined by a space; ours */
+	char *text;                 /* what is asked, for people: compose_title; ours */
 	struct photo_filter filter; /* its strings are the arguments', but for `in` */
 	char *in;                   /* filter.in, ours */
 };

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "query/score.h"
@@ -88,14 +89,16 @@ enum status rerank_tokens(struct reranker *r, int64_t content, float *tokens, bo
 
 /* ---- likelihoods ------------------------------------------------------------------------------------------------ */
 
-/* At most GROUP candidates. */
-static enum status group_likelihoods(struct reranker *r, struct candidate *candidates, size_t count, float *tokens, struct err *err)
+/* At most GROUP candidates. tokens: scratch [GROUP,N,W]; ids: [GROUP,C-1] if they are wanted one by one */
+static enum status group_likelihoods(struct reranker *r, struct candidate *candidates, size_t count, float *tokens, float *ids,
+				     struct err *err)
 {
 	size_t each = r->engine->tokens * r->engine->width, n = 0;
 	struct coca_pair pairs[GROUP];
 	size_t which[GROUP];
 	int64_t contents[GROUP];
 	float sums[GROUP];
+	size_t terms = coca_config(r->engine->model)->context_length - 1;
 
 	for (size_t i = 0; i < count; i++) {
 		bool found;
@@ -110,13 +113,19 @@ static enum status group_likelihoods(struct reranker *r, struct candidate *candi
 	}
 	if (n == 0)
 		return STATUS_OK;
-	enum status status =
-		coca_likelihood(r->engine->model, r->engine->state, tokens, n, &r->text, 1, pairs, n, sums, NULL, err);
-	if (status != STATUS_OK)
-		return status;
-	for (size_t i = 0; i < n; i++) {
-		candidates[which[i]].likelihood = sums[i];
-		candidates[which[i]].reranked = true;
+	for (size_t i = 0; i < n; i++)
+		candidates[which[i]].likelihood = 0;
+	for (size_t k = 0; k < r->text_count; k++) {
+		enum status status = coca_likelihood(r->engine->model, r->engine->state, tokens, n, &r->texts[k], 1, pairs, n, sums, ids, err);
+		if (status != STATUS_OK)
+			return status;
+		for (size_t i = 0; i < n; i++) {
+			struct candidate *c = &candidates[which[i]];
+			c->likelihood += (float)(r->weights[k] * (double)sums[i]);
+			c->reranked = true;
+			if (r->each)
+				memcpy(r->each + (c->slot * r->text_count + k) * terms, ids + i * terms, terms * sizeof *ids);
+		}
 	}
 	if (r->row)
 		catalog_tokens_touch(r->catalog, contents, n, r->row->id);
@@ -127,11 +136,13 @@ enum status rerank_likelihoods(struct reranker *r, struct candidate *candidates,
 {
 	size_t each = mem_product(r->engine->tokens, r->engine->width), group = count < GROUP ? count : GROUP;
 	float *tokens = mem_floats(mem_product(group, each));
-	enum status status = tokens ? STATUS_OK : err_memory(err, "image tokens");
+	float *ids = r->each ? mem_floats(mem_product(group, coca_config(r->engine->model)->context_length)) : NULL;
+	enum status status = tokens && (ids || !r->each) ? STATUS_OK : err_memory(err, "image tokens");
 
 	for (size_t at = 0; at < count && status == STATUS_OK; at += GROUP)
-		status = group_likelihoods(r, candidates + at, count - at < GROUP ? count - at : GROUP, tokens, err);
+		status = group_likelihoods(r, candidates + at, count - at < GROUP ? count - at : GROUP, tokens, ids, err);
 	free(tokens);
+	free(ids);
 	return status;
 }
 

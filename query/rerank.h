@@ -15,7 +15,10 @@ struct reranker {
 	struct catalog *catalog;
 	const struct catalog_model *row;   /* NULL: the catalog does not know that model */
 	double logit_scale;                /* of the model that embeds */
-	struct coca_text text;             /* the query, as the reranking model takes it */
+	const struct coca_text *texts;     /* [T] the query's words, as the reranking model takes them */
+	const double *weights;             /* [T] of their likelihoods in the sum */
+	size_t text_count;                 /* T */
+	float *each;                       /* NULL, or [depth,T,C-1], in the order of slots: the likelihoods id by id */
 	size_t encoded, kept;              /* counted: candidates encoded again; candidates without tokens */
 };
 

@@ -47,7 +47,8 @@ enum status search_candidates(struct catalog *catalog, const struct catalog_mode
 		goto out;
 	/* A content that passes may have no embedding of this model: then fewer than k are found. */
 	for (size_t i = 0; i < k && contents[i]; i++)
-		found[n++] = (struct candidate){.content = contents[i], .similarity = scores[i], .score = (double)scores[i]};
+		found[n++] = (struct candidate){
+			.content = contents[i], .similarity = scores[i], .slot = i, .score = (double)scores[i]};
 	*candidates = found;
 	*count = n;
 	found = NULL;
@@ -134,6 +135,7 @@ static enum status gather(void *context, const struct photo *photo, struct err *
 		.similarity = g->candidate->similarity,
 		.reranked = g->candidate->reranked,
 		.likelihood = g->candidate->likelihood,
+		.slot = g->candidate->slot,
 		.score = g->candidate->score,
 		.missing = access(photo->path, F_OK) != 0,
 	};

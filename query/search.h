@@ -19,6 +19,7 @@ struct candidate {
 	float similarity;   /* cosine */
 	bool reranked;
 	float likelihood;   /* log p(query | photo), if reranked */
+	size_t slot;        /* place by similarity alone, from 0 */
 	double score;       /* what the list is ordered by, descending within the reranked and within the others */
 };
 
@@ -34,6 +35,7 @@ struct result {
 	float similarity;
 	bool reranked;
 	float likelihood;
+	size_t slot;
 	double score;
 	bool missing;       /* no such file now: its drive is away, or it was deleted since the last run */
 };

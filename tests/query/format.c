@@ -14,7 +14,8 @@
 
 static struct err err;
 
-static const char hostile[] = "/photos/a\"b\\c\nd\te\x01\x7f<script>alert('1')&amp;</script>\xff\xfe\xc3(\xed\xa0\x80\xf4\x90\x80\x80 \xe2\x82\xac.jpg";
+static const char hostile[] =
+	"/photos/a\"b\\c\nd\te\x01\x7f<script>alert('1')&amp;</script>\xff\xfe\xc3(\xed\xa0\x80\xf4\x90\x80\x80 \xe2\x82\xac.jpg";
 
 static struct result some_result(const char *path)
 {
@@ -149,7 +150,8 @@ static void addresses_are_percent_encoded(void **state)
 /* RFC 4648, section 10 */
 static void base64_is_padded(void **state)
 {
-	static const char *const cases[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"foobar", "Zm9vYmFy"}};
+	static const char *const cases[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
+					  {"foob", "Zm9vYg=="}, {"foobar", "Zm9vYmFy"}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -74,7 +74,8 @@ static void an_empty_query_is_refused(void **state)
 
 static void a_place_is_latitude_longitude_kilometres(void **state)
 {
-	static const char *const wrong[] = {"", "48", "48,2", "48,2,5,6", "48;2;5", "91,0,1", "0,181,1", "0,0,-1", "nan,0,1", "0,0,inf", "a,b,c"};
+	static const char *const wrong[] = {"", "48", "48,2", "48,2,5,6", "48;2;5", "91,0,1", "0,181,1",
+					    "0,0,-1", "nan,0,1", "0,0,inf", "a,b,c"};
 	struct photo_filter filter = {0};
 
 	(void)state;

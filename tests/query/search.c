@@ -17,7 +17,11 @@
 
 #include "schema/banned.h"
 
-enum { CONTENTS = 12, PHOTO_FILE = 10 /* content whose file is a photograph and whose tokens are not stored */, AWAY = 11 /* no tokens, no file */ };
+enum {
+	CONTENTS = 12,
+	PHOTO_FILE = 10, /* its file is a photograph, its tokens are not stored */
+	AWAY = 11,       /* neither tokens nor file */
+};
 
 static struct err err;
 static const struct photo_filter all;
@@ -157,8 +161,8 @@ static size_t find(const struct photo_filter *filter, size_t k, struct candidate
 {
 	size_t count;
 
-	assert_ok(search_candidates(lib.catalog, &lib.row, photo_filter_empty(filter) ? lib.vectors : NULL, filter, lib.query, k, candidates,
-				    &count, &err), &err);
+	assert_ok(search_candidates(lib.catalog, &lib.row, photo_filter_empty(filter) ? lib.vectors : NULL, filter, lib.query, k,
+				    candidates, &count, &err), &err);
 	return count;
 }
 
