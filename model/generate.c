@@ -162,7 +162,8 @@ static void step(struct run *run, size_t t)
 	struct linear proj = {weights->decoder_proj, NULL, W, V, true};
 
 	for (size_t r = 0; r < run->rows; r++) {
-		const float *embedding = weights->token_embedding + (size_t)run->live[r].ids[t] * W, *position = weights->text_positions + t * W;
+		const float *embedding = weights->token_embedding + (size_t)run->live[r].ids[t] * W;
+		const float *position = weights->text_positions + t * W;
 		run->live[r].trail[t] = (uint32_t)r;
 		for (size_t i = 0; i < W; i++)
 			run->x[r * W + i] = embedding[i] + position[i];

@@ -232,7 +232,8 @@ static void score_piece(const struct job *job, const struct ordered *order, size
 			sum += (double)pairs[i].terms[r];
 		job->sums[order[i].pair] = (float)sum;
 		if (job->each)
-			memcpy(job->each + order[i].pair * (job->config->context_length - 1), pairs[i].terms, pairs[i].rows * sizeof(float));
+			memcpy(job->each + order[i].pair * (job->config->context_length - 1), pairs[i].terms,
+			       pairs[i].rows * sizeof(float));
 	}
 }
 

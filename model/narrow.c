@@ -75,8 +75,8 @@ static void by_rows(const struct linear *map, const float *x, size_t T, size_t f
 #pragma omp parallel for schedule(static) if (worth)
 	for (size_t o = from; o < to; o += TILE_OUTPUTS)
 		for (size_t t = 0; t < T; t += TILE_ROWS)
-			dot_tile(x + t * map->in, at_most(TILE_ROWS, T - t), map->weight + o * map->in, at_most(TILE_OUTPUTS, to - o), map->in,
-				 y + t * stride + o - from, stride);
+			dot_tile(x + t * map->in, at_most(TILE_ROWS, T - t), map->weight + o * map->in, at_most(TILE_OUTPUTS, to - o),
+				 map->in, y + t * stride + o - from, stride);
 }
 
 /* y[n] += x[0] w[0][n] + ... for count <= 4 inputs, w's rows stride apart */

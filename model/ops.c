@@ -267,8 +267,8 @@ static void attend_head(const struct attend_shape *shape, const struct attend *s
 			    (blasint)shape->q_stride, k, (blasint)shape->kv_stride, 0, scores, (blasint)keys);
 		for (size_t i = 0; i < rows; i++)
 			weigh(sequence, shape->causal, from + i, scores + i * keys);
-		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)rows, (blasint)d, (blasint)keys, 1, scores, (blasint)keys, v,
-			    (blasint)shape->kv_stride, 0, out, (blasint)shape->out_stride);
+		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)rows, (blasint)d, (blasint)keys, 1, scores, (blasint)keys,
+			    v, (blasint)shape->kv_stride, 0, out, (blasint)shape->out_stride);
 	}
 }
 

@@ -94,7 +94,8 @@ static void judge(struct parity *p, const char *path, const char *name, const fl
 	report(p, path, name, largest <= tolerance, text);
 }
 
-static void compare(struct parity *p, const char *path, const char *name, const float *values, int dims, const size_t *shape, float tolerance)
+static void compare(struct parity *p, const char *path, const char *name, const float *values, int dims, const size_t *shape,
+		    float tolerance)
 {
 	float *want = expected(p, path, name, dims, shape);
 	size_t n = 1;

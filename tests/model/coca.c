@@ -37,14 +37,17 @@ enum { KINDS = sizeof kinds / sizeof *kinds };
 static void write_config(const char *path, const struct kind *kind)
 {
 	char json[2048];
+	size_t heads = kind->heads == 4 ? 2 : kind->heads; /* of towers 24 wide */
 	int n = snprintf(json, sizeof json,
-			 "{\"model_cfg\":{%s\"embed_dim\":24,\"custom_text\":true,\"vision_cfg\":{\"image_size\":24,\"layers\":%zu,\"width\":%zu,"
-			 "\"head_width\":%zu,\"patch_size\":%zu,\"attentional_pool\":%s,\"attn_pooler_heads\":2,\"attn_pooler_queries\":5,"
-			 "\"output_tokens\":true%s},\"text_cfg\":{\"context_length\":11,\"vocab_size\":1103,\"width\":24,\"heads\":%zu,\"layers\":%zu,"
-			 "\"embed_cls\":true,\"output_tokens\":true%s},\"multimodal_cfg\":{\"context_length\":11,\"vocab_size\":1103,\"width\":24,"
-			 "\"heads\":%zu,\"layers\":%zu,\"attn_pooler_heads\":2%s}}}",
-			 kind->more, kind->layers, kind->vision_width, kind->vision_width / kind->heads, kind->patch, kind->pooling, kind->tower,
-			 kind->heads == 4 ? 2 : kind->heads, kind->layers, kind->tower, kind->heads == 4 ? 2 : kind->heads, kind->layers, kind->tower);
+			 "{\"model_cfg\":{%s\"embed_dim\":24,\"custom_text\":true,\"vision_cfg\":{\"image_size\":24,\"layers\":%zu,"
+			 "\"width\":%zu,\"head_width\":%zu,\"patch_size\":%zu,\"attentional_pool\":%s,\"attn_pooler_heads\":2,"
+			 "\"attn_pooler_queries\":5,\"output_tokens\":true%s},"
+			 "\"text_cfg\":{\"context_length\":11,\"vocab_size\":1103,\"width\":24,\"heads\":%zu,\"layers\":%zu,"
+			 "\"embed_cls\":true,\"output_tokens\":true%s},"
+			 "\"multimodal_cfg\":{\"context_length\":11,\"vocab_size\":1103,\"width\":24,\"heads\":%zu,\"layers\":%zu,"
+			 "\"attn_pooler_heads\":2%s}}}",
+			 kind->more, kind->layers, kind->vision_width, kind->vision_width / kind->heads, kind->patch, kind->pooling,
+			 kind->tower, heads, kind->layers, kind->tower, heads, kind->layers, kind->tower);
 	assert_in_range(n, 1, sizeof json - 1);
 	test_write(path, json, (size_t)n);
 }
@@ -148,7 +151,8 @@ static void plain_likelihoods(struct fixture *f)
 	for (size_t p = 0; p < IMAGES * TEXTS; p++) {
 		size_t image = p / TEXTS, text = p % TEXTS;
 		double sum = 0;
-		assert_ok(coca_plain_logits(f->model, f->tokens + image * f->token, f->text_tokens + text * C * f->W, 1, logits, &err), &err);
+		const float *image_tokens = f->tokens + image * f->token, *text_tokens = f->text_tokens + text * C * f->W;
+		assert_ok(coca_plain_logits(f->model, image_tokens, text_tokens, 1, logits, &err), &err);
 		for (size_t t = 1; t < C; t++) {
 			const float *row = logits + (t - 1) * V;
 			int32_t id = f->ids[text * C + t];
@@ -229,8 +233,8 @@ static void check_texts(struct fixture *f, size_t batch, bool with_tokens)
 
 	for (size_t from = 0; from < TEXTS; from += batch) {
 		size_t n = TEXTS - from < batch ? TEXTS - from : batch, row = 0;
-		assert_ok(coca_encode_texts(f->model, f->state, f->texts + from, n, features + from * f->E, with_tokens ? tokens : NULL, &err),
-			  &err);
+		assert_ok(coca_encode_texts(f->model, f->state, f->texts + from, n, features + from * f->E, with_tokens ? tokens : NULL,
+					    &err), &err);
 		for (size_t t = from; with_tokens && t < from + n; t++) {
 			assert_true(test_close("text tokens", tokens + row * f->W, f->text_tokens + t * CONTEXT * f->W,
 					       f->texts[t].count * f->W, 5e-5f));
