@@ -99,7 +99,8 @@ static enum status open_tokenizer(struct coca *model, const char *folder, struct
 	}
 	if (status == STATUS_OK && tokenizer_vocab_size(model->tokenizer) != V)
 		return err_set(err, STATUS_FORMAT,
-			       "the tokenizer in '%s' has %zu ids, but the model's vocabulary has %zu; hint: it belongs to another model", folder, tokenizer_vocab_size(model->tokenizer), V);
+			       "the tokenizer in '%s' has %zu ids, but the model's vocabulary has %zu; hint: it belongs to another model",
+			       folder, tokenizer_vocab_size(model->tokenizer), V);
 	return status;
 }
 
@@ -294,7 +295,8 @@ enum status coca_check_finite(const struct coca *model, const float *x, size_t n
 	for (size_t i = 0; i < n; i++)
 		if (!isfinite(x[i]))
 			return err_set(err, STATUS_FORMAT,
-				       "the weights '%s' yield %s that is not a finite number; hint: the file is damaged", model->weights_path, what);
+				       "the weights '%s' yield %s that is not a finite number; hint: the file is damaged",
+				       model->weights_path, what);
 	return STATUS_OK;
 }
 
