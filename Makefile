@@ -88,7 +88,12 @@ check-deps: ## check that no floor includes one above it, nor indexer and query 
 	@sh tests/check-deps.sh
 
 .SECONDARY:
-.PHONY: all setup test check-deps demo info install clean help FORCE
+.PHONY: all setup test check-deps bench demo info install clean help FORCE
+
+BENCH_MODEL ?= model/default
+bench: $(BUILD)/tests/bench $(BUILD)/tests/bench_train ## measure encoder, texts, reranking, training: BENCH_MODEL=DIR, FORMAT=json
+	@FORMAT='$(FORMAT)' $(BUILD)/tests/bench $(BENCH_MODEL)
+	@FORMAT='$(FORMAT)' $(BUILD)/tests/bench_train
 
 # ---- for people -------------------------------------------------------------------------------------------------
 

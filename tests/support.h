@@ -23,7 +23,7 @@
 	int main(int argc, char **argv)                                                  \
 	{                                                                                \
 		(void)argc;                                                              \
-		blas_guard(argv, false);                                                 \
+		blas_guard(argv, true);                                                 \
 		const struct CMUnitTest tests[] = {__VA_ARGS__};                         \
 		return cmocka_run_group_tests(tests, NULL, test_folders_remove) ? 1 : 0; \
 	}
