@@ -111,7 +111,8 @@ static enum status digest(const void *coca, char config[33], char weights[33], s
 	return coca_digest(coca, config, weights, err);
 }
 
-static enum status identify(struct catalog *catalog, const struct coca *coca, const char *name, struct catalog_model *model, struct err *err)
+static enum status identify(struct catalog *catalog, const struct coca *coca, const char *name, struct catalog_model *model,
+			    struct err *err)
 {
 	const struct config *config = coca_config(coca);
 	struct identity_source source = {coca_weights_path(coca), "open_clip_config.json", digest, coca};

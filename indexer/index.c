@@ -175,7 +175,8 @@ static void report_walk(struct run *run)
 		index_report_warning(report, "cannot read the folder '%s': %s", walk->troubles[i].path, walk->troubles[i].reason);
 	for (size_t i = 0; i < WALK_FORMATS; i++)
 		if (walk->unsupported[i])
-			buffer_format(&report->unsupported, "%s%zu %s", report->unsupported.size ? ", " : "", walk->unsupported[i], walk_format_name(i));
+			buffer_format(&report->unsupported, "%s%zu %s", report->unsupported.size ? ", " : "", walk->unsupported[i],
+				      walk_format_name(i));
 }
 
 /* --- the plan --- */
@@ -276,7 +277,8 @@ static enum status run_all(struct run *run, struct err *err)
 		status = ingest_run(&in, run->items, run->item_count, err);
 	}
 	if (status == STATUS_OK)
-		status = vanish_run(run->catalog, &run->walk, run->regions, run->region_count, &run->options, &run->rules, run->report, err);
+		status = vanish_run(run->catalog, &run->walk, run->regions, run->region_count, &run->options, &run->rules, run->report,
+				    err);
 	return status == STATUS_OK ? finish_roots(run, err) : status;
 }
 

@@ -74,7 +74,8 @@ static enum status read_file(const struct pipeline_options *options, struct job 
 	enum status status = STATUS_OK;
 
 	if (fd < 0)
-		return err_set(err, errno == ENOENT || errno == ENOTDIR ? STATUS_NOT_FOUND : STATUS_IO, "cannot open it: %s", strerror(errno));
+		return err_set(err, errno == ENOENT || errno == ENOTDIR ? STATUS_NOT_FOUND : STATUS_IO, "cannot open it: %s",
+			       strerror(errno));
 	for (int attempt = 0; attempt < READ_ATTEMPTS && !whole && status == STATUS_OK; attempt++) {
 		if (fstat(fd, &st) != 0)
 			status = err_set(err, STATUS_IO, "cannot read it: %s", strerror(errno));

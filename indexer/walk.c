@@ -20,8 +20,8 @@
 static const char *const photo_names[] = {"jpg", "jpeg", "jpe", "jfif", "png", "webp"};
 
 static const char *const unsupported_names[] = {
-	"heic", "heif", "avif", "gif", "tif", "tiff", "bmp", "jxl", "jp2", "jpx", "dng", "cr2", "cr3", "crw", "nef", "nrw", "arw", "srf", "sr2",
-	"raf", "orf", "rw2", "pef", "srw", "x3f", "3fr", "erf", "kdc", "dcr", "mrw", "mef", "mos", "iiq", "rwl", "raw",
+	"heic", "heif", "avif", "gif", "tif", "tiff", "bmp", "jxl", "jp2", "jpx", "dng", "cr2", "cr3", "crw", "nef", "nrw", "arw", "srf",
+	"sr2", "raf", "orf", "rw2", "pef", "srw", "x3f", "3fr", "erf", "kdc", "dcr", "mrw", "mef", "mos", "iiq", "rwl", "raw",
 };
 _Static_assert(sizeof unsupported_names / sizeof *unsupported_names <= WALK_FORMATS, "walk.h has room for too few formats");
 

@@ -56,8 +56,9 @@ struct walk {
 	size_t unsupported[WALK_FORMATS]; /* files by walk_format_name */
 };
 
-/* root: absolute, resolved; number: the caller's, of overlapping roots the lowest counts. A single file is taken whatever its name. STATUS_NOT_FOUND or STATUS_IO if root itself cannot be
- * read; troubles below it are recorded and do not stop the walk. STATUS_INTERRUPTED. */
+/* root: absolute, resolved; number: the caller's, of overlapping roots the lowest counts. A single file is taken whatever its
+ * name. STATUS_NOT_FOUND or STATUS_IO if root itself cannot be read; troubles below it are recorded and do not stop the
+ * walk. STATUS_INTERRUPTED. */
 enum status walk_root(struct walk *walk, const char *root, size_t number, const struct walk_options *options, struct err *err);
 void walk_finish(struct walk *walk);
 void walk_release(struct walk *walk);

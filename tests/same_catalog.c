@@ -46,9 +46,10 @@ static enum status add_row(void *context, const struct photo *p, struct err *err
 	if (!rows)
 		return err_memory(err, "rows");
 	side->rows = rows;
-	buffer_format(&line, "%s|%lld|%lld|%d|%s|%d|%s|%lldx%lld|%d|%d %lld %d|%d %.9f %.9f|%s|%s", p->path, (long long)p->size, (long long)p->mtime_ns,
-		      (int)p->state, p->error ? p->error : "", p->gone_since != 0, p->format ? p->format : "", (long long)p->width,
-		      (long long)p->height, p->orientation, p->has_taken, (long long)p->taken_at, (int)p->taken_offset, p->has_position,
+	buffer_format(&line, "%s|%lld|%lld|%d|%s|%d|%s|%lldx%lld|%d|", p->path, (long long)p->size, (long long)p->mtime_ns, (int)p->state,
+		      p->error ? p->error : "", p->gone_since != 0, p->format ? p->format : "", (long long)p->width,
+		      (long long)p->height, p->orientation);
+	buffer_format(&line, "%d %lld %d|%d %.9f %.9f|%s|%s", p->has_taken, (long long)p->taken_at, (int)p->taken_offset, p->has_position,
 		      p->latitude, p->longitude, p->camera ? p->camera : "", p->lens ? p->lens : "");
 	rows[side->count++] = (struct row){line.data, mem_copy(p->path, p->path_size), p->content};
 	return STATUS_OK;
@@ -163,13 +164,15 @@ static void compare_sharing(const struct side *a, const struct side *b)
 
 static enum status compare(const struct side *a, const struct side *b, struct err *err)
 {
-	size_t tokens = (size_t)(a->model.tokens * a->model.width), most = tokens > (size_t)a->model.dim ? tokens : (size_t)a->model.dim;
+	size_t tokens = (size_t)(a->model.tokens * a->model.width), dim = (size_t)a->model.dim;
+	size_t most = tokens > dim ? tokens : dim;
 	float *x = mem_floats(most), *y = mem_floats(most);
 	struct catalog_counts in_a, in_b;
 	enum status status = x && y ? STATUS_OK : err_memory(err, "tokens");
 
 	if (a->count != b->count || strcmp(a->model.weights_digest, b->model.weights_digest) != 0 || a->model.dim != b->model.dim) {
-		printf("%zu photographs of model %s, and %zu of %s\n", a->count, a->model.weights_digest, b->count, b->model.weights_digest);
+		printf("%zu photographs of model %s, and %zu of %s\n", a->count, a->model.weights_digest, b->count,
+		        b->model.weights_digest);
 		differences++;
 		goto out;
 	}

@@ -121,7 +121,16 @@ static enum status keep_row(void *context, const struct photo *photo, struct err
 	struct row *row = context;
 
 	(void)e;
-	*row = (struct row){photo->id, photo->content, photo->gone_since, photo->width, photo->height, photo->state, photo->has_taken, photo->taken_at, "", ""};
+	*row = (struct row){
+		.id = photo->id,
+		.content = photo->content,
+		.gone_since = photo->gone_since,
+		.width = photo->width,
+		.height = photo->height,
+		.state = photo->state,
+		.has_taken = photo->has_taken,
+		.taken_at = photo->taken_at,
+	};
 	snprintf(row->error, sizeof row->error, "%s", photo->error ? photo->error : "");
 	snprintf(row->camera, sizeof row->camera, "%s", photo->camera ? photo->camera : "");
 	return STATUS_OK;
@@ -711,13 +720,13 @@ static void an_interrupted_run_is_taken_up_again(void **state)
 
 static void all_embeddings(const struct library *l, size_t n, float *all)
 {
+	size_t dim = (size_t)l->model.dim;
 	char name[8];
 	bool found;
 
 	for (size_t i = 0; i < n; i++) {
 		snprintf(name, sizeof name, "%02zu.jpg", i);
-		assert_ok(catalog_embedding_get(l->catalog, row_of(l, name).content, l->model.id, all + i * (size_t)l->model.dim, (size_t)l->model.dim, &found, &err),
-			  &err);
+		assert_ok(catalog_embedding_get(l->catalog, row_of(l, name).content, l->model.id, all + i * dim, dim, &found, &err), &err);
 		assert_true(found);
 	}
 }

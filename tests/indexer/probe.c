@@ -140,7 +140,8 @@ static void the_time_is_local_with_its_offset(void **state)
 static void the_original_time_comes_first(void **state)
 {
 	(void)state;
-	struct probe p = PROBE(TEXT(0, 0x0132, "2001:01:01 00:00:00"), TEXT(1, 0x9004, "2002:01:01 00:00:00"), TEXT(1, 0x9003, "2003:01:01 00:00:00"));
+	struct probe p = PROBE(TEXT(0, 0x0132, "2001:01:01 00:00:00"), TEXT(1, 0x9004, "2002:01:01 00:00:00"),
+			       TEXT(1, 0x9003, "2003:01:01 00:00:00"));
 
 	assert_int_equal(p.taken_at, 1041379200);
 	p = PROBE(TEXT(0, 0x0132, "2001:01:01 00:00:00"), TEXT(1, 0x9004, "2002:01:01 00:00:00"), TEXT(1, 0x9003, "    :  :     :  :  "));
@@ -245,7 +246,8 @@ static void long_names_are_cut(void **state)
 static void damaged_blocks_are_survived(void **state)
 {
 	(void)state;
-	const struct entry entries[] = {TEXT(0, 0x010f, "Canon"), TEXT(0, 0x0110, "Canon EOS 5D"), TEXT(1, 0x9003, "2024:02:29 23:59:59"), TEXT(2, 1, "N"),
+	const struct entry entries[] = {TEXT(0, 0x010f, "Canon"), TEXT(0, 0x0110, "Canon EOS 5D"),
+					TEXT(1, 0x9003, "2024:02:29 23:59:59"), TEXT(2, 1, "N"),
 					ANGLE(2, 33, 1, 51, 1, 3540, 100), TEXT(2, 3, "E"), ANGLE(4, 151, 1, 12, 1, 36, 1)};
 	struct block b = build(entries, sizeof entries / sizeof *entries);
 	uint64_t random = 1;
@@ -262,7 +264,8 @@ static void damaged_blocks_are_survived(void **state)
 		for (int k = 0; k < 3; k++)
 			damaged.bytes[test_random(&random) % b.size] = (uint8_t)test_random(&random);
 		probe_read(damaged.bytes, b.size, &probe);
-		assert_true(!probe.has_position || (probe.latitude >= -90 && probe.latitude <= 90 && probe.longitude >= -180 && probe.longitude <= 180));
+		assert_true(!probe.has_position ||
+			(probe.latitude >= -90 && probe.latitude <= 90 && probe.longitude >= -180 && probe.longitude <= 180));
 	}
 }
 

@@ -63,7 +63,8 @@ static const char *sample(const char *const *files)
 static void takes_photo_names_in_byte_order(void **state)
 {
 	(void)state;
-	const char *root = sample((const char *[]){"b.JPG", "a/z.jpeg", "a.png", "a/B.WebP", "x.jpe", "y.Jfif", "notes.txt", "jpg", ".jpg", "z.jpg.part", NULL});
+	const char *root = sample((const char *[]){"b.JPG", "a/z.jpeg", "a.png", "a/B.WebP", "x.jpe", "y.Jfif", "notes.txt",
+		"jpg", ".jpg", "z.jpg.part", NULL});
 
 	expect(root, &(struct walk_options){0}, "a.png a/B.WebP a/z.jpeg b.JPG x.jpe y.Jfif");
 }
@@ -95,7 +96,8 @@ static void passes_over_hidden_names(void **state)
 static void never_takes_what_systems_keep(void **state)
 {
 	(void)state;
-	const char *root = sample((const char *[]){"._a.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", ".thumbnails/b.jpg", ".trash/c.jpg", ".Trash-1000/files/d.jpg",
+	const char *root = sample((const char *[]){"._a.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", ".thumbnails/b.jpg",
+		".trash/c.jpg", ".Trash-1000/files/d.jpg",
 						   "#recycle/e.jpg", "$RECYCLE.BIN/f.jpg", "lost+found/g.jpg", "kept.jpg", NULL});
 
 	expect(root, &(struct walk_options){.hidden = true}, "kept.jpg");
@@ -104,7 +106,8 @@ static void never_takes_what_systems_keep(void **state)
 static void excludes_as_gitignore_does(void **state)
 {
 	(void)state;
-	const char *root = sample((const char *[]){"a.jpg", "raw/b.jpg", "2019/raw/c.jpg", "2019/may/d.jpg", "2019/may/deep/e.jpg", "draft.png", "x/draft.png", NULL});
+	const char *root = sample((const char *[]){"a.jpg", "raw/b.jpg", "2019/raw/c.jpg", "2019/may/d.jpg",
+		"2019/may/deep/e.jpg", "draft.png", "x/draft.png", NULL});
 	static const struct {
 		const char *glob, *left;
 	} cases[] = {
@@ -127,7 +130,8 @@ static void excludes_as_gitignore_does(void **state)
 		expect(root, &(struct walk_options){.excludes = &cases[i].glob, .exclude_count = 1}, cases[i].left);
 	}
 	const char *absolute = test_path(root, "2019/may");
-	expect(root, &(struct walk_options){.excludes = &absolute, .exclude_count = 1}, "2019/raw/c.jpg a.jpg draft.png raw/b.jpg x/draft.png");
+	expect(root, &(struct walk_options){.excludes = &absolute, .exclude_count = 1},
+		"2019/raw/c.jpg a.jpg draft.png raw/b.jpg x/draft.png");
 }
 
 static void says_of_a_path_whether_it_is_left_out(void **state)
@@ -208,7 +212,8 @@ static void counts_formats_that_are_not_supported(void **state)
 static void takes_odd_names_as_bytes(void **state)
 {
 	(void)state;
-	const char *root = sample((const char *[]){"\xff\xfe.jpg", "new\nline.jpg", "- -.jpg", "\xc3\xa9\xe2\x82\xac.jpg", "*?[.jpg", "a\\b.jpg", NULL});
+	const char *root = sample((const char *[]){"\xff\xfe.jpg", "new\nline.jpg", "- -.jpg", "\xc3\xa9\xe2\x82\xac.jpg",
+		"*?[.jpg", "a\\b.jpg", NULL});
 
 	expect(root, &(struct walk_options){0}, "*?[.jpg - -.jpg a\\b.jpg new\nline.jpg \xc3\xa9\xe2\x82\xac.jpg \xff\xfe.jpg");
 }
@@ -363,10 +368,14 @@ static void resolves_what_exists_of_a_path(void **state)
 }
 
 TEST_MAIN(cmocka_unit_test(knows_what_lies_below_a_folder), cmocka_unit_test(says_of_a_path_whether_it_is_left_out),
-	  cmocka_unit_test(takes_photo_names_in_byte_order), cmocka_unit_test(tells_size_and_time), cmocka_unit_test(passes_over_hidden_names),
+	  cmocka_unit_test(takes_photo_names_in_byte_order), cmocka_unit_test(tells_size_and_time),
+		cmocka_unit_test(passes_over_hidden_names),
 	  cmocka_unit_test(never_takes_what_systems_keep), cmocka_unit_test(excludes_as_gitignore_does),
-	  cmocka_unit_test(does_not_follow_links_unless_told), cmocka_unit_test(follows_a_loop_once), cmocka_unit_test(names_what_is_not_regular),
-	  cmocka_unit_test(counts_formats_that_are_not_supported), cmocka_unit_test(takes_odd_names_as_bytes), cmocka_unit_test(goes_deep),
+	  cmocka_unit_test(does_not_follow_links_unless_told), cmocka_unit_test(follows_a_loop_once),
+		cmocka_unit_test(names_what_is_not_regular),
+	  cmocka_unit_test(counts_formats_that_are_not_supported), cmocka_unit_test(takes_odd_names_as_bytes),
+		cmocka_unit_test(goes_deep),
 	  cmocka_unit_test(reports_what_is_too_deep), cmocka_unit_test(reports_a_folder_that_cannot_be_read),
-	  cmocka_unit_test(lists_overlapping_roots_once), cmocka_unit_test(takes_a_single_file_as_root), cmocka_unit_test(stops_when_interrupted),
+	  cmocka_unit_test(lists_overlapping_roots_once), cmocka_unit_test(takes_a_single_file_as_root),
+		cmocka_unit_test(stops_when_interrupted),
 	  cmocka_unit_test(resolves_what_exists_of_a_path))
