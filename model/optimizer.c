@@ -54,7 +54,7 @@ static enum status measure(const struct parameters *p, uint64_t step, double *no
 	*norm = sqrt(sum);
 	if (bad < p->count)
 		return err_set(err, STATUS_FAILED, "stopped at step %llu: the gradient of '%s' is not finite; hint: a lower --lr, a longer --warmup",
-			       (unsigned long long)step, p->list[bad].info.name);
+			       (unsigned long long)(step + 1), p->list[bad].info.name);
 	return STATUS_OK;
 }
 

@@ -44,10 +44,8 @@ enum status train_log_add(struct train_log *log, const struct train_row *row, st
 static bool parse_line(const char *line, double values[COLUMNS])
 {
 	for (int c = 0; c < COLUMNS; c++) {
-		char *end;
-		values[c] = strtod(line, &end);
-		if (end == line)
-			values[c] = NAN;
+		char *end = (char *)(uintptr_t)line;
+		values[c] = *line == ',' || *line == '\n' ? NAN : strtod(line, &end);
 		if (*end != (c + 1 < COLUMNS ? ',' : '\n'))
 			return false;
 		line = end + 1;
