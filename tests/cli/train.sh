@@ -1,0 +1,95 @@
+#!/bin/bash
+# `coca train` as a user meets it: a model from drawn scenes, stopping and going on, frozen parts, what is refused.
+set -u
+BUILD=${BUILD:-build}
+coca=$BUILD/coca
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+unset COCA_DB COCA_MODEL
+export COCA_DB=$work/library.db
+
+# expect NAME CODE TEXT COMMAND...: TEXT must stand in what the command prints; "" is any
+expect() {
+    local name=$1 want=$2 text=$3
+    shift 3
+    "$@" >"$work/out" 2>"$work/log"
+    local code=$?
+    if [ $code -eq "$want" ] && cat "$work/out" "$work/log" | grep -qF -e "$text"; then
+        echo "ok - $name"
+    else
+        cat "$work/out" "$work/log"
+        echo "not ok - $name (exit code $code, expected $want and '$text')"
+    fi
+}
+
+# holds NAME COMMAND...
+holds() {
+    local name=$1
+    shift
+    if "$@" >"$work/log" 2>&1; then echo "ok - $name"; else cat "$work/log"; echo "not ok - $name"; fi
+}
+
+# log.csv but for the time it took
+steps_of() { cut -d, -f1-8,10- "$1/log.csv"; }
+same_steps() { diff <(steps_of "$1") <(steps_of "$2"); }
+
+cat >"$work/small.json" <<'JSON'
+{"model_cfg": {"embed_dim": 32,
+  "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8, "attentional_pool": true,
+                 "attn_pooler_heads": 2, "attn_pooler_queries": 5, "output_tokens": true},
+  "text_cfg": {"context_length": 16, "vocab_size": 600, "width": 32, "heads": 2, "layers": 1, "embed_cls": true, "output_tokens": true},
+  "multimodal_cfg": {"context_length": 16, "vocab_size": 600, "width": 32, "heads": 2, "layers": 1, "attn_pooler_heads": 2},
+  "custom_text": true}}
+JSON
+"$coca" scenes "$work/scenes.tar.gz" --count 60 --seed 5 --size 64 >"$work/log" 2>&1 || { cat "$work/log"; echo "not ok - scenes are drawn"; }
+mkdir "$work/folder"
+(cd "$work/folder" && tar xzf ../scenes.tar.gz)
+for photo in "$work"/folder/*.jpg; do printf '%s\t%s\n' "$(basename "$photo")" "$(head -n 1 "${photo%.jpg}.txt")"; done >"$work/folder/photos.tsv"
+small=(--config "$work/small.json" --new-tokenizer 600 --batch 16 --threads 1)
+
+expect "a run needs a folder" 2 "--out DIR" "$coca" train --shards "$work/scenes.tar.gz"
+expect "a run needs photographs" 2 "--shards TAR" "$coca" train --out "$work/x" "${small[@]}"
+expect "a shard that is not there is named" 1 "nothing.tar" "$coca" train --out "$work/x" "${small[@]}" --shards "$work/nothing.tar"
+expect "two lengths are one too many" 2 "give one" "$coca" train --out "$work/x" "${small[@]}" --shards "$work/scenes.tar.gz" --steps 3 --epochs 2
+expect "an unknown part cannot be frozen" 2 "'images'" "$coca" train --out "$work/x" "${small[@]}" --shards "$work/scenes.tar.gz" --freeze images
+expect "without a tokenizer there is a way out" 1 "--new-tokenizer 4096" "$coca" train --out "$work/x" --config "$work/small.json" --shards "$work/scenes.tar.gz"
+expect "a folder without a run cannot be resumed" 1 "train_state.bin" "$coca" train --out "$work/nothing" --resume
+
+expect "a model is trained" 0 "held out: contrastive" "$coca" train --out "$work/whole" "${small[@]}" --steps 8 --eval-every 4 --shards "$work/scenes.tar.gz=1.5"
+holds "its folder has all of it" ls "$work"/whole/{open_clip_config.json,open_clip_model.safetensors,merges.txt,train_state.bin,log.csv,curves.svg}
+holds "each step has its line" test "$(wc -l <"$work/whole/log.csv")" -eq 9
+holds "the curves are drawn" grep -q "recall at 10" "$work/whole/curves.svg"
+expect "it can be searched with" 0 "" "$coca" embed --model "$work/whole" --text "a red circle"
+expect "a folder with a run is not overwritten" 2 "--resume" "$coca" train --out "$work/whole" "${small[@]}" --shards "$work/scenes.tar.gz"
+
+# The same in two goes: the first ends at step 4 by itself, the second asks for more.
+expect "a run ends early" 0 "" "$coca" train --out "$work/parts" "${small[@]}" --steps 8 --eval-every 4 --save-every 4 --shards "$work/scenes.tar.gz=1.5"
+cp -r "$work/parts" "$work/again"
+expect "a finished run has nothing left to do" 0 "going on behind step 8" "$coca" train --out "$work/again" --resume --threads 1
+holds "and stays as it is" same_steps "$work/whole" "$work/again"
+
+# Ctrl-C in the middle, then on: the losses of the quiet run.
+"$coca" train --out "$work/stopped" "${small[@]}" --steps 400 --eval-every 1000 --shards "$work/scenes.tar.gz" >"$work/out" 2>"$work/log" &
+pid=$!
+for _ in $(seq 100); do
+    sleep 0.1
+    [ -e "$work/stopped/merges.txt" ] && break
+done
+sleep 0.5
+kill -INT $pid
+wait $pid
+code=$?
+if [ $code -eq 1 ] && grep -q "stopped and saved at step" "$work/log"; then echo "ok - Ctrl-C saves"; else cat "$work/log"; echo "not ok - Ctrl-C saves ($code)"; fi
+done_steps=$(($(wc -l <"$work/stopped/log.csv") - 1))
+holds "it stopped on the way" test "$done_steps" -gt 0 -a "$done_steps" -lt 400
+# steps are part of the schedule: both runs plan 400
+(cd "$work" && "$OLDPWD/$coca" train --out stopped --resume --threads 1) >"$work/out" 2>"$work/log" || { cat "$work/log"; echo "not ok - a stopped run goes on"; }
+"$coca" train --out "$work/quiet" "${small[@]}" --steps 400 --eval-every 1000 --shards "$work/scenes.tar.gz" >"$work/out" 2>&1
+holds "a stopped run goes on with the same losses" same_steps "$work/quiet" "$work/stopped"
+holds "and ends in the same weights" cmp "$work/quiet/open_clip_model.safetensors" "$work/stopped/open_clip_model.safetensors"
+
+expect "a table of photographs will do" 0 "some frozen" "$coca" train --out "$work/tuned" --from "$work/whole" --tsv "$work/folder/photos.tsv" --steps 3 --batch 16 --freeze image,text
+expect "a new tokenizer does not fit an old model" 2 "--new-tokenizer" "$coca" train --out "$work/x" --from "$work/whole" --new-tokenizer 600 --tsv "$work/folder/photos.tsv"
+expect "what overflows stops the run" 1 "not finite" "$coca" train --out "$work/nan" "${small[@]}" --lr 1e30 --warmup 0 --steps 50 --shards "$work/scenes.tar.gz"
+printf 'x' | dd of="$work/parts/train_state.bin" bs=1 seek=3000 conv=notrunc status=none
+expect "a damaged state is refused" 1 "checksum" "$coca" train --out "$work/parts" --resume
