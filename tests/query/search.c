@@ -168,7 +168,10 @@ static size_t find(const struct photo_filter *filter, size_t k, struct candidate
 
 static struct reranker some_reranker(void)
 {
-	return (struct reranker){.engine = &lib.engine, .catalog = lib.catalog, .row = &lib.row, .logit_scale = 10, .text = lib.text};
+	static const double weight = 1;
+
+	return (struct reranker){.engine = &lib.engine, .catalog = lib.catalog, .row = &lib.row, .logit_scale = 10,
+				 .texts = &lib.text, .weights = &weight, .text_count = 1};
 }
 
 /* ---- finding ---------------------------------------------------------------------------------------------------- */
