@@ -153,21 +153,30 @@ static enum status embed_class(struct engine *engine, const char *name, const st
 	return STATUS_OK;
 }
 
-static enum status embed_classes(struct cli *cli, struct engine *engine, char *const *names, const uint32_t *first, size_t classes,
-				 const struct templates *t, float *embeddings /* [classes,E] */, struct err *err)
+enum status classes_embed(struct cli *cli, struct engine *engine, const char *const *names, size_t n, const char *templates,
+			  float *embeddings, struct err *err)
 {
-	struct coca_text *texts = mem_array(t->count, sizeof *texts);
-	int32_t **ids = mem_array(t->count, sizeof *ids);
-	float *each = mem_floats(mem_product(t->count, engine->embed));
-	enum status status = texts && ids && each ? STATUS_OK : err_memory(err, "prompts");
+	struct templates t = {0};
+	struct coca_text *texts = NULL;
+	int32_t **ids = NULL;
+	float *each = NULL; /* [templates,E] */
 	struct progress progress;
+	enum status status = templates_read(templates, &t, err);
+
+	if (status == STATUS_OK) {
+		texts = mem_array(t.count, sizeof *texts);
+		ids = mem_array(t.count, sizeof *ids);
+		each = mem_floats(mem_product(t.count, engine->embed));
+		status = texts && ids && each ? STATUS_OK : err_memory(err, "prompts");
+	}
 
 	progress_start(&progress, cli, "encoding", "classes");
-	for (size_t c = 0; c < classes && status == STATUS_OK; c++) {
-		status = embed_class(engine, names[first[c]], t, texts, ids, each, embeddings + c * engine->embed, err);
-		progress_show(&progress, c + 1, classes);
+	for (size_t c = 0; c < n && status == STATUS_OK; c++) {
+		status = embed_class(engine, names[c], &t, texts, ids, each, embeddings + c * engine->embed, err);
+		progress_show(&progress, c + 1, n);
 	}
 	progress_end(&progress);
+	templates_release(&t);
 	free(texts);
 	free(ids);
 	free(each);
@@ -177,22 +186,23 @@ static enum status embed_classes(struct cli *cli, struct engine *engine, char *c
 enum status classes_recall(struct cli *cli, struct engine *engine, const struct evalset *set, const char *templates, size_t *classes,
 			   struct recall *recall, struct err *err)
 {
-	struct templates t = {0};
 	struct ranking ranking = {0};
+	const char **names = NULL;
 	uint32_t *owner = mem_array(set->photos, sizeof *owner), *first = mem_array(set->photos, sizeof *first);
 	float *embeddings = NULL;
 	enum status status = owner && first ? STATUS_OK : err_memory(err, "classes");
 
 	if (status == STATUS_OK)
-		status = templates_read(templates, &t, err);
-	if (status == STATUS_OK)
 		status = classes_number(set->first, set->photos, owner, first, classes, err);
 	if (status == STATUS_OK) {
 		embeddings = mem_floats(mem_product(*classes, engine->embed));
-		status = embeddings ? STATUS_OK : err_memory(err, "embeddings");
+		names = mem_array(*classes, sizeof *names);
+		status = embeddings && names ? STATUS_OK : err_memory(err, "embeddings");
 	}
+	for (size_t c = 0; status == STATUS_OK && c < *classes; c++)
+		names[c] = set->first[first[c]];
 	if (status == STATUS_OK)
-		status = embed_classes(cli, engine, set->first, first, *classes, &t, embeddings, err);
+		status = classes_embed(cli, engine, names, *classes, templates, embeddings, err);
 	/* A class's number is its own owner: photo_ids counts 0, 1, ... */
 	if (status == STATUS_OK)
 		status = ranking_make(set->photo_features, owner, set->photos, embeddings, set->photo_ids, *classes, engine->embed, 0,
@@ -200,7 +210,7 @@ enum status classes_recall(struct cli *cli, struct engine *engine, const struct 
 	if (status == STATUS_OK)
 		*recall = recall_of(ranking.place, set->photos);
 	ranking_release(&ranking);
-	templates_release(&t);
+	free(names);
 	free(embeddings);
 	free(owner);
 	free(first);
