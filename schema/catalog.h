@@ -187,6 +187,7 @@ struct catalog_text {
 	int64_t photo_content;       /* 0: tied to no photo */
 	const char *text;            /* bytes as given */
 	size_t text_size;
+	bool added;                  /* set by catalog_text_put: it was not there before */
 };
 enum status catalog_text_put(struct catalog *catalog, struct catalog_text *text, struct err *err); /* the same (collection, content, text) keeps its id */
 enum status catalog_text_embedding_put(struct catalog *catalog, int64_t text, int64_t model, const float *embedding, size_t dim, struct err *err);

@@ -31,6 +31,7 @@ enum status catalog_text_put(struct catalog *catalog, struct catalog_text *text,
 		return status;
 	bind_text(s, text);
 	status = catalog_step(catalog, s, &row, err);
+	text->added = !row;
 	if (row)
 		text->id = sqlite3_column_int64(s, 0);
 	catalog_done(catalog, s);
