@@ -5,6 +5,7 @@
 #include "schema/cli.h"
 
 extern const struct command command_search;
+extern const struct command command_texts, command_match, command_caption, command_classify;
 extern const struct command command_similar;
 extern const struct command command_embed;
 extern const struct command command_eval;
