@@ -1,12 +1,14 @@
-/* command_search.c: coca search: words -> embedding -> candidates -> reranked -> photos -> text, JSON, paths or a page. */
+/* command_search.c: coca search: words and photos -> embedding -> candidates -> reranked -> photos -> text, JSON, paths or a page. */
 #include "query/commands.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "query/format.h"
+#include "query/background.h"
+#include "query/explain.h"
 #include "query/library.h"
-#include "query/page.h"
+#include "query/output.h"
 #include "query/parse.h"
 #include "query/rerank.h"
 #include "query/score.h"
@@ -22,18 +24,24 @@ struct search {
 	struct engine other;             /* --rerank-model; zeroed without */
 	struct catalog_model other_row;
 	struct reranker reranker;
-	int32_t *ids;                    /* the query's, for the reranker */
+	struct coca_text *texts;         /* [T] the words that rerank, and their ids, ours */
+	double *weights;                 /* [T] */
 	struct vectors *vectors;
 	struct candidate *candidates;
 	size_t count, limit, depth;      /* depth 0: no reranking */
+	size_t dropped;                  /* by --min-score */
+	struct background background;
+	bool explain;
+	float *each;                     /* the likelihoods id by id, for --explain */
+	struct explanation why;
+	double least;                    /* --min-score; NAN: none */
 	struct results results;
-	enum format format;
-	const char *page;
+	struct output output;
 };
 
 /* How long each part took, for --times. */
 struct times {
-	double last, open, embed, find, rerank, list;
+	double last, open, embed, find, rerank, match, list;
 };
 
 static void lap(struct times *times, double *part)
@@ -53,22 +61,51 @@ static enum status parse(struct search *s, const struct arguments *args, struct 
 	if (status == STATUS_OK)
 		status = arguments_number(args, "rerank", SCORE_DEPTH, 1, 1000000, &s->depth, err);
 	if (status == STATUS_OK)
-		status = format_parse(arguments_text(args, "format", "text"), &s->format, err);
+		status = arguments_real(args, "min-score", NAN, &s->least, err);
+	if (status == STATUS_OK && (s->least < 0 || s->least > 1))
+		return err_set(err, STATUS_USAGE, "--min-score takes a number from 0 to 1, not '%s'", arguments_text(args, "min-score", ""));
+	if (status == STATUS_OK)
+		status = output_parse(args, s->cli->out, &s->output, err);
 	if (status == STATUS_OK)
 		status = query_parse(args, &s->query, err);
 	if (without)
 		s->depth = 0;
-	s->page = arguments_text(args, "html", NULL);
+	s->explain = arguments_flag(args, "explain");
 	return status;
 }
 
-/* The model that reranks, and the query in its tokens. */
+/* The query's words in the tokens of the model that reranks: none, and nothing is reranked. */
+static enum status prepare_texts(struct search *s, struct err *err)
+{
+	const struct composition *query = &s->query.composition;
+	struct engine *engine = s->reranker.engine;
+	size_t *terms = mem_array(query->count, sizeof *terms), T = 0;
+	enum status status = STATUS_OK;
+	bool cut;
+
+	s->texts = mem_array(query->count, sizeof *s->texts);
+	s->weights = mem_array(query->count, sizeof *s->weights);
+	if (!terms || !s->texts || !s->weights)
+		status = err_memory(err, "the query");
+	else
+		T = compose_texts(query, terms, s->weights);
+	for (size_t k = 0; k < T && status == STATUS_OK; k++) {
+		const char *words = query->terms[terms[k]].value;
+		int32_t *ids;
+		status = engine_text_ids(engine, words, strlen(words), &ids, &s->texts[k], &cut, err);
+	}
+	s->reranker.texts = s->texts;
+	s->reranker.weights = s->weights;
+	s->reranker.text_count = T;
+	free(terms);
+	return status;
+}
+
 static enum status prepare_reranker(struct search *s, const char *other, struct err *err)
 {
 	struct engine *engine = &s->library.engine;
 	const struct catalog_model *row = &s->library.row;
 	enum status status;
-	bool cut;
 
 	if (other) {
 		status = engine_open(other, &s->other, err);
@@ -88,22 +125,31 @@ static enum status prepare_reranker(struct search *s, const char *other, struct 
 		.row = row,
 		.logit_scale = (double)coca_logit_scale(s->library.engine.model),
 	};
-	return engine_text_ids(engine, s->query.text, strlen(s->query.text), &s->ids, &s->reranker.text, &cut, err);
+	return STATUS_OK;
+}
+
+/* What the user might not expect of the query. */
+static void notice_terms(struct search *s)
+{
+	for (size_t i = 0; i < s->query.composition.count; i++) {
+		const struct term *t = &s->query.composition.terms[i];
+		if (t->guessed)
+			note(s->cli, "'%s' is taken as the photograph of that name; hint: text:%s for the word", t->value, t->value);
+		if (t->cut)
+			note(s->cli, "'%.60s' is longer than the model's %zu ids: what is behind them is not used", t->value,
+			     coca_config(s->library.engine.model)->context_length);
+	}
 }
 
 static enum status find(struct search *s, float *embedding, struct times *times, struct err *err)
 {
 	struct library *library = &s->library;
 	size_t most = s->limit > s->depth ? s->limit : s->depth;
-	enum status status = STATUS_OK;
-	bool cut;
+	enum status status = compose_embed(library, &s->query.composition, embedding, err);
 
-	status = engine_embed_text(&library->engine, s->query.text, strlen(s->query.text), embedding, &cut, err);
 	if (status != STATUS_OK)
 		return status;
-	if (cut)
-		note(s->cli, "the query is longer than the model's %zu ids: what is behind them is not used",
-		     coca_config(library->engine.model)->context_length);
+	notice_terms(s);
 	lap(times, &times->embed);
 	if (photo_filter_empty(&s->query.filter))
 		status = vectors_open(library->catalog, &library->row, NULL, &s->vectors, err);
@@ -116,9 +162,16 @@ static enum status find(struct search *s, float *embedding, struct times *times,
 
 static enum status rerank(struct search *s, const float *embedding, struct err *err)
 {
-	enum status status = rerank_candidates(&s->reranker, s->candidates, s->count, s->depth, err);
+	size_t depth = s->depth < s->count ? s->depth : s->count, terms = coca_config(s->reranker.engine->model)->context_length - 1;
+	float *each = s->explain ? mem_floats(mem_product(depth * s->reranker.text_count, terms)) : NULL;
 	bool doubtful = false;
 
+	if (s->explain && !each)
+		return err_memory(err, "an explanation");
+	s->reranker.each = each; /* for the candidates alone: other photos have no slot in it */
+	enum status status = rerank_candidates(&s->reranker, s->candidates, s->count, s->depth, err);
+	s->reranker.each = NULL;
+	s->each = each;
 	if (status != STATUS_OK)
 		return status;
 	if (s->reranker.encoded)
@@ -135,15 +188,50 @@ static enum status rerank(struct search *s, const float *embedding, struct err *
 	return status;
 }
 
+/* Every candidate's match; those below --min-score are dropped. */
+static enum status judge(struct search *s, const float *embedding, bool reranked, struct err *err)
+{
+	struct reranker *reranker = reranked ? &s->reranker : NULL;
+	enum status status = background_make(&s->library, reranker, embedding, s->candidates, s->count, &s->background, err);
+	size_t kept = 0;
+
+	if (status != STATUS_OK)
+		return status;
+	for (size_t i = 0; i < s->count; i++)
+		s->candidates[i].match = background_match(&s->background, &s->candidates[i]);
+	if (s->explain) {
+		s->reranker.each = s->each;
+		status = explain_open(&s->background, reranker, s->candidates, s->count, &s->why, err);
+	}
+	if (isnan(s->least))
+		return status;
+	if (!s->background.known)
+		note(s->cli, "the library is too small to say how likely a match is: --min-score leaves nothing out");
+	for (size_t i = 0; i < s->count; i++)
+		if (!(s->candidates[i].match < s->least))
+			s->candidates[kept++] = s->candidates[i];
+	s->dropped = s->count - kept;
+	s->count = kept;
+	return status;
+}
+
 static enum status answer(struct search *s, struct times *times, struct err *err)
 {
 	struct library *library = &s->library;
 	float *embedding = mem_floats(library->engine.embed);
+	bool reranked = false;
 	enum status status = embedding ? find(s, embedding, times, err) : err_memory(err, "an embedding");
 
-	if (status == STATUS_OK && s->depth && s->count)
+	if (status == STATUS_OK && s->depth)
+		status = prepare_texts(s, err);
+	if (status == STATUS_OK && s->reranker.text_count && s->count) {
+		reranked = true;
 		status = rerank(s, embedding, err);
+	}
 	lap(times, &times->rerank);
+	if (status == STATUS_OK && s->count)
+		status = judge(s, embedding, reranked, err);
+	lap(times, &times->match);
 	if (status == STATUS_OK)
 		status = search_photos(library->catalog, &s->query.filter, s->candidates, s->count, NULL, s->limit, &s->results, err);
 	lap(times, &times->list);
@@ -153,18 +241,16 @@ static enum status answer(struct search *s, struct times *times, struct err *err
 
 static enum status print(struct search *s, struct err *err)
 {
-	struct buffer out = {0};
-
-	format_results(&s->results, s->format, &out);
-	enum status status = format_print(s->cli->out, &out, err);
-	if (status == STATUS_OK && s->page)
-		status = page_write(s->page, s->query.text, &s->results, err);
-	return status;
+	if (s->explain && s->count)
+		s->results.why = &s->why;
+	return output_results(s->cli, &s->output, s->query.text, s->library.catalog, &s->results, err);
 }
 
 static void explain_nothing(struct search *s)
 {
-	if (!photo_filter_empty(&s->query.filter))
+	if (s->dropped)
+		fprintf(s->cli->log, "coca: no photograph matches by %g or more\n", s->least);
+	else if (!photo_filter_empty(&s->query.filter))
 		fprintf(s->cli->log, "coca: no photograph passes the filter\n");
 	else
 		fprintf(s->cli->log, "coca: the library holds no photograph that is indexed by this model; hint: coca index DIR\n");
@@ -173,8 +259,13 @@ static void explain_nothing(struct search *s)
 static void release(struct search *s)
 {
 	results_release(&s->results);
+	explain_release(&s->why);
+	for (size_t k = 0; k < s->reranker.text_count; k++)
+		free((void *)s->texts[k].ids);
+	free(s->texts);
+	free(s->weights);
+	free(s->each);
 	free(s->candidates);
-	free(s->ids);
 	vectors_close(s->vectors);
 	engine_close(&s->other);
 	query_release(&s->query);
@@ -202,8 +293,8 @@ static int run(struct cli *cli, const struct arguments *args)
 		code = EXIT_NO_RESULT;
 	}
 	if (status == STATUS_OK && arguments_flag(args, "times"))
-		fprintf(cli->log, "coca: open %.1f ms, embed %.1f, find %.1f, rerank %.1f, list %.1f\n", 1e3 * times.open,
-			1e3 * times.embed, 1e3 * times.find, 1e3 * times.rerank, 1e3 * times.list);
+		fprintf(cli->log, "coca: open %.1f ms, embed %.1f, find %.1f, rerank %.1f, match %.1f, list %.1f\n", 1e3 * times.open,
+			1e3 * times.embed, 1e3 * times.find, 1e3 * times.rerank, 1e3 * times.match, 1e3 * times.list);
 	release(&s);
 	if (status != STATUS_OK)
 		return library_fail(cli, &s.library, &err);
@@ -212,30 +303,45 @@ static int run(struct cli *cli, const struct arguments *args)
 }
 
 static const struct option_spec options[] = {
+	{"add", 0, "X", OPTION_TEXT | OPTION_MANY | OPTION_FILE, "add words or a photo to the query, with a weight if X is 2:words or 2:FILE"},
+	{"sub", 0, "X", OPTION_TEXT | OPTION_MANY | OPTION_FILE, "subtract words or a photo"},
 	{"limit", 'n', "N", OPTION_NUMBER, "show the best N photos (default 10)"},
 	{"rerank", 0, "N", OPTION_OPTIONAL, "put the best N in order by caption likelihood, too (default, N = 50)"},
 	{"no-rerank", 0, NULL, OPTION_FLAG, "order by similarity alone"},
 	{"rerank-model", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "another model for the caption likelihood"},
+	{"min-score", 0, "X", OPTION_REAL, "only photos whose match, from 0 to 1, is at least this"},
 	{"in", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "only photos below this folder"},
 	{"since", 0, "DATE", OPTION_TEXT, "only photos taken then or later: 2024, 2024-05, 2024-05-31, 2024-05-31T18:30"},
 	{"until", 0, "DATE", OPTION_TEXT, "only photos taken until the end of that year, month, day or minute"},
 	{"camera", 0, "TEXT", OPTION_TEXT, "only photos whose camera or lens contains this"},
 	{"near", 0, "LAT,LON,KM", OPTION_TEXT, "only photos taken within KM kilometres of a place"},
 	{"text", 0, "WORDS", OPTION_TEXT, "only photos with a text that contains these words"},
-	{"format", 0, "FORMAT", OPTION_TEXT, "text, json (one object a line) or paths0 (for xargs -0)"},
-	{"html", 0, "FILE", OPTION_TEXT | OPTION_FILE, "also write a page with thumbnails"},
+	{"explain", 0, NULL, OPTION_FLAG, "say why each photo ranks where it does"},
+	OUTPUT_OPTIONS,
 	{"times", 0, NULL, OPTION_FLAG, "say how long each part took"},
 	{0},
 };
 
 const struct command command_search = {
 	.name = "search",
-	.synopsis = "QUERY...",
-	.summary = "find photographs by words",
+	.synopsis = "[QUERY...]",
+	.summary = "find photographs by words, and by other photographs",
 	.options = options,
-	.details = "Several words are one query. Every photo is listed, copies too, and those whose drive is away (\"missing\").\n"
+	.details = "Several words are one query; + and - on their own add and subtract, as --add and --sub do:\n"
+		   "    coca search beach + 2:sunset - people          coca search beach --add 2:sunset --sub people\n"
+		   "    coca search --add ./photo.jpg --sub text:snow\n"
+		   "The query is the normalised sum of weight x unit embedding. X is a photo if it starts with photo:, /, ./ or\n"
+		   "../, ends in .jpg, .jpeg, .png or .webp, or (in --add and --sub) names a file; else, or after text:, it is\n"
+		   "words. A number and a colon in front are the weight, but 10:30 is a time. Added words rerank, each with its\n"
+		   "part in the sum; subtracted words and photos count by similarity alone.\n"
+		   "Every photo is listed, copies too, and those whose drive is away (\"missing\").\n"
 		   "The score is the similarity, or with reranking logit scale x similarity + weight x caption log-likelihood\n"
-		   "(counted from the mean of the reranked). Dates are the camera's local time.\n",
+		   "(counted from the mean of the reranked). It ranks the photos of one query. The match is comparable between\n"
+		   "queries: how likely the photo shows what is asked for at all, from similarity and likelihood against those of\n"
+		   "other photos of the library and of the query in general, by constants that were fitted on captioned photos with\n"
+		   "the shipped model. With photos alone or --no-rerank it is calibrated on similarity only, and tells a photo that\n"
+		   "stands out, but not sense from nonsense. About 0.5 is a sensible --min-score; exit code 3: nothing matches.\n"
+		   "--explain: words above 0 fit this photo better than they fit the other reranked ones. Dates are the camera's local time.\n",
 	.run = run,
 	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */
 };

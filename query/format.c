@@ -1,9 +1,13 @@
 /* format.c: see format.h. */
 #include "query/format.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "query/explain.h"
 #include "schema/json.h"
 
 #include "schema/banned.h"
@@ -62,7 +66,7 @@ static void number_or_null(bool known, double value, struct buffer *out)
 		buffer_text(out, "null");
 }
 
-static void result_json(const struct result *r, struct buffer *out)
+static void result_json(const struct result *r, const struct explanation *why, struct buffer *out)
 {
 	const struct photo *p = &r->photo;
 
@@ -70,6 +74,8 @@ static void result_json(const struct result *r, struct buffer *out)
 	json_string(out, p->path, p->path_size);
 	buffer_text(out, ",\"score\":");
 	json_number(out, r->score);
+	buffer_text(out, ",\"match\":");
+	json_number(out, r->match);
 	buffer_text(out, ",\"similarity\":");
 	json_number(out, (double)r->similarity);
 	buffer_text(out, ",\"caption_logprob\":");
@@ -92,28 +98,65 @@ static void result_json(const struct result *r, struct buffer *out)
 	text_or_null(p->lens, out);
 	buffer_text(out, ",\"format\":");
 	text_or_null(p->format, out);
-	buffer_format(out, ",\"missing\":%s}\n", r->missing ? "true" : "false");
+	buffer_format(out, ",\"missing\":%s", r->missing ? "true" : "false");
+	if (why)
+		explain_json(why, r, out);
+	buffer_text(out, "}\n");
+}
+
+enum format format_for(enum format format, FILE *stream)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	if (format != FORMAT_TEXT || (no && *no) || !term || strcmp(term, "dumb") == 0 || !isatty(fileno(stream)))
+		return format;
+	return FORMAT_COLOURED;
+}
+
+/* The folder is dim, so that the file's name stands out; the score is bold. */
+static void result_text(const struct result *r, bool coloured, struct buffer *out)
+{
+	const struct photo *p = &r->photo;
+	const char *slash = memrchr(p->path, '/', p->path_size);
+	size_t folder = slash && coloured ? (size_t)(slash - p->path) + 1 : 0;
+
+	buffer_format(out, coloured ? "%3zu  \033[1m%8.4f\033[0m  " : "%3zu  %8.4f  ", r->rank, r->score);
+	if (!isnan(r->match))
+		buffer_format(out, "%3.0f%%  ", 100 * r->match);
+	if (coloured) {
+		buffer_text(out, "\033[2m");
+		format_visible(p->path, folder, out);
+		buffer_text(out, "\033[0m");
+	}
+	format_visible(p->path + folder, p->path_size - folder, out);
+	buffer_text(out, r->missing ? "  (missing)\n" : "\n");
+}
+
+void format_result(const struct results *results, size_t i, enum format format, struct buffer *out)
+{
+	const struct result *r = &results->items[i];
+
+	switch (format) {
+	case FORMAT_TEXT:
+	case FORMAT_COLOURED:
+		result_text(r, format == FORMAT_COLOURED, out);
+		if (results->why)
+			explain_text(results->why, r, out);
+		break;
+	case FORMAT_JSON:
+		result_json(r, results->why, out);
+		break;
+	case FORMAT_PATHS0:
+		buffer_append(out, r->photo.path, r->photo.path_size);
+		buffer_append(out, "", 1);
+		break;
+	}
 }
 
 void format_results(const struct results *results, enum format format, struct buffer *out)
 {
-	for (size_t i = 0; i < results->count; i++) {
-		const struct result *r = &results->items[i];
-		switch (format) {
-		case FORMAT_TEXT:
-			buffer_format(out, "%3zu  %8.4f  ", r->rank, r->score);
-			format_visible(r->photo.path, r->photo.path_size, out);
-			buffer_text(out, r->missing ? "  (missing)\n" : "\n");
-			break;
-		case FORMAT_JSON:
-			result_json(r, out);
-			break;
-		case FORMAT_PATHS0:
-			buffer_append(out, r->photo.path, r->photo.path_size);
-			buffer_append(out, "", 1);
-			break;
-		}
-	}
+	for (size_t i = 0; i < results->count; i++)
+		format_result(results, i, format, out);
 }
 
 enum status format_print(FILE *out, struct buffer *buffer, struct err *err)

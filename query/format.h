@@ -1,9 +1,9 @@
 /* format.h: results as text for people, as JSON Lines, or as paths that end in NUL.
  *
- * JSON, one object a line: rank, path, score, similarity, caption_logprob, width, height, taken_at, latitude, longitude, camera, lens,
- * format, missing. What is not known is null. taken_at is local time, "2024-05-31T18:30:00", with "+02:00" where the offset
+ * JSON, one object a line: rank, path, score, match, similarity, caption_logprob, width, height, taken_at, latitude, longitude, camera, lens,
+ * format, missing; explain (explain.h) where that was asked for. What is not known is null. taken_at is local time, "2024-05-31T18:30:00", with "+02:00" where the offset
  * is known. A byte of a path that is not UTF-8 is written as schema/json.h says, so that the path can be had back.
- * Text: rank, score, path; control characters in a path come as \xNN.
+ * Text: rank, score, match in percent where it is known, path; control characters in a path come as \xNN.
  */
 #ifndef QUERY_FORMAT_H
 #define QUERY_FORMAT_H
@@ -16,11 +16,20 @@
 #include "schema/memory.h"
 #include "schema/status.h"
 
-enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_PATHS0 };
+enum format {
+	FORMAT_TEXT,
+	FORMAT_JSON,
+	FORMAT_PATHS0,
+	FORMAT_COLOURED, /* what text becomes on a terminal */
+};
+
+/* Text becomes coloured if stream is a terminal that is not dumb, and NO_COLOR is unset or empty (no-color.org). */
+enum format format_for(enum format format, FILE *stream);
 
 /* The value of --format. STATUS_USAGE if it is none of them. */
 enum status format_parse(const char *name, enum format *format, struct err *err);
 
+void format_result(const struct results *results, size_t i, enum format format, struct buffer *out);
 void format_results(const struct results *results, enum format format, struct buffer *out);
 
 /* Appends "2024-05-31T18:30:00" and, unless offset is CATALOG_NO_OFFSET, "+02:00". */

@@ -218,8 +218,12 @@ static enum status parse_filter(const struct arguments *args, struct query *quer
 enum status query_parse(const struct arguments *args, struct query *query, struct err *err)
 {
 	*query = (struct query){0};
-	enum status status = parse_words(args->words, args->count, "query", &query->text, err);
+	enum status status = compose_parse(args, &query->composition, err);
 
+	if (status == STATUS_OK) {
+		query->text = compose_title(&query->composition);
+		status = query->text ? STATUS_OK : err_memory(err, "the query");
+	}
 	if (status == STATUS_OK)
 		status = parse_filter(args, query, err);
 	if (status != STATUS_OK)
@@ -229,6 +233,7 @@ enum status query_parse(const struct arguments *args, struct query *query, struc
 
 void query_release(struct query *query)
 {
+	compose_release(&query->composition);
 	free(query->text);
 	free(query->in);
 	*query = (struct query){0};

@@ -1,4 +1,4 @@
-/* parse.h: what the user typed becomes a query: the words, and the filters.
+/* parse.h: what the user typed becomes a query: words and photographs (compose.h), and the filters.
  *
  *     struct query query;
  *     if (query_parse(args, &query, err) == STATUS_OK) { ... query.text, &query.filter ...; query_release(&query); }
@@ -9,17 +9,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "query/compose.h"
 #include "schema/catalog.h"
 #include "schema/cli.h"
 #include "schema/status.h"
 
 struct query {
+	struct composition composition;
 	char *text;                 /* what is asked, for people: compose_title; ours */
 	struct photo_filter filter; /* its strings are the arguments', but for `in` */
 	char *in;                   /* filter.in, ours */
 };
 
-/* The options it reads: in, since, until, camera, near, text. STATUS_USAGE for an empty query or a filter that makes no sense. */
+/* The options it reads: add, sub, in, since, until, camera, near, text. STATUS_USAGE for an empty query or a filter that makes no sense. */
 enum status query_parse(const struct arguments *args, struct query *query, struct err *err);
 void query_release(struct query *query);
 

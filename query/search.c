@@ -1,10 +1,12 @@
 /* search.c: see search.h. */
 #include "query/search.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "schema/catalog_texts.h"
 #include "schema/memory.h"
 
 #include "schema/banned.h"
@@ -48,7 +50,7 @@ enum status search_candidates(struct catalog *catalog, const struct catalog_mode
 	/* A content that passes may have no embedding of this model: then fewer than k are found. */
 	for (size_t i = 0; i < k && contents[i]; i++)
 		found[n++] = (struct candidate){
-			.content = contents[i], .similarity = scores[i], .slot = i, .score = (double)scores[i]};
+			.content = contents[i], .similarity = scores[i], .slot = i, .match = NAN, .score = (double)scores[i]};
 	*candidates = found;
 	*count = n;
 	found = NULL;
@@ -136,6 +138,7 @@ static enum status gather(void *context, const struct photo *photo, struct err *
 		.reranked = g->candidate->reranked,
 		.likelihood = g->candidate->likelihood,
 		.slot = g->candidate->slot,
+		.match = g->candidate->match,
 		.score = g->candidate->score,
 		.missing = access(photo->path, F_OK) != 0,
 	};
@@ -161,10 +164,43 @@ enum status search_photos(struct catalog *catalog, const struct photo_filter *fi
 	return status;
 }
 
+struct captioning {
+	struct result *result;
+	bool best;
+};
+
+static enum status keep_caption(void *context, const struct catalog_text *text, const float *embedding, struct err *err)
+{
+	struct captioning *c = context;
+	bool caption = strcmp(text->collection, "captions") == 0;
+
+	(void)embedding;
+	if (c->best || (c->result->caption && !caption))
+		return STATUS_OK;
+	free(c->result->caption);
+	c->result->caption = mem_copy(text->text, text->text_size);
+	c->best = caption;
+	return c->result->caption ? STATUS_OK : err_memory(err, "a caption");
+}
+
+enum status search_captions(struct catalog *catalog, struct results *results, struct err *err)
+{
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < results->count && status == STATUS_OK; i++) {
+		struct captioning c = {&results->items[i], false};
+		if (!c.result->caption)
+			status = catalog_texts_of_content(catalog, c.result->photo.content, 0, 0, keep_caption, &c, err);
+	}
+	return status;
+}
+
 void results_release(struct results *results)
 {
-	for (size_t i = 0; i < results->count; i++)
+	for (size_t i = 0; i < results->count; i++) {
 		release_photo(&results->items[i].photo);
+		free(results->items[i].caption);
+	}
 	free(results->items);
 	*results = (struct results){0};
 }

@@ -20,6 +20,7 @@ struct candidate {
 	bool reranked;
 	float likelihood;   /* log p(query | photo), if reranked */
 	size_t slot;        /* place by similarity alone, from 0 */
+	double match;       /* how likely it shows what is asked for, 0 to 1; NAN: unknown (background.h) */
 	double score;       /* what the list is ordered by, descending within the reranked and within the others */
 };
 
@@ -36,19 +37,24 @@ struct result {
 	bool reranked;
 	float likelihood;
 	size_t slot;
-	double score;
+	double match, score;
+	char *caption;      /* what is written about it, if that was asked for; may be NULL; ours */
 	bool missing;       /* no such file now: its drive is away, or it was deleted since the last run */
 };
 
+struct explanation;
 struct results {
 	struct result *items;
 	size_t count, capacity;
+	const struct explanation *why; /* NULL: not asked for; not ours */
 };
 
 /* Every photo of the candidates, in their order, at most `limit`; of a content's copies only those that pass the filter, and not
  * the one whose path is `leave_out` (may be NULL). */
 enum status search_photos(struct catalog *catalog, const struct photo_filter *filter, const struct candidate *candidates, size_t count,
 			  const char *leave_out, size_t limit, struct results *results, struct err *err);
+/* Gives every result its content's text of the collection "captions", else its first text. */
+enum status search_captions(struct catalog *catalog, struct results *results, struct err *err);
 void results_release(struct results *results);
 
 #endif

@@ -1,0 +1,152 @@
+/* background.c: see background.h. */
+#include "query/background.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "query/score.h"
+#include "schema/catalog_texts.h"
+#include "schema/memory.h"
+
+#include "schema/banned.h"
+
+enum { PHOTOS = 512, LIKELY = SCORE_NULLS, NEAREST = 32, LEAST = 8 };
+
+static double logistic(double x)
+{
+	return 1 / (1 + exp(-x));
+}
+
+double background_trust(double correlation, double known)
+{
+	return logistic(2.0 * correlation + 5.0 * known - 2.75);
+}
+
+double background_pair(double z, double pmi)
+{
+	return logistic(2.0 * z + 0.55 * pmi - 1.95);
+}
+
+static double pair_alone(double z)
+{
+	return logistic(2.4 * z - 2.15);
+}
+
+double background_correlation(const double *x, const double *y, size_t n)
+{
+	double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		mx += x[i] / (double)n;
+		my += y[i] / (double)n;
+	}
+	for (size_t i = 0; i < n; i++) {
+		xx += (x[i] - mx) * (x[i] - mx);
+		yy += (y[i] - my) * (y[i] - my);
+		xy += (x[i] - mx) * (y[i] - my);
+	}
+	return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : 0;
+}
+
+double background_z(const struct background *b, double similarity)
+{
+	return b->known ? (similarity - b->mean) / b->deviation : NAN;
+}
+
+double background_match(const struct background *b, const struct candidate *c)
+{
+	double z = background_z(b, (double)c->similarity);
+
+	if (!b->likelihoods)
+		return pair_alone(z);
+	/* One whose file is away has no likelihood: as if the photo said nothing about it. */
+	double pmi = c->reranked ? (double)c->likelihood - b->prior : 0;
+	return b->trust * background_pair(z, pmi);
+}
+
+/* ---- the background --------------------------------------------------------------------------------------------- */
+
+/* Embeddings of the sample; photos get content and similarity. */
+static enum status similarities(struct library *library, const float *embedding, struct candidate *photos, size_t *count, struct err *err)
+{
+	size_t dim = library->engine.embed, n = 0, drawn = 0;
+	int64_t contents[PHOTOS];
+	float *photo = mem_floats(dim);
+	enum status status = photo ? catalog_contents_sample(library->catalog, PHOTOS, contents, &drawn, err) : err_memory(err, "an embedding");
+
+	for (size_t i = 0; i < drawn && status == STATUS_OK; i++) {
+		bool found;
+		status = catalog_embedding_get(library->catalog, contents[i], library->row.id, photo, dim, &found, err);
+		if (status == STATUS_OK && found)
+			photos[n++] = (struct candidate){.content = contents[i], .similarity = (float)engine_dot(photo, embedding, dim)};
+	}
+	*count = n;
+	free(photo);
+	return status;
+}
+
+static void spread(const struct candidate *photos, size_t n, struct background *b)
+{
+	double square = 0;
+
+	for (size_t i = 0; i < n; i++)
+		b->mean += (double)photos[i].similarity / (double)n;
+	for (size_t i = 0; i < n; i++)
+		square += pow((double)photos[i].similarity - b->mean, 2) / (double)n;
+	b->deviation = sqrt(square);
+	b->known = n >= LEAST && b->deviation > 0;
+}
+
+static size_t add_points(const struct candidate *from, size_t count, size_t slots, double *x, double *y, size_t n)
+{
+	for (size_t i = 0; i < count; i++)
+		if (from[i].reranked && from[i].slot < slots) {
+			x[n] = (double)from[i].similarity;
+			y[n++] = (double)from[i].likelihood;
+		}
+	return n;
+}
+
+static enum status likelihoods(struct reranker *reranker, struct candidate *photos, size_t count, const struct candidate *nearest,
+			       size_t near_count, struct background *b, struct err *err)
+{
+	struct reranker quiet = *reranker; /* what it counts is not the user's business */
+	double x[LIKELY + NEAREST], y[LIKELY + NEAREST], ids = 0;
+	float likely[LIKELY];
+	size_t n = 0, drawn = count < LIKELY ? count : LIKELY;
+
+	quiet.each = NULL;
+	enum status status = rerank_likelihoods(&quiet, photos, drawn, err);
+	if (status != STATUS_OK)
+		return status;
+	for (size_t i = 0; i < drawn; i++)
+		if (photos[i].reranked)
+			likely[n++] = photos[i].likelihood;
+	if (n < LEAST)
+		return STATUS_OK;
+	b->prior = score_log_mean(likely, n);
+	for (size_t k = 0; k < reranker->text_count; k++)
+		ids += reranker->weights[k] * (double)coca_counted(reranker->engine->model, reranker->texts[k]);
+	n = add_points(photos, drawn, SIZE_MAX, x, y, 0);
+	n = add_points(nearest, near_count, NEAREST, x, y, n);
+	double chance = ids * log((double)coca_config(reranker->engine->model)->vocab_size);
+	b->trust = background_trust(background_correlation(x, y, n), chance > 0 ? 1 + b->prior / chance : 0);
+	b->likelihoods = true;
+	return STATUS_OK;
+}
+
+enum status background_make(struct library *library, struct reranker *reranker, const float *embedding,
+			     const struct candidate *candidates, size_t count, struct background *b, struct err *err)
+{
+	struct candidate *photos = mem_array(PHOTOS, sizeof *photos);
+	size_t n = 0;
+
+	*b = (struct background){0};
+	enum status status = photos ? similarities(library, embedding, photos, &n, err) : err_memory(err, "photos to compare with");
+	if (status == STATUS_OK)
+		spread(photos, n, b);
+	if (status == STATUS_OK && b->known && reranker)
+		status = likelihoods(reranker, photos, n, candidates, count, b, err);
+	free(photos);
+	return status;
+}
