@@ -191,6 +191,8 @@ static enum status load_shard(struct loader *l, struct err *err)
 	struct sample sample;
 	enum status status = shard_open(l->path, &shard, err);
 
+	if (status != STATUS_OK)
+		return status;
 	for (size_t index = 0; status == STATUS_OK; index++) {
 		if (choice->limit && l->set->photos + l->count >= choice->limit) {
 			if (l->count == 0)
@@ -209,7 +211,7 @@ static enum status load_shard(struct loader *l, struct err *err)
 		status = STATUS_OK;
 	if (status == STATUS_OK)
 		status = flush(l, err);
-	if (shard && status == STATUS_OK && shard_skipped(shard))
+	if (status == STATUS_OK && shard_skipped(shard))
 		fprintf(l->cli->log, "coca: '%s' has %zu samples without an image or captions: left out\n", l->path, shard_skipped(shard));
 	shard_close(shard);
 	return status;
