@@ -9,12 +9,13 @@
 
 enum { VECTOR_LANES = 16 };
 
-/* e^x for x <= 88, to about 1e-7: 2^n times a polynomial on -ln2/2..ln2/2 (coefficients of Cephes' expf). Below -87: 0. */
+/* e^x for x <= 88, to about 1e-7: 2^n times a polynomial on -ln2/2..ln2/2 (coefficients of Cephes' expf). Below -87: 0.
+ * n is finite even where x is not; r takes a NaN on. */
 static inline float vector_exponential(float x)
 {
-	float clipped = x < -87.0f ? -87.0f : x;
-	float n = __builtin_floorf(clipped * 1.44269504f + 0.5f);
-	float r = clipped - n * 0.693359375f + n * 2.12194440e-4f;
+	float clipped = x > -87.0f ? x : -87.0f;
+	float n = __builtin_floorf((clipped < 88.0f ? clipped : 88.0f) * 1.44269504f + 0.5f);
+	float r = x - n * 0.693359375f + n * 2.12194440e-4f;
 	float p = 1.9875691500e-4f;
 	p = p * r + 1.3981999507e-3f;
 	p = p * r + 8.3334519073e-3f;
@@ -23,9 +24,9 @@ static inline float vector_exponential(float x)
 	p = p * r + 5.0000001201e-1f;
 	p = p * r * r + r + 1;
 	union {
-		int32_t i;
+		uint32_t i;
 		float f;
-	} power = {.i = ((int32_t)n + 127) << 23};
+	} power = {.i = (uint32_t)((int32_t)n + 127) << 23};
 	return x < -87.0f ? 0 : p * power.f;
 }
 
