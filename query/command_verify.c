@@ -77,8 +77,11 @@ static int run(struct cli *cli, const struct arguments *args)
 		status = check_vectors(cli, &library, &problems, &err);
 	if (status != STATUS_OK)
 		return library_fail(cli, &library, &err);
-	fprintf(cli->out, problems ? "%zu problem%s found; hint: coca verify --repair\n" : "the catalog is sound\n", problems,
-		problems == 1 ? "" : "s");
+	if (problems)
+		fprintf(cli->out, "%zu problem%s found; hint: %s\n", problems, problems == 1 ? "" : "s",
+			arguments_flag(args, "repair") ? "coca index makes again what was dropped" : "coca verify --repair");
+	else
+		fprintf(cli->out, "the catalog is sound\n");
 	library_close(&library);
 	return problems ? EXIT_FAILED : EXIT_DONE;
 }
