@@ -346,5 +346,6 @@ const struct command command_caption = {
 		   "that was interrupted (Ctrl-C keeps what is done) goes on; a file that is named gets its caption anew.\n"
 		   "`coca search` finds photos by their captions, `coca texts forget captions` drops them.\n",
 	.run = run,
+	.passive_threads = true,
 	.handles_interrupt = true,
 };

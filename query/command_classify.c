@@ -185,4 +185,5 @@ const struct command command_classify = {
 		   "the softmax of logit scale x similarity: they say which of these labels fits best, not whether any fits.\n"
 		   "--all uses the stored embeddings: no photo is read.\n",
 	.run = run,
+	.passive_threads = true,
 };

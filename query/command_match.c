@@ -188,4 +188,5 @@ const struct command command_match = {
 		   "where p(text) is the mean over 16 other photos of the library (or pictures of noise): else short and common\n"
 		   "texts would win. It is computed once for each text and kept. Texts that are equal are shown once.\n",
 	.run = run,
+	.passive_threads = true,
 };

@@ -236,5 +236,6 @@ const struct command command_texts = {
 		   "skipped (exit code 4). Of any other file, and of standard input (-), each line is a text.\n"
 		   "A text that is there already costs nothing. `coca match` answers with texts, `coca search` finds photos by theirs.\n",
 	.run = run,
+	.passive_threads = true,
 	.handles_interrupt = true,
 };
