@@ -104,10 +104,16 @@ info: all ## print compiler, libraries and the kernels in use
 	@$(CC) --version | head -n 1
 	@$(BUILD)/coca version
 
-install: all ## install coca and its model below PREFIX (/usr/local)
+share := $(DESTDIR)$(PREFIX)/share
+install: all ## install coca, its model, manual page and completions below PREFIX (/usr/local)
 	install -D -m 755 $(BUILD)/coca $(DESTDIR)$(PREFIX)/bin/coca
 	install -d $(DESTDIR)$(PREFIX)/share/coca/model
 	install -m 644 model/default/* $(DESTDIR)$(PREFIX)/share/coca/model/
+	install -d $(share)/man/man1 $(share)/bash-completion/completions $(share)/zsh/site-functions $(share)/fish/vendor_completions.d
+	$(BUILD)/coca help --man >$(share)/man/man1/coca.1
+	$(BUILD)/coca help --completion bash >$(share)/bash-completion/completions/coca
+	$(BUILD)/coca help --completion zsh >$(share)/zsh/site-functions/_coca
+	$(BUILD)/coca help --completion fish >$(share)/fish/vendor_completions.d/coca.fish
 
 clean: ## remove build/ (FAISS in ~/.cache/coca stays)
 	rm -rf build

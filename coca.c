@@ -15,6 +15,7 @@
 #include "query/commands.h"
 #include "schema/blas.h"
 #include "schema/cli.h"
+#include "schema/cli_pages.h"
 #include "schema/file.h"
 #include "schema/memory.h"
 
@@ -25,8 +26,13 @@
 static int run_help(struct cli *cli, const struct arguments *args);
 static int run_version(struct cli *cli, const struct arguments *args);
 
+static const struct option_spec help_options[] = {
+	{"man", 0, NULL, OPTION_FLAG, "print the manual page, in roff: coca help --man | man -l -"},
+	{"completion", 0, "SHELL", OPTION_TEXT, "print a completion script for bash, zsh or fish"},
+	{0},
+};
 static const struct command command_help = {
-	.name = "help", .synopsis = "[COMMAND]", .summary = "explain a command", .run = run_help};
+	.name = "help", .synopsis = "[COMMAND]", .summary = "explain a command", .options = help_options, .run = run_help};
 static const struct command command_version = {
 	.name = "version", .synopsis = "", .summary = "print versions, and which arithmetic kernels are in use", .run = run_version};
 
@@ -86,8 +92,36 @@ static void print_help(FILE *out)
 		     "  0 done   1 failed   2 wrong usage   3 no result   4 done, but some files were skipped (they are listed)\n");
 }
 
+static const char environment[] =
+	"COCA_DB          the catalog, as --db\n"
+	"COCA_MODEL       the model, as --model\n"
+	"XDG_DATA_HOME    where coca/library.db and coca/model are, unless said otherwise; default ~/.local/share\n"
+	"NO_COLOR         not empty: no colours\n";
+
+/* `coca help --man` and `--completion`: what packages install. */
+static int print_page(struct cli *cli, const char *shell)
+{
+	const struct cli_manual manual = {"coca", COCA_VERSION, "find photographs by meaning, offline", commands, COMMAND_COUNT, environment};
+	struct buffer page = {0};
+	struct err err;
+	enum status status = STATUS_OK;
+
+	if (shell)
+		status = cli_pages_completion(&manual, shell, &page, &err);
+	else
+		cli_pages_man(&manual, &page);
+	if (status == STATUS_OK && page.failed)
+		status = err_memory(&err, "a page");
+	if (status == STATUS_OK)
+		fwrite(page.data, 1, page.size, cli->out);
+	buffer_release(&page);
+	return status == STATUS_OK ? EXIT_DONE : cli_fail(cli, &err);
+}
+
 static int run_help(struct cli *cli, const struct arguments *args)
 {
+	if (arguments_flag(args, "man") || arguments_flag(args, "completion"))
+		return print_page(cli, arguments_text(args, "completion", NULL));
 	if (args->count == 0) {
 		print_help(cli->out);
 		return EXIT_DONE;
