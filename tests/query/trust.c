@@ -32,8 +32,8 @@ static void embed_caption(struct engine *engine, const float *tokens, float *emb
 	struct caption caption;
 	bool cut;
 
-	assert_ok(generate_greedy(engine->model, engine->state, tokens, 1, tokenizer_start(tokenizer), tokenizer_end(tokenizer), 0, &caption,
-				  &err), &err);
+	assert_ok(generate_greedy(engine->model, engine->state, tokens, 1, tokenizer_start(tokenizer), tokenizer_end(tokenizer), 0,
+				  &caption, &err), &err);
 	char *text = tokenizer_decode(tokenizer, caption.ids, caption.count);
 	assert_ok(engine_embed_text(engine, text, strlen(text), embedding, &cut, &err), &err);
 	free(text);
@@ -114,7 +114,8 @@ static bool doubts(struct library *l, const char *words)
 	assert_ok(engine_embed_text(&l->engine, words, strlen(words), embedding, &cut, &err), &err);
 	assert_ok(engine_text_ids(&l->engine, words, strlen(words), &ids, &text, &cut, &err), &err);
 	struct reranker reranker = {.engine = &l->engine, .catalog = l->catalog, .row = &l->row,
-				    .logit_scale = (double)coca_logit_scale(l->engine.model), .texts = &text, .weights = &weight, .text_count = 1};
+				    .logit_scale = (double)coca_logit_scale(l->engine.model),
+				    .texts = &text, .weights = &weight, .text_count = 1};
 	const struct trust trust = {&reranker, &l->engine, &l->row, l->vectors, embedding};
 	assert_ok(search_candidates(l->catalog, &l->row, l->vectors, &all, embedding, 50, &candidates, &count, &err), &err);
 	assert_ok(rerank_candidates(&reranker, candidates, count, 50, &err), &err);
