@@ -55,7 +55,7 @@ double background_z(const struct background *b, double similarity)
 
 double background_match(const struct background *b, const struct candidate *c)
 {
-	double z = background_z(b, (double)c->similarity);
+	double z = background_z(b, (double)c->similarity + (double)c->lift);
 
 	if (!b->likelihoods)
 		return pair_alone(z);

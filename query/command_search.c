@@ -13,6 +13,7 @@
 #include "query/rerank.h"
 #include "query/score.h"
 #include "query/search.h"
+#include "query/tied.h"
 #include "query/trust.h"
 
 #include "schema/banned.h"
@@ -156,6 +157,8 @@ static enum status find(struct search *s, float *embedding, struct times *times,
 	if (status == STATUS_OK)
 		status = search_candidates(library->catalog, &library->row, s->vectors, &s->query.filter, embedding, most, &s->candidates,
 					   &s->count, err);
+	if (status == STATUS_OK)
+		status = tied_widen(s->cli, library, &s->query.filter, embedding, most, &s->candidates, &s->count, err);
 	lap(times, &times->find);
 	return status;
 }

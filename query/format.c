@@ -80,6 +80,13 @@ static void result_json(const struct result *r, const struct explanation *why, s
 	json_number(out, (double)r->similarity);
 	buffer_text(out, ",\"caption_logprob\":");
 	number_or_null(r->reranked, (double)r->likelihood, out);
+	buffer_format(out, ",\"found_by\":\"%s\",\"text\":", r->text ? "text" : "pixels");
+	if (r->text)
+		json_string(out, r->text, r->text_size);
+	else
+		buffer_text(out, "null");
+	buffer_text(out, ",\"text_similarity\":");
+	number_or_null(r->text != NULL, (double)r->text_similarity, out);
 	buffer_format(out, ",\"width\":%lld,\"height\":%lld,\"taken_at\":", (long long)p->width, (long long)p->height);
 	if (p->has_taken) {
 		buffer_text(out, "\"");
@@ -129,6 +136,11 @@ static void result_text(const struct result *r, bool coloured, struct buffer *ou
 		buffer_text(out, "\033[0m");
 	}
 	format_visible(p->path + folder, p->path_size - folder, out);
+	if (r->text) {
+		buffer_text(out, "  [text: ");
+		format_visible(r->text, r->text_size, out);
+		buffer_text(out, "]");
+	}
 	buffer_text(out, r->missing ? "  (missing)\n" : "\n");
 }
 

@@ -176,7 +176,8 @@ enum status rerank_candidates(struct reranker *r, struct candidate *candidates, 
 	double mean = n ? sum / (double)n : 0;
 	for (size_t i = 0; i < count; i++) {
 		double likelihood = candidates[i].reranked ? (double)candidates[i].likelihood - mean : 0;
-		candidates[i].score = score_photo(r->logit_scale, (double)candidates[i].similarity, likelihood);
+		double similarity = (double)candidates[i].similarity + (double)candidates[i].lift;
+		candidates[i].score = score_photo(r->logit_scale, similarity, likelihood);
 	}
 	qsort(candidates, depth, sizeof *candidates, by_score);
 	return STATUS_OK;

@@ -115,6 +115,16 @@ static enum status grow(struct results *results, struct err *err)
 	return STATUS_OK;
 }
 
+static enum status copy_found_by(void *context, const struct catalog_text *text, const float *embedding, struct err *err)
+{
+	struct result *result = context;
+	(void)embedding;
+
+	result->text = mem_copy(text->text, text->text_size);
+	result->text_size = text->text_size;
+	return result->text ? STATUS_OK : err_memory(err, "the results");
+}
+
 static enum status gather(void *context, const struct photo *photo, struct err *err)
 {
 	struct gathering *g = context;
@@ -138,6 +148,7 @@ static enum status gather(void *context, const struct photo *photo, struct err *
 		.reranked = g->candidate->reranked,
 		.likelihood = g->candidate->likelihood,
 		.slot = g->candidate->slot,
+		.text_similarity = g->candidate->text_similarity,
 		.match = g->candidate->match,
 		.score = g->candidate->score,
 		.missing = access(photo->path, F_OK) != 0,
@@ -145,7 +156,9 @@ static enum status gather(void *context, const struct photo *photo, struct err *
 	status = copy_photo(photo, &result->photo, err);
 	if (status == STATUS_OK)
 		results->count++;
-	return status;
+	if (status == STATUS_OK && g->candidate->text)
+		status = catalog_text_get(g->catalog, g->candidate->text, copy_found_by, result, err);
+	return status == STATUS_NOT_FOUND ? STATUS_OK : status; /* forgotten meanwhile */
 }
 
 enum status search_photos(struct catalog *catalog, const struct photo_filter *filter, const struct candidate *candidates, size_t count,
@@ -200,6 +213,7 @@ void results_release(struct results *results)
 	for (size_t i = 0; i < results->count; i++) {
 		release_photo(&results->items[i].photo);
 		free(results->items[i].caption);
+		free(results->items[i].text);
 	}
 	free(results->items);
 	*results = (struct results){0};

@@ -20,6 +20,8 @@ struct candidate {
 	bool reranked;
 	float likelihood;   /* log p(query | photo), if reranked */
 	size_t slot;        /* place by similarity alone, from 0 */
+	int64_t text;       /* the text tied to it that found it (tied.h); 0: its pixels did */
+	float text_similarity, lift; /* that text's cosine; what it adds to the similarity */
 	double match;       /* how likely it shows what is asked for, 0 to 1; NAN: unknown (background.h) */
 	double score;       /* what the list is ordered by, descending within the reranked and within the others */
 };
@@ -38,6 +40,9 @@ struct result {
 	float likelihood;
 	size_t slot;
 	double match, score;
+	char *text;         /* that found it; NULL: its pixels did; ours */
+	size_t text_size;
+	float text_similarity;
 	char *caption;      /* what is written about it, if that was asked for; may be NULL; ours */
 	bool missing;       /* no such file now: its drive is away, or it was deleted since the last run */
 };
