@@ -1,11 +1,13 @@
 /* page.c: see page.h. */
 #include "query/page.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/image.h"
+#include "query/explain.h"
 #include "query/format.h"
+#include "query/preview.h"
 #include "schema/file.h"
 #include "schema/utf8.h"
 
@@ -15,14 +17,26 @@ enum { THUMB_WIDTH = 320, THUMB_HEIGHT = 240, THUMB_QUALITY = 82 };
 
 static const char head[] =
 	"<style>\n"
-	"body{font:15px/1.4 system-ui,sans-serif;margin:1.5em;background:#fff;color:#222}\n"
-	"ol{display:flex;flex-wrap:wrap;gap:1em;padding:0;list-style:none}\n"
-	"li{width:320px}\n"
-	"li a{display:flex;height:240px;align-items:center;justify-content:center;background:#eee;color:#666;text-decoration:none}\n"
-	"img{max-width:100%;max-height:100%}\n"
-	"p{margin:.3em 0;overflow-wrap:anywhere}\n"
-	".score{color:#666;font-variant-numeric:tabular-nums}\n"
-	"@media(prefers-color-scheme:dark){body{background:#161616;color:#ddd}li a{background:#2a2a2a}}\n"
+	":root{color-scheme:light dark;--ground:#f6f6f4;--card:#fff;--ink:#1d1d1b;--faint:#6a6a66;--line:#dededa;--well:#ecece8;--mark:#2f6f4f}\n"
+	"@media(prefers-color-scheme:dark){:root{--ground:#151514;--card:#1f1f1e;--ink:#e8e8e4;--faint:#9d9d97;--line:#343432;--well:#2a2a28;"
+	"--mark:#7cc4a0}}\n"
+	"body{font:15px/1.45 system-ui,sans-serif;margin:0 auto;max-width:88rem;padding:1.5rem;background:var(--ground);color:var(--ink)}\n"
+	"h1{font-size:1.5rem;margin:0;overflow-wrap:anywhere}\n"
+	"header p{margin:.2em 0 1.2em;color:var(--faint)}\n"
+	"ol{display:grid;grid-template-columns:repeat(auto-fill,minmax(16rem,1fr));gap:1rem;padding:0;margin:0;list-style:none}\n"
+	"li{display:flex;flex-direction:column;background:var(--card);border:1px solid var(--line);border-radius:8px;overflow:hidden}\n"
+	"li>a{display:flex;height:13rem;align-items:center;justify-content:center;background:var(--well);color:var(--faint);text-decoration:none}\n"
+	"img{width:100%;height:100%;object-fit:contain}\n"
+	"section{padding:.7rem .8rem .8rem;display:flex;flex-direction:column;gap:.35rem}\n"
+	"p{margin:0;overflow-wrap:anywhere}\n"
+	".rank{display:flex;justify-content:space-between;gap:1em;font-weight:600}\n"
+	".match{color:var(--mark)}\n"
+	".bar{height:3px;background:var(--well)}.bar i{display:block;height:3px;background:var(--mark)}\n"
+	".caption{font-style:italic}\n"
+	".path b{display:block;font-weight:600}.path,.facts,.words{font-size:.85rem;color:var(--faint)}.path b{color:var(--ink)}\n"
+	".facts,.words,.rank{font-variant-numeric:tabular-nums}\n"
+	".words span{white-space:nowrap;margin-right:.7em}.words .for{color:var(--mark)}\n"
+	"@media print{li{break-inside:avoid}}\n"
 	"</style>\n";
 
 void page_escape(const char *bytes, size_t size, struct buffer *out)
@@ -77,29 +91,83 @@ void page_base64(const uint8_t *bytes, size_t size, struct buffer *out)
 /* The photo as <img>, or nothing if it cannot be read. */
 static bool thumbnail(const struct photo *photo, struct buffer *out)
 {
-	struct file_map map = {0};
-	struct image image = {0}, small = {0};
+	struct image small = {0};
 	uint8_t *jpeg = NULL;
 	size_t size;
 	bool done = false;
 
-	if (file_map_open(photo->path, &map, NULL) == STATUS_OK &&
-	    image_decode(map.data, map.size, THUMB_WIDTH, 0, &image, NULL) == STATUS_OK &&
-	    image_fit(&image, THUMB_WIDTH, THUMB_HEIGHT, &small, NULL) == STATUS_OK &&
+	if (preview_thumbnail(photo->path, THUMB_WIDTH, THUMB_HEIGHT, &small, NULL) == STATUS_OK &&
 	    image_encode_jpeg(small.rgb, small.width, small.height, THUMB_QUALITY, &jpeg, &size, NULL) == STATUS_OK) {
-		buffer_format(out, "<img width=\"%zu\" height=\"%zu\" alt=\"\" src=\"data:image/jpeg;base64,", small.width, small.height);
+		buffer_format(out, "<img loading=\"lazy\" decoding=\"async\" width=\"%zu\" height=\"%zu\" alt=\"\" src=\"data:image/jpeg;base64,",
+			      small.width, small.height);
 		page_base64(jpeg, size, out);
 		buffer_text(out, "\">");
 		done = true;
 	}
 	free(jpeg);
 	image_release(&small);
-	image_release(&image);
-	file_map_close(&map);
 	return done;
 }
 
-static void result_item(const struct result *r, struct buffer *out)
+static void ranking(const struct result *r, struct buffer *out)
+{
+	buffer_format(out, "<p class=\"rank\"><span>%zu.</span>", r->rank);
+	if (!isnan(r->match))
+		buffer_format(out, "<span class=\"match\">match %.0f %%</span></p>\n<div class=\"bar\"><i style=\"width:%.0f%%\"></i></div>\n",
+			      100 * r->match, 100 * r->match);
+	else
+		buffer_text(out, "</p>\n");
+}
+
+/* The file's name stands out from its folder. */
+static void path_line(const struct photo *p, struct buffer *out)
+{
+	const char *slash = memrchr(p->path, '/', p->path_size);
+	size_t folder = slash ? (size_t)(slash - p->path) + 1 : 0;
+
+	buffer_text(out, "<p class=\"path\">");
+	page_escape(p->path, folder, out);
+	buffer_text(out, "<b>");
+	page_escape(p->path + folder, p->path_size - folder, out);
+	buffer_text(out, "</b></p>\n");
+}
+
+static void facts(const struct result *r, struct buffer *out)
+{
+	const struct photo *p = &r->photo;
+
+	buffer_format(out, "<p class=\"facts\">score %.4f, similarity %.4f", r->score, (double)r->similarity);
+	if (r->reranked)
+		buffer_format(out, ", likelihood %.2f", (double)r->likelihood);
+	buffer_text(out, "</p>\n");
+	if (!p->has_taken && !p->camera)
+		return;
+	buffer_text(out, "<p class=\"facts\">");
+	if (p->has_taken)
+		format_time(p->taken_at, p->taken_offset, out);
+	if (p->camera) {
+		buffer_text(out, p->has_taken ? ", " : "");
+		page_escape(p->camera, strlen(p->camera), out);
+	}
+	buffer_text(out, "</p>\n");
+}
+
+static void words(const struct explanation *why, const struct result *r, struct buffer *out)
+{
+	buffer_format(out, "<p class=\"facts\">number %zu by similarity alone</p>\n", r->slot + 1);
+	if (!why->reranker || !r->reranked)
+		return;
+	buffer_text(out, "<p class=\"words\">");
+	for (size_t i = 0; i < why->word_count; i++) {
+		double above = explain_word(why, &why->words[i], r->slot);
+		buffer_text(out, above >= 0.05 ? "<span class=\"for\">" : "<span>");
+		page_escape(why->words[i].text, strlen(why->words[i].text), out);
+		buffer_format(out, " %+.2f</span> ", above);
+	}
+	buffer_text(out, "</p>\n");
+}
+
+static void result_item(const struct result *r, const struct explanation *why, struct buffer *out)
 {
 	const struct photo *p = &r->photo;
 
@@ -108,16 +176,18 @@ static void result_item(const struct result *r, struct buffer *out)
 	buffer_text(out, "\">");
 	if (r->missing || !thumbnail(p, out))
 		buffer_text(out, r->missing ? "not there now" : "cannot be read");
-	buffer_format(out, "</a>\n<p class=\"score\">%zu. score %.4f, similarity %.4f", r->rank, r->score, (double)r->similarity);
-	if (r->reranked)
-		buffer_format(out, ", caption %.2f", (double)r->likelihood);
-	if (p->has_taken) {
-		buffer_text(out, ", ");
-		format_time(p->taken_at, p->taken_offset, out);
+	buffer_text(out, "</a>\n<section>");
+	ranking(r, out);
+	if (r->caption) {
+		buffer_text(out, "<p class=\"caption\">");
+		page_escape(r->caption, strlen(r->caption), out);
+		buffer_text(out, "</p>\n");
 	}
-	buffer_text(out, "</p>\n<p>");
-	page_escape(p->path, p->path_size, out);
-	buffer_text(out, "</p></li>\n");
+	path_line(p, out);
+	facts(r, out);
+	if (why)
+		words(why, r, out);
+	buffer_text(out, "</section></li>\n");
 }
 
 enum status page_write(const char *path, const char *title, const struct results *results, struct err *err)
@@ -133,15 +203,15 @@ enum status page_write(const char *path, const char *title, const struct results
 	page_escape(title, strlen(title), &page);
 	buffer_text(&page, " - coca</title>\n");
 	buffer_text(&page, head);
-	buffer_text(&page, "</head><body>\n<h1>");
+	buffer_text(&page, "</head><body>\n<header><h1>");
 	page_escape(title, strlen(title), &page);
-	buffer_format(&page, "</h1>\n<p>%zu photograph%s</p>\n<ol>\n", results->count, results->count == 1 ? "" : "s");
+	buffer_format(&page, "</h1>\n<p>%zu photograph%s, found by coca</p></header>\n<main><ol>\n", results->count, results->count == 1 ? "" : "s");
 	/* One photo at a time goes out, so that a long list needs little memory. */
 	for (size_t i = 0; i < results->count && status == STATUS_OK; i++) {
-		result_item(&results->items[i], &page);
+		result_item(&results->items[i], results->why, &page);
 		status = format_print(writer.stream, &page, err);
 	}
-	buffer_text(&page, "</ol>\n</body></html>\n");
+	buffer_text(&page, "</ol></main>\n</body></html>\n");
 	if (status == STATUS_OK)
 		status = format_print(writer.stream, &page, err);
 	buffer_release(&page);
