@@ -6,7 +6,7 @@
  * second, far below 1: the two are not independent, and a text's likelihood is a sum over its words, whose errors go together.
  *
  * Chosen with `coca eval --sweep` and the starter model, recall at 1, 5, 10 (all samples: the tenth of
- * --heldout has 88 and 159 photos, where the difference is one or two queries either way):
+ * --heldout has 88 and 159 photos, where the difference is up to three photos either way):
  *
  *                   text to image                           image to text, prior 1
  *     weight    flickr8k_subset     coco_like_2k        flickr8k_subset     coco_like_2k
