@@ -6,22 +6,24 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "indexer/ignore.h"
 #include "schema/file.h"
 #include "schema/memory.h"
 
 #include "schema/banned.h"
 
-static const char *const photo_names[] = {"jpg", "jpeg", "jpe", "jfif", "png", "webp"};
+static const char *const photo_names[] = {
+	"jpg", "jpeg", "jpe", "jfif", "png", "webp", "heic", "heif", "hif", "avif", "gif", "tif", "tiff", "bmp",
+	"cr2", "cr3", "nef", "nrw", "arw", "sr2", "dng", "orf", "rw2", "raf", "pef", "srw",
+};
 
 static const char *const unsupported_names[] = {
-	"heic", "heif", "avif", "gif", "tif", "tiff", "bmp", "jxl", "jp2", "jpx", "dng", "cr2", "cr3", "crw", "nef", "nrw", "arw", "srf",
-	"sr2", "raf", "orf", "rw2", "pef", "srw", "x3f", "3fr", "erf", "kdc", "dcr", "mrw", "mef", "mos", "iiq", "rwl", "raw",
+	"jxl", "jp2", "jpx", "crw", "srf", "x3f", "3fr", "erf", "kdc", "dcr", "mrw", "mef", "mos", "iiq", "rwl", "raw", "psd",
 };
 _Static_assert(sizeof unsupported_names / sizeof *unsupported_names <= WALK_FORMATS, "walk.h has room for too few formats");
 
@@ -31,8 +33,12 @@ static const char *const never_wanted[] = {
 	"System Volume Information", "lost+found",
 };
 
-struct strings {
-	char **items;
+/* Folders still to be walked, each with the patterns that hold in the folder it lies in. */
+struct pending {
+	struct pending_folder {
+		char *path;
+		const struct ignore *ignore;
+	} *items;
 	size_t count, capacity;
 };
 
@@ -40,18 +46,6 @@ struct seen {
 	dev_t device;
 	ino_t inode;
 	bool used;
-};
-
-/* One walk_root. */
-struct walker {
-	struct walk *walk;
-	const struct walk_options *options;
-	const char *root;
-	size_t number;
-	struct strings folders; /* still to be walked */
-	struct strings links;   /* links to folders, followed when folders is empty */
-	struct seen *seen;      /* folders walked: kept only when links are followed; open addressing */
-	size_t seen_count, seen_capacity;
 };
 
 /* --- names --- */
@@ -101,6 +95,11 @@ int64_t walk_mtime(const struct stat *st)
 	return (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
 }
 
+int64_t walk_ctime(const struct stat *st)
+{
+	return (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
+}
+
 const char *walk_format_name(size_t i)
 {
 	return i < sizeof unsupported_names / sizeof *unsupported_names ? unsupported_names[i] : NULL;
@@ -125,152 +124,191 @@ static bool is_photo_name(const char *name)
 	return find_extension(name, photo_names, n) < n;
 }
 
-/* The first component of path as a string in name; returns what follows its slash, NULL if nothing does. A component that is
- * too long for name matches nothing. */
-static const char *split(const char *path, char name[NAME_MAX + 1])
+/* Patterns that hold for a walk of root, whatever its folders say: the command line's. */
+static enum status read_excludes(const struct walk_options *options, const char *root, struct ignore **excludes, struct err *err)
 {
-	const char *slash = strchr(path, '/');
-	size_t n = slash ? (size_t)(slash - path) : strlen(path);
-
-	if (n > NAME_MAX)
-		n = 0;
-	memcpy(name, path, n);
-	name[n] = '\0';
-	return slash ? slash + 1 : NULL;
+	*excludes = ignore_new(NULL, root);
+	if (!*excludes)
+		return err_memory(err, "patterns");
+	for (size_t i = 0; i < options->exclude_count; i++) {
+		const char *pattern = options->excludes[i];
+		/* An absolute path that points into the root is as good as a relative one. */
+		if (*pattern == '/' && walk_below(root, pattern) && strlen(pattern) > strlen(root) + 1)
+			pattern += strlen(root) - (root[1] == '\0');
+		if (!ignore_add_pattern(*excludes, pattern, strlen(pattern)))
+			return err_memory(err, "patterns");
+	}
+	return STATUS_OK;
 }
 
-/* glob against path, component by component; after a mismatch the last "**" takes one folder more. */
-static bool match_components(const char *glob, const char *path)
+/* ignore: the levels of the folders above. */
+static bool left_out(const struct walk_options *options, const struct ignore *excludes, const struct ignore *ignore, const char *path,
+		     const char *name, bool folder)
 {
-	const char *retry_glob = NULL, *retry_path = NULL;
-	char pattern[NAME_MAX + 1], name[NAME_MAX + 1];
+	enum ignore_verdict verdict = ignore_verdict(excludes, path, folder);
 
-	while (path) {
-		const char *next_glob = NULL, *next_path = split(path, name);
-		if (glob) {
-			next_glob = split(glob, pattern);
-			if (strcmp(pattern, "**") == 0) {
-				if (!next_glob)
-					return true;
-				retry_glob = glob = next_glob;
-				retry_path = path;
-				continue;
-			}
-		}
-		if (glob && fnmatch(pattern, name, 0) == 0) {
-			glob = next_glob;
-			path = next_path;
-		} else if (retry_path) {
-			split(retry_path, name);
-			retry_path = path = strchr(retry_path, '/') ? strchr(retry_path, '/') + 1 : NULL;
-			glob = retry_glob;
-		} else {
-			return false;
-		}
-	}
-	return !glob || strcmp(glob, "**") == 0;
-}
-
-/* relative: below root, "a/b.jpg"; name: its last component. */
-static bool excluded_by(const char *glob, const char *root, const char *relative, const char *name, bool folder)
-{
-	char pattern[PATH_MAX];
-	size_t n = strlen(glob);
-
-	if (n && glob[n - 1] == '/') {
-		if (!folder)
-			return false;
-		n--;
-	}
-	if (n == 0 || n >= sizeof pattern)
+	if (verdict == IGNORE_NOTHING)
+		verdict = ignore_verdict(ignore, path, folder);
+	if (verdict == IGNORE_OUT)
+		return true;
+	/* "!*.jpg" is meant to take back a "*", not AppleDouble's "._a.jpg". */
+	if (verdict == IGNORE_IN_NAMED)
 		return false;
-	memcpy(pattern, glob, n);
-	pattern[n] = '\0';
-	if (!strchr(pattern, '/'))
-		return fnmatch(pattern, name, 0) == 0;
-	/* An absolute path that points into the root is as good as a relative one. */
-	if (*pattern == '/' && walk_below(root, pattern) && strlen(pattern) > strlen(root) + 1)
-		return match_components(pattern + strlen(root) + (root[1] != '\0'), relative);
-	return match_components(*pattern == '/' ? pattern + 1 : pattern, relative);
-}
-
-static bool left_out(const struct walk_options *options, const char *root, const char *path, const char *name, bool folder)
-{
-	const char *relative = path + strlen(root) + (root[1] != '\0');
-
 	if (*name == '.' && !options->hidden)
 		return true;
 	for (size_t i = 0; i < sizeof never_wanted / sizeof *never_wanted; i++)
-		if (fnmatch(never_wanted[i], name, 0) == 0)
-			return true;
-	for (size_t i = 0; i < options->exclude_count; i++)
-		if (excluded_by(options->excludes[i], root, relative, name, folder))
+		if (ignore_match(never_wanted[i], name))
 			return true;
 	return false;
+}
+
+/* Levels of .cocaignore files, freed together. */
+struct levels {
+	struct ignore **items;
+	size_t count;
+};
+
+static void levels_release(struct levels *levels)
+{
+	while (levels->count)
+		ignore_free(levels->items[--levels->count]);
+	free(levels->items);
+}
+
+/* *ignore: in, what holds above the folder; out, what holds in it. */
+static enum status enter(struct levels *levels, int fd, const char *folder, const struct ignore **ignore, struct err *err)
+{
+	struct ignore *level;
+	enum status status = ignore_read(*ignore, fd, folder, &level, err);
+
+	if (status != STATUS_OK || !level)
+		return status;
+	struct ignore **items = mem_resize(levels->items, levels->count + 1, sizeof *items);
+	if (!items) {
+		ignore_free(level);
+		return err_memory(err, "patterns");
+	}
+	levels->items = items;
+	levels->items[levels->count++] = level;
+	*ignore = level;
+	return STATUS_OK;
+}
+
+/* enter for a folder that is not open. One that cannot be read is the walk's to report. */
+static enum status enter_path(struct levels *levels, const char *folder, const struct ignore **ignore, struct err *err)
+{
+	int fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return STATUS_OK;
+	enum status status = enter(levels, fd, folder, ignore, err);
+	close(fd);
+	return status == STATUS_IO ? STATUS_OK : status;
+}
+
+/* What the folders above root say of what is below it. */
+static enum status enter_above(struct levels *levels, const char *root, const struct ignore **ignore, struct err *err)
+{
+	char folder[PATH_MAX] = "/";
+	enum status status = root[1] ? enter_path(levels, "/", ignore, err) : STATUS_OK;
+
+	for (const char *slash = root; status == STATUS_OK && (slash = strchr(slash + 1, '/'));) {
+		if ((size_t)(slash - root) >= sizeof folder)
+			break;
+		memcpy(folder, root, (size_t)(slash - root));
+		folder[slash - root] = '\0';
+		status = enter_path(levels, folder, ignore, err);
+	}
+	return status;
 }
 
 bool walk_leaves_out(const char *root, const char *path, const struct walk_options *options)
 {
 	char part[PATH_MAX];
 	size_t start = strlen(root) + (root[1] != '\0'), size = strlen(path);
+	struct ignore *excludes = NULL;
+	struct levels levels = {0};
+	const struct ignore *ignore = NULL;
+	bool out = size >= sizeof part;
 
-	if (size >= sizeof part)
-		return true;
+	if (out || read_excludes(options, root, &excludes, NULL) != STATUS_OK || enter_above(&levels, root, &ignore, NULL) != STATUS_OK)
+		goto done;
 	memcpy(part, path, size + 1);
 	while (start < size) {
+		char border = part[start - 1];
+		part[start - 1] = '\0';
+		if (enter_path(&levels, start > 1 ? part : "/", &ignore, NULL) != STATUS_OK)
+			break;
+		part[start - 1] = border;
 		char *slash = strchr(part + start, '/');
 		if (slash)
 			*slash = '\0';
-		if (left_out(options, root, part, part + start, slash != NULL))
-			return true;
-		if (!slash)
+		out = left_out(options, excludes, ignore, part, part + start, slash != NULL);
+		if (out || !slash)
 			break;
 		start = (size_t)(slash - part) + 1;
 		*slash = '/';
 	}
-	return false;
+done:
+	levels_release(&levels);
+	ignore_free(excludes);
+	return out;
 }
 
 /* --- lists --- */
 
+/* One walk_root. */
+struct walker {
+	struct walk *walk;
+	const struct walk_options *options;
+	const char *root;
+	size_t number;
+	struct pending folders;
+	struct pending links;   /* links to folders, followed when folders is empty */
+	struct ignore *excludes;
+	struct levels levels;
+	struct seen *seen;      /* folders walked: kept only when links are followed; open addressing */
+	size_t seen_count, seen_capacity;
+};
+
 /* Takes path over, also when it fails. */
-static enum status push(struct strings *strings, char *path, struct err *err)
+static enum status push(struct pending *pending, char *path, const struct ignore *ignore, struct err *err)
 {
-	if (path && strings->count == strings->capacity) {
-		size_t capacity = strings->capacity ? 2 * strings->capacity : 64;
-		char **items = mem_resize(strings->items, capacity, sizeof *items);
+	if (path && pending->count == pending->capacity) {
+		size_t capacity = pending->capacity ? 2 * pending->capacity : 64;
+		struct pending_folder *items = mem_resize(pending->items, capacity, sizeof *items);
 		if (items) {
-			strings->items = items;
-			strings->capacity = capacity;
+			pending->items = items;
+			pending->capacity = capacity;
 		}
 	}
-	if (!path || strings->count == strings->capacity) {
+	if (!path || pending->count == pending->capacity) {
 		free(path);
 		return err_memory(err, "the list of folders");
 	}
-	strings->items[strings->count++] = path;
+	pending->items[pending->count++] = (struct pending_folder){path, ignore};
 	return STATUS_OK;
 }
 
-static void strings_release(struct strings *strings)
+static void pending_release(struct pending *pending)
 {
-	while (strings->count)
-		free(strings->items[--strings->count]);
-	free(strings->items);
+	while (pending->count)
+		free(pending->items[--pending->count].path);
+	free(pending->items);
 }
 
 /* Takes the path that comes first out of links: which of two links to the same folder is followed does not depend on the
  * order in which the file system lists them. */
-static char *take_first(struct strings *links)
+static struct pending_folder take_first(struct pending *links)
 {
 	size_t first = 0;
 
 	for (size_t i = 1; i < links->count; i++)
-		if (strcmp(links->items[i], links->items[first]) < 0)
+		if (strcmp(links->items[i].path, links->items[first].path) < 0)
 			first = i;
-	char *path = links->items[first];
+	struct pending_folder folder = links->items[first];
 	links->items[first] = links->items[--links->count];
-	return path;
+	return folder;
 }
 
 static enum status add_trouble(struct walk *walk, const char *path, const char *reason, struct err *err)
@@ -308,6 +346,9 @@ static enum status add_photo(struct walk *walk, char *path, size_t root, const s
 		.root = root,
 		.size = st->st_size,
 		.mtime_ns = walk_mtime(st),
+		.ctime_ns = walk_ctime(st),
+		.device = st->st_dev,
+		.inode = st->st_ino,
 		.regular = S_ISREG(st->st_mode),
 	};
 	return STATUS_OK;
@@ -348,7 +389,8 @@ static enum status see(struct walker *w, const struct stat *st, bool *before, st
 }
 
 /* One name of a folder. fd: the folder. */
-static enum status visit_entry(struct walker *w, int fd, const char *folder, const char *name, struct err *err)
+static enum status visit_entry(struct walker *w, int fd, const char *folder, const struct ignore *ignore, const char *name,
+			       struct err *err)
 {
 	size_t formats = sizeof unsupported_names / sizeof *unsupported_names;
 	size_t format = find_extension(name, unsupported_names, formats);
@@ -367,7 +409,7 @@ static enum status visit_entry(struct walker *w, int fd, const char *folder, con
 			status = add_trouble(w->walk, path, strerror(errno), err);
 		goto out;
 	}
-	if (left_out(w->options, w->root, path, name, S_ISDIR(st.st_mode)))
+	if (left_out(w->options, w->excludes, ignore, path, name, S_ISDIR(st.st_mode)))
 		goto out;
 	bool link = S_ISLNK(st.st_mode);
 	if (link && !w->options->follow) {
@@ -382,7 +424,7 @@ static enum status visit_entry(struct walker *w, int fd, const char *folder, con
 			goto out;
 	}
 	if (S_ISDIR(st.st_mode)) {
-		status = push(link ? &w->links : &w->folders, path, err);
+		status = push(link ? &w->links : &w->folders, path, ignore, err);
 		path = NULL;
 	} else if (is_photo_name(name)) {
 		status = add_photo(w->walk, path, w->number, &st, err);
@@ -395,11 +437,19 @@ out:
 	return status;
 }
 
-static enum status read_entries(struct walker *w, DIR *dir, const char *folder, struct err *err)
+static enum status read_entries(struct walker *w, DIR *dir, const char *folder, const struct ignore *ignore, struct err *err)
 {
 	const struct walk_options *options = w->options;
-	enum status status = STATUS_OK;
+	struct err trouble;
 
+	if (options->folder)
+		options->folder(options->context, folder);
+	enum status status = enter(&w->levels, dirfd(dir), folder, &ignore, &trouble);
+	if (status == STATUS_IO) {
+		/* What it leaves out is not known: nothing of the folder is taken, nothing of it is gone. */
+		err_prefix(&trouble, "its " IGNORE_FILE);
+		return add_trouble(w->walk, folder, trouble.text, err);
+	}
 	while (status == STATUS_OK) {
 		errno = 0;
 		const struct dirent *entry = readdir(dir);
@@ -408,12 +458,12 @@ static enum status read_entries(struct walker *w, DIR *dir, const char *folder, 
 		if (options->interrupted && *options->interrupted)
 			return err_set(err, STATUS_INTERRUPTED, "interrupted");
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			status = visit_entry(w, dirfd(dir), folder, entry->d_name, err);
+			status = visit_entry(w, dirfd(dir), folder, ignore, entry->d_name, err);
 	}
 	return status;
 }
 
-static enum status visit_folder(struct walker *w, const char *folder, bool link, struct err *err)
+static enum status visit_folder(struct walker *w, const char *folder, const struct ignore *ignore, bool link, struct err *err)
 {
 	struct stat st;
 	bool before = false;
@@ -431,7 +481,7 @@ static enum status visit_folder(struct walker *w, const char *folder, bool link,
 	if (w->options->follow && fstat(fd, &st) == 0)
 		status = see(w, &st, &before, err);
 	if (status == STATUS_OK && !before)
-		status = read_entries(w, dir, folder, err);
+		status = read_entries(w, dir, folder, ignore, err);
 	closedir(dir);
 	if (w->options->tick)
 		w->options->tick(w->options->context, w->walk->count);
@@ -446,19 +496,27 @@ enum status walk_root(struct walk *walk, const char *root, size_t number, const 
 
 	if (stat(root, &st) != 0 || (S_ISDIR(st.st_mode) && eaccess(root, R_OK | X_OK) != 0))
 		return err_set(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "cannot read '%s': %s", root, strerror(errno));
+	const struct ignore *above = NULL;
 	char *path = mem_copy(root, strlen(root));
 	if (!S_ISDIR(st.st_mode))
-		status = path ? add_photo(walk, path, number, &st, err) : err_memory(err, "a path");
-	else
-		status = push(&w.folders, path, err);
+		return path ? add_photo(walk, path, number, &st, err) : err_memory(err, "a path");
+	status = push(&w.folders, path, NULL, err);
+	if (status == STATUS_OK)
+		status = read_excludes(options, root, &w.excludes, err);
+	if (status == STATUS_OK)
+		status = enter_above(&w.levels, root, &above, err);
+	if (status == STATUS_OK)
+		w.folders.items[0].ignore = above;
 	while (status == STATUS_OK && (w.folders.count || w.links.count)) {
 		bool link = !w.folders.count;
-		char *folder = link ? take_first(&w.links) : w.folders.items[--w.folders.count];
-		status = visit_folder(&w, folder, link, err);
-		free(folder);
+		struct pending_folder folder = link ? take_first(&w.links) : w.folders.items[--w.folders.count];
+		status = visit_folder(&w, folder.path, folder.ignore, link, err);
+		free(folder.path);
 	}
-	strings_release(&w.folders);
-	strings_release(&w.links);
+	pending_release(&w.folders);
+	pending_release(&w.links);
+	levels_release(&w.levels);
+	ignore_free(w.excludes);
 	free(w.seen);
 	return status;
 }

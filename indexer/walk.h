@@ -7,11 +7,11 @@
  *     walk_release(&walk);
  *
  * The order is that of the paths' bytes, so that a run can be repeated. Left out are hidden names, unless wanted; what systems keep
- * beside photographs (thumbnails, bins, AppleDouble); what the globs exclude; symbolic links, unless followed.
+ * beside photographs (thumbnails, bins, AppleDouble); what is excluded; symbolic links, unless followed.
  *
- * A glob is read as .gitignore reads it: without a slash it matches a name in any folder, with one it is relative to the
- * root; "**" stands for any number of folders; a slash at its end restricts it to folders. Matching a folder leaves out all
- * that is below.
+ * What is excluded says ignore.h: the patterns of `excludes`, relative to the root, decide over those of .cocaignore files, and
+ * a deeper file over those above it; the folders above the root count, too. A "!" that names it takes back a hidden name, or what
+ * systems keep. Leaving out a folder leaves out all that is below.
  */
 #ifndef INDEXER_WALK_H
 #define INDEXER_WALK_H
@@ -30,6 +30,8 @@ struct walk_options {
 	bool hidden, follow;
 	const volatile sig_atomic_t *interrupted; /* may be NULL */
 	void (*tick)(void *context, size_t found); /* called now and then; may be NULL */
+	/* Called with each folder just before its names are read: a watch that begins here misses nothing. May be NULL. */
+	void (*folder)(void *context, const char *path);
 	void *context;
 };
 
@@ -37,7 +39,8 @@ struct walk_photo {
 	char *path;
 	size_t path_size;
 	size_t root;          /* the number that walk_root was given */
-	int64_t size, mtime_ns;
+	int64_t size, mtime_ns, ctime_ns;
+	uint64_t device, inode;
 	bool regular;         /* false: a pipe, socket or device that is named like a photograph; never to be opened */
 };
 
@@ -66,7 +69,7 @@ void walk_release(struct walk *walk);
 const struct walk_photo *walk_find(const struct walk *walk, const char *path); /* after walk_finish; NULL: not listed */
 const char *walk_format_name(size_t i); /* "heic" */
 
-/* Whether a walk of root passes over path, which lies below it, by its name alone: excluded, hidden or never wanted. */
+/* Whether a walk of root passes over path, which lies below it, by its name: excluded, hidden or never wanted. */
 bool walk_leaves_out(const char *root, const char *path, const struct walk_options *options);
 
 /* Whether path is folder or lies below it. */
@@ -77,5 +80,6 @@ char *walk_resolve(const char *path);
 
 /* ns since 1970, as the catalog keeps it. */
 int64_t walk_mtime(const struct stat *st);
+int64_t walk_ctime(const struct stat *st);
 
 #endif
