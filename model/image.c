@@ -1,29 +1,39 @@
 /* image.c: see image.h. Knows which codec reads what, limits, EXIF orientation and the geometry of crops; the codecs are in
- * image_jpeg.c, image_png.c and image_webp.c, the resampling in image_resize.c.
+ * image_FORMAT.c, colour profiles in image_colour.c, the resampling in image_resize.c.
  */
 #include "model/image.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/ifd.h"
 #include "model/image_codec.h"
 #include "schema/memory.h"
 
 #include "schema/banned.h"
 
+/* How each format is read; a raw file is read through its preview. */
+static const struct codec {
+	const char *name;
+	enum status (*probe)(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err);
+	enum status (*decode)(const uint8_t *bytes, size_t size, const struct image_sink *sink, struct err *err);
+	void (*profile)(const uint8_t *bytes, size_t size, struct buffer *icc);
+} codecs[] = {
+	[IMAGE_UNKNOWN] = {.name = "unknown"},
+	[IMAGE_JPEG] = {"jpeg", image_jpeg_probe, NULL, image_jpeg_profile},
+	[IMAGE_PNG] = {"png", image_png_probe, image_png_decode, image_png_profile},
+	[IMAGE_WEBP] = {"webp", image_webp_probe, image_webp_decode, image_webp_profile},
+	[IMAGE_HEIC] = {"heic", image_heif_probe, image_heif_decode, image_heif_profile},
+	[IMAGE_AVIF] = {"avif", image_heif_probe, image_heif_decode, image_heif_profile},
+	[IMAGE_GIF] = {"gif", image_gif_probe, image_gif_decode, NULL},
+	[IMAGE_TIFF] = {"tiff", image_tiff_probe, image_tiff_decode, image_tiff_profile},
+	[IMAGE_BMP] = {"bmp", image_bmp_probe, image_bmp_decode, NULL},
+	[IMAGE_RAW] = {.name = "raw"},
+};
+
 const char *image_format_name(enum image_format format)
 {
-	switch (format) {
-	case IMAGE_JPEG:
-		return "jpeg";
-	case IMAGE_PNG:
-		return "png";
-	case IMAGE_WEBP:
-		return "webp";
-	case IMAGE_UNKNOWN:
-		break;
-	}
-	return "unknown";
+	return codecs[format].name;
 }
 
 struct signature {
@@ -36,26 +46,46 @@ static const struct signature signatures[] = {
 	{IMAGE_JPEG, 0, 3, "\xff\xd8\xff", "JPEG"},
 	{IMAGE_PNG, 0, 8, "\x89PNG\r\n\x1a\n", "PNG"},
 	{IMAGE_WEBP, 8, 4, "WEBP", "WebP"},
-	{IMAGE_UNKNOWN, 0, 4, "GIF8", "GIF"},
-	{IMAGE_UNKNOWN, 0, 4, "II*\0", "TIFF (or camera raw)"},
-	{IMAGE_UNKNOWN, 0, 4, "MM\0*", "TIFF (or camera raw)"},
-	{IMAGE_UNKNOWN, 0, 2, "BM", "BMP"},
+	{IMAGE_GIF, 0, 6, "GIF87a", "GIF"},
+	{IMAGE_GIF, 0, 6, "GIF89a", "GIF"},
+	{IMAGE_TIFF, 0, 4, "II*\0", "TIFF"},
+	{IMAGE_TIFF, 0, 4, "MM\0*", "TIFF"},
+	{IMAGE_BMP, 0, 2, "BM", "BMP"},
+	{IMAGE_UNKNOWN, 0, 4, "II+\0", "BigTIFF"},
+	{IMAGE_UNKNOWN, 0, 4, "MM\0+", "BigTIFF"},
 	{IMAGE_UNKNOWN, 0, 2, "\xff\x0a", "JPEG XL"},
 	{IMAGE_UNKNOWN, 4, 8, "JXL \r\n\x87\n", "JPEG XL"},
 	{IMAGE_UNKNOWN, 4, 8, "jP  \r\n\x87\n", "JPEG 2000"},
-	{IMAGE_UNKNOWN, 4, 8, "ftypavif", "AVIF"},
-	{IMAGE_UNKNOWN, 4, 8, "ftypheic", "HEIC"},
-	{IMAGE_UNKNOWN, 4, 8, "ftypheix", "HEIC"},
-	{IMAGE_UNKNOWN, 4, 8, "ftypmif1", "HEIF"},
-	{IMAGE_UNKNOWN, 4, 8, "ftypmsf1", "HEIF"},
 	{IMAGE_UNKNOWN, 0, 4, "8BPS", "Photoshop"},
 };
 
+/* ISO media: u32 size, "ftyp", the major brand, u32 version, further brands. */
+static enum image_format identify_brands(const uint8_t *bytes, size_t size)
+{
+	static const char heic[][5] = {"heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1"};
+	enum image_format format = IMAGE_UNKNOWN;
+
+	if (size < 16 || memcmp(bytes + 4, "ftyp", 4) != 0)
+		return IMAGE_UNKNOWN;
+	size_t end = (size_t)bytes[2] << 8 | bytes[3];
+	end = end < size ? end : size;
+	for (size_t at = 8; at + 4 <= end; at += at == 8 ? 8 : 4) {
+		if (memcmp(bytes + at, "avif", 4) == 0 || memcmp(bytes + at, "avis", 4) == 0)
+			return IMAGE_AVIF;
+		for (size_t i = 0; i < sizeof heic / sizeof *heic; i++)
+			if (memcmp(bytes + at, heic[i], 4) == 0)
+				format = IMAGE_HEIC;
+	}
+	return format;
+}
+
 static enum status identify(const uint8_t *bytes, size_t size, enum image_format *format, struct err *err)
 {
-	*format = IMAGE_UNKNOWN;
 	if (!size)
 		return err_set(err, STATUS_FORMAT, "the file is empty");
+	*format = image_raw_is(bytes, size) ? IMAGE_RAW : identify_brands(bytes, size);
+	if (*format != IMAGE_UNKNOWN)
+		return STATUS_OK;
 	for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++) {
 		const struct signature *s = &signatures[i];
 		if (size < s->at + s->size || memcmp(bytes + s->at, s->magic, s->size) != 0)
@@ -65,36 +95,75 @@ static enum status identify(const uint8_t *bytes, size_t size, enum image_format
 		*format = s->format;
 		if (s->format != IMAGE_UNKNOWN)
 			return STATUS_OK;
-		return err_set(err, STATUS_UNSUPPORTED, "%s pictures are not supported; hint: convert it to JPEG, PNG or WebP", s->name);
+		return err_set(err, STATUS_UNSUPPORTED, "%s pictures are not supported; hint: convert it to JPEG or PNG", s->name);
 	}
-	return err_set(err, STATUS_UNSUPPORTED, "not a JPEG, PNG or WebP picture");
+	return err_set(err, STATUS_UNSUPPORTED, "not a picture of a known kind");
 }
 
 /* The tag Orientation in the first directory of a TIFF block. EXIF says it is one SHORT; other integers are seen in the wild. */
 int image_exif_orientation(const uint8_t *tiff, size_t size)
 {
-	enum { HEADER = 8, ENTRY = 12, TAG = 0x0112, BYTE = 1, SHORT = 3, LONG = 4 };
+	enum { ORIENTATION = 0x0112 };
+	struct ifd_block block;
+	struct ifd_entry entry;
+	size_t directory = ifd_open(tiff, size, &block);
+	uint32_t value = ifd_find(&block, directory, ORIENTATION, &entry) ? ifd_number(&block, &entry, 0) : 0;
 
-	if (size < HEADER || (memcmp(tiff, "II*\0", 4) != 0 && memcmp(tiff, "MM\0*", 4) != 0))
-		return 1;
-	bool little = tiff[0] == 'I';
-#define U16(p) (little ? (uint32_t)((p)[0] | (p)[1] << 8) : (uint32_t)((p)[0] << 8 | (p)[1]))
-#define U32(p) (little ? U16(p) | U16((p) + 2) << 16 : U16(p) << 16 | U16((p) + 2))
-	size_t at = U32(tiff + 4);
-	if (at > size || size - at < 2)
-		return 1;
-	size_t entries = U16(tiff + at), room = (size - at - 2) / ENTRY;
-	const uint8_t *entry = tiff + at + 2;
-	for (size_t i = 0; i < entries && i < room; i++, entry += ENTRY) {
-		if (U16(entry) != TAG)
-			continue;
-		uint32_t type = U16(entry + 2), value = type == SHORT ? U16(entry + 8) : type == LONG ? U32(entry + 8) : entry[8];
-		bool known = type == SHORT || type == LONG || type == BYTE;
-		return known && value >= 1 && value <= 8 ? (int)value : 1;
+	return value >= 1 && value <= 8 ? (int)value : 1;
+}
+
+/* A resource: "8BIM", u16 number, a name (u8 size, bytes; even in all), u32 size, the data (padded to even). Big endian. */
+void image_photoshop_iptc(const uint8_t *resources, size_t size, struct image_info *info)
+{
+	enum { IPTC = 0x0404 };
+
+	for (size_t at = 0; !info->iptc && size - at >= 12 && memcmp(resources + at, "8BIM", 4) == 0;) {
+		unsigned number = (unsigned)resources[at + 4] << 8 | resources[at + 5];
+		size_t body = at + 6 + ((1 + (size_t)resources[at + 6] + 1) & ~(size_t)1);
+		if (body > size || size - body < 4)
+			return;
+		const uint8_t *p = resources + body;
+		size_t length = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+		body += 4;
+		if (length > size - body)
+			return;
+		if (number == IPTC) {
+			info->iptc = resources + body;
+			info->iptc_size = length;
+		}
+		at = body + length + (length % 2 && length < size - body);
 	}
-#undef U16
-#undef U32
-	return 1;
+}
+
+/* A raw file as its preview shows it. Its own directories know more than those of the preview, if it has any. */
+static enum status probe_raw(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err)
+{
+	struct image_preview preview;
+	struct image_info inner = {.orientation = 1};
+	struct ifd_block block;
+	enum status status = image_raw_preview(bytes, size, &preview, err);
+
+	if (status != STATUS_OK)
+		return status;
+	info->width = preview.width;
+	info->height = preview.height;
+	if (preview.bytes) {
+		status = image_jpeg_probe(preview.bytes, preview.size, &inner, err);
+		info->width = inner.width;
+		info->height = inner.height;
+		if (preview.at && inner.exif)
+			info->exif = preview.at + (inner.exif - preview.bytes);
+		if (preview.at && inner.xmp)
+			info->xmp = preview.at + (inner.xmp - preview.bytes);
+		info->exif_size = info->exif ? inner.exif_size : 0;
+		info->xmp_size = info->xmp ? inner.xmp_size : 0;
+	}
+	if (ifd_open(bytes, size, &block)) {
+		info->exif = bytes;
+		info->exif_size = size;
+	}
+	image_preview_release(&preview);
+	return status;
 }
 
 /* As image_probe, but width and height as stored. */
@@ -104,13 +173,9 @@ static enum status probe_stored(const uint8_t *bytes, size_t size, struct image_
 	enum status status = identify(bytes, size, &info->format, err);
 	if (status != STATUS_OK)
 		return status;
-	if (info->format == IMAGE_JPEG)
-		status = image_jpeg_probe(bytes, size, info, err);
-	else if (info->format == IMAGE_PNG)
-		status = image_png_probe(bytes, size, info, err);
-	else
-		status = image_webp_probe(bytes, size, info, err);
-	if (status == STATUS_OK && info->exif)
+	status = info->format == IMAGE_RAW ? probe_raw(bytes, size, info, err) : codecs[info->format].probe(bytes, size, info, err);
+	bool upright = info->format == IMAGE_HEIC || info->format == IMAGE_AVIF; /* turned by its reader */
+	if (status == STATUS_OK && info->exif && !upright)
 		info->orientation = image_exif_orientation(info->exif, info->exif_size);
 	return status;
 }
@@ -172,10 +237,74 @@ void image_rows_put(const struct image_sink *sink, size_t y, size_t count, const
 	}
 }
 
+static struct image_colour *find_colour(const uint8_t *bytes, size_t size, enum image_format format)
+{
+	struct buffer icc = {0};
+	struct image_colour *colour = NULL;
+
+	if (codecs[format].profile)
+		codecs[format].profile(bytes, size, &icc);
+	if (icc.size && !icc.failed)
+		colour = image_colour_open(icc.data, icc.size);
+	buffer_release(&icc);
+	return colour;
+}
+
+/* info: of the stored picture, which bytes hold in info->format. Turns info's size into that of the pixels, still as stored. */
+static enum status decode_stored(const uint8_t *bytes, size_t size, size_t least, struct image_info *info, struct image *image, struct err *err)
+{
+	unsigned eighths = 8;
+	enum status status;
+
+	if (info->format == IMAGE_JPEG)
+		image_jpeg_scale(least, &info->width, &info->height, &eighths);
+	struct image_sink sink = {info->width, info->height, info->orientation, NULL, NULL};
+	size_t total = mem_product(mem_product(info->width, info->height), 3);
+	sink.rgb = total < PTRDIFF_MAX ? malloc(total) : NULL;
+	if (!sink.rgb)
+		return err_memory(err, "the pixels of a picture");
+	struct image_colour *colour = find_colour(bytes, size, info->format);
+	sink.colour = colour;
+	if (info->format == IMAGE_JPEG)
+		status = image_jpeg_decode(bytes, size, eighths, &sink, &image->cut_short, err);
+	else
+		status = codecs[info->format].decode(bytes, size, &sink, err);
+	if (status == STATUS_OK && colour)
+		image_colour_apply(colour, sink.rgb, info->width * info->height);
+	image_colour_free(colour);
+	if (status == STATUS_OK)
+		image->rgb = sink.rgb;
+	else
+		free(sink.rgb);
+	return status;
+}
+
+/* info: as the raw file's own directories have it. */
+static enum status decode_raw(const uint8_t *bytes, size_t size, size_t least, struct image_info *info, struct image *image, struct err *err)
+{
+	struct image_preview preview;
+	enum status status = image_raw_preview(bytes, size, &preview, err);
+
+	if (status != STATUS_OK)
+		return status;
+	info->format = IMAGE_JPEG;
+	if (preview.bytes) {
+		status = decode_stored(preview.bytes, preview.size, least, info, image, err);
+	} else {
+		struct image_sink sink = {info->width, info->height, info->orientation, mem_array(info->width, 3 * info->height), NULL};
+		if (sink.rgb)
+			image_rows_put(&sink, 0, sink.height, preview.owned);
+		else
+			status = err_memory(err, "the pixels of a picture");
+		image->rgb = sink.rgb;
+	}
+	image_preview_release(&preview);
+	return status;
+}
+
 enum status image_decode(const uint8_t *bytes, size_t size, size_t least, size_t pixels_most, struct image *image, struct err *err)
 {
 	struct image_info info;
-	unsigned eighths = 8;
 
 	*image = (struct image){0};
 	enum status status = probe_stored(bytes, size, &info, err);
@@ -185,27 +314,16 @@ enum status image_decode(const uint8_t *bytes, size_t size, size_t least, size_t
 	if (mem_product(info.width, info.height) > most)
 		return err_set(err, STATUS_MEMORY, "picture of %zu x %zu pixels is too large (at most %zu pixels)", info.width,
 			       info.height, most);
-	if (info.format == IMAGE_JPEG)
-		image_jpeg_scale(least, &info.width, &info.height, &eighths);
-
-	struct image_sink sink = {info.width, info.height, info.orientation, NULL};
-	size_t total = mem_product(mem_product(info.width, info.height), 3);
-	sink.rgb = total < PTRDIFF_MAX ? malloc(total) : NULL;
-	if (!sink.rgb)
-		return err_memory(err, "the pixels of a picture");
-	if (info.format == IMAGE_JPEG)
-		status = image_jpeg_decode(bytes, size, eighths, &sink, err);
-	else if (info.format == IMAGE_PNG)
-		status = image_png_decode(bytes, size, &sink, err);
+	if (info.format == IMAGE_RAW)
+		status = decode_raw(bytes, size, least, &info, image, err);
 	else
-		status = image_webp_decode(bytes, size, &sink, err);
-	if (status != STATUS_OK) {
-		free(sink.rgb);
+		status = decode_stored(bytes, size, least, &info, image, err);
+	if (status != STATUS_OK)
 		return status;
-	}
 	if (info.orientation > 4)
 		swap_sides(&info.width, &info.height);
-	*image = (struct image){info.width, info.height, sink.rgb};
+	image->width = info.width;
+	image->height = info.height;
 	return STATUS_OK;
 }
 
@@ -275,6 +393,6 @@ enum status image_fit(const struct image *image, size_t width, size_t height, st
 		free(rgb);
 		return status;
 	}
-	*out = (struct image){to_width, to_height, rgb};
+	*out = (struct image){.width = to_width, .height = to_height, .rgb = rgb};
 	return STATUS_OK;
 }

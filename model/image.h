@@ -8,25 +8,35 @@
 #ifndef MODEL_IMAGE_H
 #define MODEL_IMAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "schema/status.h"
 
-enum image_format { IMAGE_UNKNOWN, IMAGE_JPEG, IMAGE_PNG, IMAGE_WEBP };
+enum image_format {
+	IMAGE_UNKNOWN, IMAGE_JPEG, IMAGE_PNG, IMAGE_WEBP, IMAGE_HEIC, IMAGE_AVIF, IMAGE_GIF, IMAGE_TIFF, IMAGE_BMP,
+	IMAGE_RAW, /* a camera's: its preview stands for it */
+};
 
 /* What the header says, without decoding a pixel. */
 struct image_info {
 	enum image_format format;
 	size_t width, height;      /* upright: after EXIF orientation */
-	int orientation;           /* EXIF's 1..8; 1 if there is none */
-	const uint8_t *exif;       /* TIFF block of the EXIF data, inside the given bytes; NULL if there is none */
+	int orientation;           /* EXIF's 1..8; 1 if there is none, or if the picture is stored upright */
+	/* Inside the given bytes; NULL if there is none, or it is not there in one piece. */
+	const uint8_t *exif;       /* a TIFF block: EXIF data, or the whole file if it is made like one */
 	size_t exif_size;
+	const uint8_t *xmp;        /* an XMP packet */
+	size_t xmp_size;
+	const uint8_t *iptc;       /* IPTC-IIM data sets */
+	size_t iptc_size;
 };
 
 struct image {
 	size_t width, height;
 	uint8_t *rgb;              /* [height,width,3]; freed by image_release */
+	bool cut_short;            /* a JPEG whose last rows are missing: they are gray */
 };
 
 /* A picture of more pixels than this is refused before memory is taken. */
@@ -38,8 +48,10 @@ const char *image_format_name(enum image_format format);
 enum status image_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err);
 
 /* Decodes by content, whatever the name: JPEG (gray, CMYK and Adobe's inverted one too), PNG (palette, alpha, 16 bit),
- * WebP. Alpha is dropped without blending, as Pillow's convert("RGB") does. EXIF orientation is applied.
- * pixels_most: 0 means IMAGE_PIXELS_MOST. A JPEG whose data end early is an error (STATUS_FORMAT).
+ * WebP, HEIC, AVIF, GIF (of animations the first frame), TIFF (the first page), BMP, and the preview of raw files. Alpha is dropped
+ * without blending, as Pillow's convert("RGB") does. EXIF orientation is applied, an embedded colour profile turned into sRGB.
+ * pixels_most: 0 means IMAGE_PIXELS_MOST. Data that end early are an error (STATUS_FORMAT), but for a JPEG that lacks no more than
+ * a tenth of its rows.
  * least: 0, or a side that is enough (the model's S): then a JPEG may come out scaled by libjpeg to no less than that on
  * its shorter side; a reference decode passes 0. */
 enum status image_decode(const uint8_t *bytes, size_t size, size_t least, size_t pixels_most, struct image *image, struct err *err);

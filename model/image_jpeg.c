@@ -25,7 +25,7 @@ enum {
 /* Markers (ITU T.81, table B.1). */
 enum {
 	TEM = 0x01, SOF0 = 0xc0, DHT = 0xc4, JPG = 0xc8, DAC = 0xcc, SOF15 = 0xcf,
-	RST0 = 0xd0, SOI = 0xd8, EOI = 0xd9, SOS = 0xda, APP1 = 0xe1,
+	RST0 = 0xd0, SOI = 0xd8, EOI = 0xd9, SOS = 0xda, APP1 = 0xe1, APP2 = 0xe2, APP13 = 0xed,
 };
 
 static bool is_frame(int marker)
@@ -33,40 +33,84 @@ static bool is_frame(int marker)
 	return marker >= SOF0 && marker <= SOF15 && marker != DHT && marker != JPG && marker != DAC;
 }
 
+struct segment {
+	int marker;
+	const uint8_t *body;
+	size_t size;
+};
+
+/* The next segment from *at on; false at the first scan, at the end, and where no segment can be read any more. */
+static bool next_segment(const uint8_t *bytes, size_t size, size_t *at, struct segment *segment)
+{
+	for (;;) {
+		while (*at < size && bytes[*at] != 0xff) /* libjpeg steps over garbage here, too */
+			(*at)++;
+		while (*at < size && bytes[*at] == 0xff)
+			(*at)++;
+		if (*at >= size)
+			return false;
+		int marker = bytes[(*at)++];
+		if (marker == 0 || marker == TEM || (marker >= RST0 && marker <= SOI))
+			continue;
+		if (marker == SOS || marker == EOI || size - *at < 2)
+			return false;
+		size_t length = (size_t)bytes[*at] << 8 | bytes[*at + 1];
+		if (length < 2 || length > size - *at)
+			return false;
+		*segment = (struct segment){marker, bytes + *at + 2, length - 2};
+		*at += length;
+		return true;
+	}
+}
+
+/* Whether a segment begins with a name, its NUL included. */
+static bool named(const struct segment *segment, const char *name, size_t size)
+{
+	return segment->size > size && memcmp(segment->body, name, size) == 0;
+}
+
 /* Walks the segments up to the first scan. */
 enum status image_jpeg_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err)
 {
-	size_t at = 2;
+	static const char xmp[] = "http://ns.adobe.com/xap/1.0/", photoshop[] = "Photoshop 3.0";
+	struct segment s;
 
-	for (;;) {
-		while (at < size && bytes[at] != 0xff) /* libjpeg steps over garbage here, too */
-			at++;
-		while (at < size && bytes[at] == 0xff)
-			at++;
-		if (at >= size)
-			break;
-		int marker = bytes[at++];
-		if (marker == 0 || marker == TEM || (marker >= RST0 && marker <= SOI))
-			continue;
-		if (marker == SOS || marker == EOI || size - at < 2)
-			break;
-		size_t length = (size_t)bytes[at] << 8 | bytes[at + 1];
-		if (length < 2 || length > size - at)
-			break;
-		const uint8_t *body = bytes + at + 2;
-		size_t body_size = length - 2;
-		if (is_frame(marker) && body_size >= 6 && !info->width) {
-			info->height = (size_t)body[1] << 8 | body[2];
-			info->width = (size_t)body[3] << 8 | body[4];
-		} else if (marker == APP1 && !info->exif && body_size > 6 && memcmp(body, "Exif\0", 5) == 0) {
-			info->exif = body + 6;
-			info->exif_size = body_size - 6;
+	for (size_t at = 2; next_segment(bytes, size, &at, &s);) {
+		if (is_frame(s.marker) && s.size >= 6 && !info->width) {
+			info->height = (size_t)s.body[1] << 8 | s.body[2];
+			info->width = (size_t)s.body[3] << 8 | s.body[4];
+		} else if (s.marker == APP1 && !info->exif && named(&s, "Exif\0", 5) && s.size > 6) {
+			info->exif = s.body + 6;
+			info->exif_size = s.size - 6;
+		} else if (s.marker == APP1 && !info->xmp && named(&s, xmp, sizeof xmp)) {
+			info->xmp = s.body + sizeof xmp;
+			info->xmp_size = s.size - sizeof xmp;
+		} else if (s.marker == APP13 && named(&s, photoshop, sizeof photoshop)) {
+			image_photoshop_iptc(s.body + sizeof photoshop, s.size - sizeof photoshop, info);
 		}
-		at += length;
 	}
 	if (!info->width || !info->height)
 		return err_set(err, STATUS_FORMAT, "damaged JPEG: no frame header");
 	return STATUS_OK;
+}
+
+/* A profile comes in pieces of up to 64 KiB, numbered from 1, in any order: "ICC_PROFILE", u8 number, u8 count, bytes. */
+void image_jpeg_profile(const uint8_t *bytes, size_t size, struct buffer *icc)
+{
+	static const char name[] = "ICC_PROFILE";
+	struct segment s, pieces[256] = {{0}};
+	size_t count = 0;
+
+	for (size_t at = 2; next_segment(bytes, size, &at, &s);)
+		if (s.marker == APP2 && named(&s, name, sizeof name) && s.size > sizeof name + 2) {
+			pieces[s.body[sizeof name]] = (struct segment){s.marker, s.body + sizeof name + 2, s.size - sizeof name - 2};
+			count = s.body[sizeof name + 1];
+		}
+	for (size_t i = 1; i <= count; i++)
+		if (!pieces[i].body)
+			return; /* a profile with a hole is none */
+	for (size_t i = 1; i <= count; i++)
+		buffer_append(icc, pieces[i].body, pieces[i].size);
 }
 
 /* --- decoding --- */
@@ -77,6 +121,7 @@ struct decoder {
 	struct jpeg_decompress_struct jpeg;
 	struct jpeg_progress_mgr progress;
 	uint8_t *rows;  /* [ROWS,width,3], or 4 components of CMYK */
+	bool reading, cut_short;
 	enum status status;
 	char message[JMSG_LENGTH_MAX];
 };
@@ -110,8 +155,21 @@ static void leave_with(struct decoder *decoder, enum status status, const char *
 	longjmp(decoder->leave, 1);
 }
 
-/* Warnings: missing data end the decoding, as the rest would be gray; stray bytes and bad codes are lived with. A marker
- * within a scan's data is missing data only when it is the last one: a damaged stretch between restart markers is a blemish. */
+/* Whether no more than a tenth of the rows is missing, of a picture of one scan. Of several, the last refine what is there by then: once
+ * luma has been refined at all, what is missing is not seen at the size of a model's picture. */
+static bool nearly_whole(const struct decoder *decoder)
+{
+	const struct jpeg_decompress_struct *jpeg = &decoder->jpeg;
+
+	if (decoder->reading && !jpeg->progressive_mode)
+		return jpeg->output_scanline >= jpeg->output_height - jpeg->output_height / 10;
+	return jpeg->progressive_mode && jpeg->coef_bits && jpeg->input_scan_number > 5 &&
+	       (jpeg->coef_bits[0][63] == 0 || jpeg->coef_bits[0][63] == 1);
+}
+
+/* Warnings: missing data end the decoding, as the rest would be gray, unless little is missing: a photograph whose copy broke off just
+ * before its end is still worth finding. Stray bytes and bad codes are lived with. A marker within a scan's data is missing data
+ * only when it is the last one: a damaged stretch between restart markers is a blemish. */
 static void on_message(j_common_ptr jpeg, int level)
 {
 	struct decoder *decoder = (struct decoder *)jpeg->err;
@@ -121,8 +179,9 @@ static void on_message(j_common_ptr jpeg, int level)
 	jpeg->err->num_warnings++;
 	bool ended = jpeg->err->msg_code == JWRN_JPEG_EOF ||
 		     (jpeg->err->msg_code == JWRN_HIT_MARKER && decoder->jpeg.unread_marker == EOI);
-	if (ended)
+	if (ended && !decoder->cut_short && !nearly_whole(decoder))
 		leave_with(decoder, STATUS_FORMAT, "its data end early");
+	decoder->cut_short |= ended;
 }
 
 static void on_output(j_common_ptr jpeg)
@@ -190,13 +249,16 @@ static void read_rows(struct decoder *decoder, const struct image_sink *sink)
 	struct jpeg_decompress_struct *jpeg = &decoder->jpeg;
 	size_t stride = sink->width * (size_t)jpeg->output_components;
 
+	decoder->reading = true;
 	for (size_t y = 0; y < sink->height;) {
 		size_t have = 0, want = sink->height - y < ROWS ? sink->height - y : ROWS;
 		while (have < want) {
 			JSAMPROW row = decoder->rows + have * stride;
 			have += jpeg_read_scanlines(jpeg, &row, 1);
 		}
-		if (jpeg->out_color_space == JCS_CMYK)
+		if (jpeg->out_color_space == JCS_CMYK && image_colour_cmyk(sink->colour))
+			image_colour_inks(sink->colour, decoder->rows, decoder->rows, have * sink->width);
+		else if (jpeg->out_color_space == JCS_CMYK)
 			rgb_from_inverted_cmyk(decoder->rows, decoder->rows, have * sink->width);
 		image_rows_put(sink, y, have, decoder->rows);
 		y += have;
@@ -215,7 +277,8 @@ static void decode(struct decoder *decoder, const uint8_t *bytes, size_t size, u
 	read_rows(decoder, sink);
 }
 
-enum status image_jpeg_decode(const uint8_t *bytes, size_t size, unsigned eighths, const struct image_sink *sink, struct err *err)
+enum status image_jpeg_decode(const uint8_t *bytes, size_t size, unsigned eighths, const struct image_sink *sink, bool *cut_short,
+			      struct err *err)
 {
 	struct decoder decoder = {.status = STATUS_OK};
 
@@ -226,6 +289,7 @@ enum status image_jpeg_decode(const uint8_t *bytes, size_t size, unsigned eighth
 	decode(&decoder, bytes, size, eighths, sink);
 	jpeg_destroy_decompress(&decoder.jpeg);
 	free(decoder.rows);
+	*cut_short = decoder.cut_short;
 	switch (decoder.status) {
 	case STATUS_OK:
 		return STATUS_OK;

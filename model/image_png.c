@@ -98,6 +98,9 @@ static void raw_profile(bool compressed, const uint8_t *body, size_t size, struc
 
 /* --- the header --- */
 
+/* The keyword, not compressed, no language and no translated keyword: as XMP's specification wants it. */
+static const uint8_t xmp_head[22] = "XML:com.adobe.xmp\0\0\0\0";
+
 static void read_chunk(const uint8_t *chunk, size_t length, struct image_info *info)
 {
 	const uint8_t *body = chunk + CHUNK_HEADER;
@@ -108,6 +111,9 @@ static void read_chunk(const uint8_t *chunk, size_t length, struct image_info *i
 		info->exif_size = length - prefix;
 	} else if (memcmp(chunk + 4, "tEXt", 4) == 0 || memcmp(chunk + 4, "zTXt", 4) == 0) {
 		raw_profile(chunk[4] == 'z', body, length, info);
+	} else if (memcmp(chunk + 4, "iTXt", 4) == 0 && length > sizeof xmp_head && memcmp(body, xmp_head, sizeof xmp_head) == 0) {
+		info->xmp = body + sizeof xmp_head;
+		info->xmp_size = length - sizeof xmp_head;
 	}
 }
 
@@ -129,6 +135,46 @@ enum status image_png_probe(const uint8_t *bytes, size_t size, struct image_info
 		at += CHUNK_HEADER + length + CHUNK_CHECKSUM;
 	}
 	return STATUS_OK;
+}
+
+/* The chunk iCCP: a name, NUL, the method (deflate), a compressed profile. */
+static void inflate_profile(const uint8_t *body, size_t size, struct buffer *icc)
+{
+	enum { ICC_MOST = 16 << 20, PIECE = 16384 };
+	const uint8_t *end = memchr(body, 0, size);
+	size_t head = end ? (size_t)(end - body) + 2 : size;
+	uint8_t piece[PIECE];
+	int code = Z_OK;
+
+	if (head >= size || end[1] != 0)
+		return;
+	z_stream z = {.next_in = (Bytef *)(uintptr_t)(body + head), .avail_in = (uInt)(size - head)};
+	if (inflateInit(&z) != Z_OK)
+		return;
+	while (code == Z_OK && icc->size < ICC_MOST) {
+		z.next_out = piece;
+		z.avail_out = PIECE;
+		code = inflate(&z, Z_NO_FLUSH);
+		buffer_append(icc, piece, PIECE - z.avail_out);
+	}
+	inflateEnd(&z);
+	if (code != Z_STREAM_END)
+		buffer_release(icc);
+}
+
+/* It stands before the pixels; a chunk sRGB in its place says that there is nothing to do. */
+void image_png_profile(const uint8_t *bytes, size_t size, struct buffer *icc)
+{
+	for (size_t at = SIGNATURE; at <= size && size - at >= CHUNK_HEADER + CHUNK_CHECKSUM;) {
+		size_t length = u32(bytes + at);
+		if (length > size - at - CHUNK_HEADER - CHUNK_CHECKSUM || memcmp(bytes + at + 4, "IDAT", 4) == 0)
+			return;
+		if (memcmp(bytes + at + 4, "iCCP", 4) == 0) {
+			inflate_profile(bytes + at + CHUNK_HEADER, length, icc);
+			return;
+		}
+		at += CHUNK_HEADER + length + CHUNK_CHECKSUM;
+	}
 }
 
 /* --- the pixels --- */

@@ -70,7 +70,17 @@ enum status image_webp_probe(const uint8_t *bytes, size_t size, struct image_inf
 		info->exif += 6;
 		info->exif_size -= 6;
 	}
+	info->xmp = find_chunk(bytes, size, "XMP ", &info->xmp_size);
 	return STATUS_OK;
+}
+
+void image_webp_profile(const uint8_t *bytes, size_t size, struct buffer *icc)
+{
+	size_t found;
+	const uint8_t *profile = extended(bytes, size) ? find_chunk(bytes, size, "ICCP", &found) : NULL;
+
+	if (profile)
+		buffer_append(icc, profile, found);
 }
 
 /* Decodes a picture of width x height into to, whose rows are stride bytes apart. */
@@ -128,7 +138,7 @@ enum status image_webp_decode(const uint8_t *bytes, size_t size, const struct im
 {
 	enum { ANIMATED = 0x02 };
 	const uint8_t *header = extended(bytes, size);
-	struct image_sink stored = {sink->width, sink->height, 1, sink->rgb};
+	struct image_sink stored = {sink->width, sink->height, 1, sink->rgb, NULL};
 	enum status status;
 
 	if (sink->orientation != 1)

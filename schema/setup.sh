@@ -4,6 +4,7 @@
 #   sh schema/setup.sh all DIR        both of the next two
 #   sh schema/setup.sh packages       install what is missing with apt-get (root or sudo only for this)
 #   sh schema/setup.sh faiss DIR      build FAISS into DIR: lib/libfaiss.a lib/libfaiss_c.a include/faiss/c_api/...
+#   sh schema/setup.sh fuzz clang-14  install that compiler with its libFuzzer: for make fuzz alone
 #   sh schema/setup.sh check DIR      exit 0 if nothing is missing
 #   sh schema/setup.sh flags DIR      print the compiler's and linker's flags as make variables
 #
@@ -13,10 +14,11 @@
 set -eu
 
 PACKAGES="build-essential g++ make cmake pkg-config dpkg-dev ca-certificates
-          libopenblas-openmp-dev libsqlite3-dev libjpeg62-turbo-dev libpng-dev libwebp-dev libexif-dev
+          libopenblas-openmp-dev libsqlite3-dev libjpeg62-turbo-dev libpng-dev libwebp-dev libheif-dev
+          libgif-dev libtiff-dev libraw-dev liblcms2-dev libexpat1-dev libexif-dev
           libpcre2-dev libutf8proc-dev libcjson-dev libxxhash-dev zlib1g-dev libcmocka-dev"
 
-MODULES="sqlite3 libjpeg libpng libwebp libexif libpcre2-8 libutf8proc libcjson libxxhash zlib"
+MODULES="sqlite3 libjpeg libpng libwebp libheif libtiff-4 libraw_r lcms2 expat libexif libpcre2-8 libutf8proc libcjson libxxhash zlib"
 
 # The OpenMP flavour, wherever the alternatives point: the pthread flavour fights with FAISS's threads.
 openblas() {
@@ -28,9 +30,10 @@ openblas() {
 
 say() { printf 'setup: %s\n' "$*"; }
 
+# packages NAME...: installs those that are missing
 packages() {
     missing=""
-    for p in $PACKAGES; do
+    for p in "$@"; do
         dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $p"
     done
     if [ -z "$missing" ]; then say "all packages are there"; return; fi
@@ -104,23 +107,24 @@ faiss() {
 
 # What a build needs, asked of pkg-config so that it works where dpkg does not rule.
 check() {
-    pkg-config --exists $MODULES cmocka 2>/dev/null && openblas >/dev/null && [ -f "$1/lib/libfaiss_c.a" ] && [ -f "$1/lib/libfaiss.a" ]
+    pkg-config --exists $MODULES cmocka 2>/dev/null && [ -f /usr/include/gif_lib.h ] && openblas >/dev/null && [ -f "$1/lib/libfaiss_c.a" ] && [ -f "$1/lib/libfaiss.a" ]
 }
 
 flags() {
     blas=$(openblas)
     echo "# Written by schema/setup.sh flags."
     echo "LIB_CFLAGS := -DCOCA_FAISS_VERSION='\"$(cat "$1/version")\"' -I$1/include -I$(echo "$blas" | sed 's,/lib/,/include/,') $(pkg-config --cflags $MODULES)"
-    echo "LIB_LIBS   := $1/lib/libfaiss_c.a $1/lib/libfaiss.a -L$blas -Wl,-rpath,$blas -lopenblas $(pkg-config --libs $MODULES)" \
+    echo "LIB_LIBS   := $1/lib/libfaiss_c.a $1/lib/libfaiss.a -L$blas -Wl,-rpath,$blas -lopenblas $(pkg-config --libs $MODULES) -lgif" \
          "-lgomp -lstdc++ -lpthread -lm"
     echo "TEST_LIBS  := $(pkg-config --libs cmocka)"
 }
 
 case ${1-} in
-all) check "${2:?usage: setup.sh all DIR}" || { packages; faiss "$2"; } ;;
-packages) packages ;;
+all) check "${2:?usage: setup.sh all DIR}" || { packages $PACKAGES; faiss "$2"; } ;;
+packages) packages $PACKAGES ;;
 faiss) faiss "${2:?usage: setup.sh faiss DIR}" ;;
+fuzz) clang=${2:?usage: setup.sh fuzz clang-14}; packages "$clang" "libclang-rt-${clang#clang-}-dev" ;;
 check) check "${2:?usage: setup.sh check DIR}" ;;
 flags) flags "${2:?usage: setup.sh flags DIR}" ;;
-*) say "usage: setup.sh all DIR | packages | faiss DIR | check DIR | flags DIR"; exit 2 ;;
+*) say "usage: setup.sh all DIR | packages | faiss DIR | fuzz CLANG | check DIR | flags DIR"; exit 2 ;;
 esac

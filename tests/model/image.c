@@ -40,6 +40,10 @@ static const struct crop_case crop_cases[] = {
 	{"gray16-61x47.png", 32}, {"rgb16-interlaced-31x23.png", 32}, {"bilevel-61x47.png", 32},
 	{"palette-transparent-61x47.png", 32}, {"orientation-6-61x47.png", 32}, {"lossy-61x47.webp", 32},
 	{"lossless-61x47.webp", 32}, {"alpha-61x47.webp", 32}, {"animated-61x47.webp", 32}, {"orientation-8-61x47.webp", 32},
+	{"interlaced-61x47.gif", 32}, {"animated-61x47.gif", 32}, {"deflate-61x47.tif", 32}, {"rgba-61x47.tif", 32},
+	{"palette-61x47.tif", 32}, {"bilevel-61x47.tif", 32}, {"cmyk-61x47.tif", 32}, {"gray16-61x47.tif", 32},
+	{"jpeg-61x47.tif", 32}, {"orientation-6-61x47.tif", 32}, {"rgb-31x23.bmp", 32}, {"palette-61x47.bmp", 32},
+	{"bilevel-61x47.bmp", 32},
 };
 enum { CROP_CASES = sizeof crop_cases / sizeof *crop_cases };
 
@@ -190,7 +194,7 @@ static void plain_crop(const struct image *image, size_t side, uint8_t *rgb)
 /* Noise, with runs of black and white that drive the cubic over its ends. */
 static struct image noise(size_t width, size_t height, uint64_t *random)
 {
-	struct image image = {width, height, malloc(3 * width * height)};
+	struct image image = {.width = width, .height = height, .rgb = malloc(3 * width * height)};
 
 	assert_non_null(image.rgb);
 	for (size_t i = 0; i < 3 * width * height; i++) {
@@ -538,7 +542,7 @@ static void scaled_decode_keeps_enough_pixels(void **state)
 
 static void encoded_jpegs_come_back(void **state)
 {
-	struct image image = {96, 64, malloc(3 * 96 * 64)}, back;
+	struct image image = {.width = 96, .height = 64, .rgb = malloc(3 * 96 * 64)}, back;
 	struct err err;
 	uint8_t *bytes;
 	size_t size;
@@ -614,8 +618,9 @@ static void other_formats_are_refused_by_name(void **state)
 	static const struct {
 		const char *bytes, *word;
 		size_t size;
-	} cases[] = {{"GIF89a......", "GIF", 12}, {"\0\0\0\x18" "ftypheic....", "HEIC", 16}, {"\0\0\0\x18" "ftypavif....", "AVIF", 16},
-		     {"II*\0........", "TIFF", 12}, {"hello, world", "not a JPEG", 12}, {"RIFF....WAVE", "not a JPEG", 12}};
+	} cases[] = {{"\xff\x0a..........", "JPEG XL", 12}, {"\0\0\0\x0cJXL \r\n\x87\n....", "JPEG XL", 16}, {"8BPS........", "Photoshop", 12},
+		     {"\0\0\0\x0cjP  \r\n\x87\n....", "JPEG 2000", 16}, {"\0\0\0\x18" "ftypisom....mp41....", "not a picture", 24},
+		     {"hello, world", "not a picture", 12}, {"RIFF....WAVE", "not a picture", 12}};
 	struct image_info info;
 	struct err err;
 
@@ -691,14 +696,16 @@ static enum status decode_part(const uint8_t *bytes, size_t size, struct err *er
 }
 
 /* What may be missing without harm, as it stands behind the last pixel: PNG's closing checksums and chunk, WebP's EXIF, the second
- * frame of an animation. */
+ * frame of an animation, GIF's end, BMP's padding; and the last tenth of a JPEG. */
 static size_t tail_of(const char *name, size_t size)
 {
 	const char *dot = strrchr(name, '.');
 
 	if (strncmp(name, "animated", 8) == 0)
 		return size / 2 + 64;
-	return strcmp(dot, ".jpg") == 0 ? 0 : strcmp(dot, ".png") == 0 ? 12 + 8 : 64;
+	if (strcmp(dot, ".jpg") == 0) /* the last tenth of the rows, or finer details of them */
+		return strstr(name, "progressive") ? 3 * size / 4 : size / 4;
+	return strcmp(dot, ".png") == 0 ? 12 + 8 : strcmp(dot, ".webp") == 0 ? 64 : 4;
 }
 
 static void truncated_files_are_errors(void **state)
