@@ -26,6 +26,7 @@ static const struct option_spec options[] = {
 	{"resume", 0, NULL, OPTION_FLAG, "go on with the run in --out as if it had never stopped; options given again replace its own"},
 	{"config", 0, "JSON", OPTION_TEXT | OPTION_FILE, "shape of a new model: an open_clip_config.json (default: that of --model)"},
 	{"from", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "go on from this model's weights instead of random ones"},
+	{"image-size", 0, "PX", OPTION_NUMBER, "another side of the photographs than the model has; --from's positions are resampled"},
 	{"new-tokenizer", 0, "N", OPTION_NUMBER, "learn a vocabulary of N from the captions (default: the tokenizer beside --from or --config)"},
 	{"epochs", 0, "X", OPTION_REAL, "how often to go through all samples (default 10)"},
 	{"steps", 0, "N", OPTION_NUMBER, "how many steps, instead of --epochs"},
@@ -44,7 +45,7 @@ static const struct option_spec options[] = {
 	{"seed", 0, "N", OPTION_NUMBER, "of everything random (default 1)"},
 	{"threads", 0, "N", OPTION_NUMBER, "cores to compute with (default: all)"},
 	{"holdout", 0, "N", OPTION_NUMBER, "keep every Nth sample aside and measure recall on up to 1,000 of them; 0: none (default 10)"},
-	{"eval-every", 0, "N", OPTION_NUMBER, "steps between measures (default: a twentieth of all)"},
+	{"eval-every", 0, "N", OPTION_NUMBER, "steps between measures (default: a twentieth of all, at least 25)"},
 	{"save-every", 0, "N", OPTION_NUMBER, "steps between checkpoints (default: as --eval-every)"},
 	{"memory", 0, "SIZE", OPTION_SIZE, "keep this much of the compressed photographs in memory, the rest in a file in --out (default 2G)"},
 	{"half", 0, NULL, OPTION_FLAG, "store the weights in half precision"},
@@ -246,8 +247,8 @@ static enum status parse_length(struct run *run, struct err *err)
 	if (!steps)
 		steps = (size_t)fmax(1, round(epochs * (double)dataset_epoch_samples(run->data) / samples));
 	o->steps = steps;
-	size_t often = steps / 20 ? steps / 20 : 1;
-	status = arguments_number(run->args, "warmup", often < 1000 ? often : 1000, 0, steps, &warmup, err);
+	size_t often = steps / 20 > 25 ? steps / 20 : 25, twentieth = steps / 20 < 1000 ? steps / 20 : 1000;
+	status = arguments_number(run->args, "warmup", twentieth, 0, steps, &warmup, err);
 	o->warmup = warmup;
 	if (status == STATUS_OK)
 		status = arguments_number(run->args, "eval-every", often, 1, SIZE_MAX, &run->eval_every, err);
@@ -269,7 +270,7 @@ static bool is_one_of(const char *name, const char *const *names)
 /* Options as "--name=value", each with a NUL behind it; sources with whole paths. What belongs to one call alone is left out. */
 static void write_note(struct run *run)
 {
-	static const char *const not_kept[] = {"shards", "tsv", "out", "resume", "config", "from", "new-tokenizer", "threads", "quiet",
+	static const char *const not_kept[] = {"shards", "tsv", "out", "resume", "config", "from", "image-size", "new-tokenizer", "threads", "quiet",
 					       "db", "model", "help", NULL};
 
 	for (size_t i = 0; i < run->source_count; i++) {
@@ -446,6 +447,23 @@ static char *folder_of(const char *path, const char *file)
 	return slash ? mem_copy(path, slash == path ? 1 : (size_t)(slash - path)) : mem_copy(".", 1);
 }
 
+/* --image-size: a multiple of the patch's side. */
+static enum status resize(struct run *run, struct err *err)
+{
+	size_t side, patch = run->config.patch_size;
+	enum status status = arguments_number(run->args, "image-size", run->config.image_size, patch, 4096, &side, err);
+
+	if (status != STATUS_OK || run->resume)
+		return status;
+	if (side % patch != 0)
+		return err_set(err, STATUS_USAGE, "--image-size takes a multiple of the patch's side, %zu, not %zu", patch, side);
+	run->config.image_size = side;
+	run->config.patches = side / patch * (side / patch);
+	if (run->config.pooling == POOL_NONE)
+		run->config.image_tokens = run->config.patches;
+	return STATUS_OK;
+}
+
 /* The shape: of --from's model, of --config, or of the model that is used otherwise. *folder: where a tokenizer may lie. */
 static enum status choose_shape(struct run *run, char **folder, struct err *err)
 {
@@ -524,6 +542,8 @@ static enum status prepare(struct run *run, struct err *err)
 	if (status == STATUS_OK)
 		status = choose_shape(run, &folder, err);
 	if (status == STATUS_OK)
+		status = resize(run, err);
+	if (status == STATUS_OK)
 		status = read_sources(run, err);
 	if (status == STATUS_OK)
 		status = parse_length(run, err);
@@ -538,7 +558,7 @@ static enum status prepare(struct run *run, struct err *err)
 					  : train_new(&run->options, &run->config, run->data, &run->train, err);
 	}
 	if (status == STATUS_OK && run->from)
-		status = train_from(run->train, coca_weights(run->from), err);
+		status = train_from(run->train, coca_weights(run->from), coca_config(run->from), err);
 	if (status == STATUS_OK && run->resume)
 		status = train_resume(run->train, &same, err);
 	if (status == STATUS_OK && !same)

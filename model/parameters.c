@@ -201,25 +201,75 @@ void parameters_random(struct parameters *p, uint64_t seed)
 	memcpy(p->average, p->value, p->floats * sizeof *p->value);
 }
 
+/* Keys's cubic with a = -1/2. */
+static double cubic(double x)
+{
+	x = fabs(x);
+	if (x < 1)
+		return (1.5 * x - 2.5) * x * x + 1;
+	return x < 2 ? ((2.5 - 0.5 * x) * x - 4) * x + 2 : 0;
+}
+
+/* to[outer,n,inner] from from[outer,m,inner]: one axis of a grid, widened where it shrinks so that nothing aliases. */
+static void resample_axis(const float *from, size_t outer, size_t m, size_t n, size_t inner, float *to)
+{
+	double step = (double)m / (double)n, wide = step > 1 ? step : 1;
+
+	for (size_t i = 0; i < n; i++) {
+		double centre = ((double)i + 0.5) * step, total = 0;
+		for (size_t j = 0; j < m; j++)
+			total += cubic(((double)j + 0.5 - centre) / wide);
+		for (size_t o = 0; o < outer; o++)
+			for (size_t k = 0; k < inner; k++) {
+				double sum = 0;
+				for (size_t j = 0; j < m; j++)
+					sum += cubic(((double)j + 0.5 - centre) / wide) * (double)from[(o * m + j) * inner + k];
+				to[(o * n + i) * inner + k] = (float)(sum / total);
+			}
+	}
+}
+
+/* to[1+n*n,D] from from[1+m*m,D]; the class's position stays as it is. */
+static enum status resample_positions(const float *from, size_t m, size_t n, size_t D, float *to, struct err *err)
+{
+	float *across = mem_floats(mem_product(m * n, D));
+
+	if (!across)
+		return err_memory(err, "the positions of patches");
+	memcpy(to, from, D * sizeof *to);
+	resample_axis(from + D, m, m, n, D, across);
+	resample_axis(across, 1, m, n, n * D, to + D);
+	free(across);
+	return STATUS_OK;
+}
+
 struct copying {
 	struct parameters *p;
+	const struct config *from;
 	size_t next;
 };
 
 static enum status copy_one(void *context, const struct weight_info *info, float **slot, struct err *err)
 {
 	struct copying *c = context;
+	const struct parameter *to = c->next < c->p->count ? &c->p->list[c->next++] : NULL;
+	const struct config *config = &c->p->config;
 
-	(void)err;
-	memcpy(c->p->value + c->p->list[c->next++].offset, *slot, info->count * sizeof **slot);
+	if (to && strcmp(info->name, "visual.positional_embedding") == 0 && strcmp(to->info.name, info->name) == 0 &&
+	    to->info.shape[1] == info->shape[1] && config->patches != c->from->patches)
+		return resample_positions(*slot, c->from->image_size / c->from->patch_size, config->image_size / config->patch_size,
+					  config->vision.width, c->p->value + to->offset, err);
+	if (!to || strcmp(to->info.name, info->name) != 0 || memcmp(to->info.shape, info->shape, sizeof info->shape) != 0)
+		return err_set(err, STATUS_FORMAT, "cannot go on from other weights: '%s' has another shape there", info->name);
+	memcpy(c->p->value + to->offset, *slot, info->count * sizeof **slot);
 	return STATUS_OK;
 }
 
-enum status parameters_copy(struct parameters *p, const struct weights *weights, struct err *err)
+enum status parameters_copy(struct parameters *p, const struct weights *weights, const struct config *config, struct err *err)
 {
 	struct weights from = *weights; /* the walk hands out slots; none is written */
-	struct copying copying = {p, 0};
-	enum status status = weights_visit(&from, &p->config, copy_one, &copying, err);
+	struct copying copying = {p, config, 0};
+	enum status status = weights_visit(&from, config, copy_one, &copying, err);
 
 	memcpy(p->average, p->value, p->floats * sizeof *p->value);
 	return status;

@@ -3,7 +3,7 @@
  *
  *     struct parameters p;
  *     parameters_init(&p, &config, err);
- *     parameters_random(&p, seed);                       // or parameters_copy(&p, coca_weights(model), err)
+ *     parameters_random(&p, seed);                       // or parameters_copy(&p, coca_weights(model), coca_config(model), err)
  *     parameters_freeze(&p, "image,text", err);
  *     ... network_forward(network, &p.weights, ...), network_backward(network, &p.weights, &p.gradients, ...) ...
  */
@@ -43,8 +43,9 @@ void parameters_release(struct parameters *p); /* takes a zeroed one */
 
 /* Values, and averages from them, drawn as for training from scratch: CLIP's deviations in all towers, OpenCLIP's elsewhere. */
 void parameters_random(struct parameters *p, uint64_t seed);
-/* From other weights of the same configuration. */
-enum status parameters_copy(struct parameters *p, const struct weights *weights, struct err *err);
+/* From other weights. Their configuration may have another image_size: the grid of visual.positional_embedding is resampled as OpenCLIP
+ * does it (bicubic, antialiased). STATUS_FORMAT names a parameter of any other difference. */
+enum status parameters_copy(struct parameters *p, const struct weights *weights, const struct config *config, struct err *err);
 
 /* Comma-separated parts: image (the whole image side), encoder (image without poolers, ln_post and projection), poolers, text, decoder,
  * temperature. STATUS_USAGE for an unknown one, and when nothing is left to train. */

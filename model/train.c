@@ -71,9 +71,9 @@ void train_free(struct train *t)
 	free(t);
 }
 
-enum status train_from(struct train *t, const struct weights *weights, struct err *err)
+enum status train_from(struct train *t, const struct weights *weights, const struct config *config, struct err *err)
 {
-	return parameters_copy(&t->parameters, weights, err);
+	return parameters_copy(&t->parameters, weights, config, err);
 }
 
 uint64_t train_steps(const struct train *t)

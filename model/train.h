@@ -1,7 +1,7 @@
 /* train.h: a run of training: steps over batches, held-out measures, checkpoints, going on after a stop.
  *
  *     train_new(&options, &config, data, &train, err);
- *     train_from(train, coca_weights(model), err);              // or train_resume(train, err); else from scratch
+ *     train_from(train, coca_weights(model), coca_config(model), err);  // or train_resume(train, err); else from scratch
  *     while (train_steps(train) < options.optimizer.steps)
  *         train_step(train, &row, err);
  *     train_save(train, err);
@@ -41,7 +41,8 @@ enum status train_new(const struct train_options *options, const struct config *
 		      struct err *err);
 void train_free(struct train *train); /* takes NULL */
 
-enum status train_from(struct train *train, const struct weights *weights, struct err *err);
+/* From other weights, whose configuration may differ in the side of photographs (parameters_copy). */
+enum status train_from(struct train *train, const struct weights *weights, const struct config *config, struct err *err);
 /* Goes on from the folder's train_state.bin. *same: the data are what they were; otherwise the next epoch begins. */
 enum status train_resume(struct train *train, bool *same, struct err *err);
 

@@ -213,7 +213,7 @@ static enum status run(const char *folder, bool *good, struct err *err)
 	if (status == STATUS_OK)
 		status = parameters_init(&p, coca_config(model), err);
 	if (status == STATUS_OK)
-		status = parameters_copy(&p, coca_weights(model), err);
+		status = parameters_copy(&p, coca_weights(model), coca_config(model), err);
 	if (status == STATUS_OK)
 		status = network_new(coca_config(model), &network, err);
 	if (status == STATUS_OK)

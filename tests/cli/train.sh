@@ -89,6 +89,9 @@ holds "a stopped run goes on with the same losses" same_steps "$work/quiet" "$wo
 holds "and ends in the same weights" cmp "$work/quiet/open_clip_model.safetensors" "$work/stopped/open_clip_model.safetensors"
 
 expect "a table of photographs will do" 0 "some frozen" "$coca" train --out "$work/tuned" --from "$work/whole" --tsv "$work/folder/photos.tsv" --steps 3 --batch 16 --freeze image,text
+expect "an old model learns to see larger photographs" 0 "" "$coca" train --out "$work/larger" --from "$work/whole" --image-size 48 --tsv "$work/folder/photos.tsv" --steps 2 --batch 8
+holds "and is one for those" grep -q '"image_size": 48' "$work/larger/open_clip_config.json"
+expect "a side that patches do not fill is refused" 2 "multiple of the patch" "$coca" train --out "$work/x" --from "$work/whole" --image-size 50 --tsv "$work/folder/photos.tsv"
 expect "a new tokenizer does not fit an old model" 2 "--new-tokenizer" "$coca" train --out "$work/x" --from "$work/whole" --new-tokenizer 600 --tsv "$work/folder/photos.tsv"
 expect "what overflows stops the run" 1 "not finite" "$coca" train --out "$work/nan" "${small[@]}" --lr 1e30 --warmup 0 --steps 50 --shards "$work/scenes.tar.gz"
 printf 'x' | dd of="$work/parts/train_state.bin" bs=1 seek=3000 conv=notrunc status=none

@@ -133,6 +133,43 @@ static void a_gradient_that_is_not_finite_is_named_and_changes_nothing(void **st
 	parameters_release(&p);
 }
 
+/* ---- other sizes ------------------------------------------------------------------------------------------------- */
+
+/* A plane of positions stays a plane but for the border, and the same size is a copy. */
+static void positions_are_resampled_for_another_image_size(void **state)
+{
+	struct config small, large;
+	struct parameters p, q, r;
+	struct err err;
+
+	(void)state;
+	small_config(&small);
+	small.image_size = 64;
+	small.patches = 64;
+	large = small;
+	large.image_size = 128;
+	large.patches = 256;
+	assert_ok(parameters_init(&p, &small, &err), &err);
+	assert_ok(parameters_init(&q, &large, &err), &err);
+	assert_ok(parameters_init(&r, &small, &err), &err);
+	parameters_random(&p, 3);
+	for (size_t i = 0; i < 64; i++)
+		for (size_t d = 0; d < 16; d++)
+			p.weights.vision_positions[(1 + i) * 16 + d] = (float)(i / 8) * 10 + (float)(i % 8) + (float)d * 100;
+	assert_ok(parameters_copy(&q, &p.weights, &small, &err), &err);
+	assert_memory_equal(q.weights.vision_positions, p.weights.vision_positions, 16 * sizeof(float));
+	for (size_t y = 4; y < 12; y++)
+		for (size_t x = 4; x < 12; x++)
+			assert_true(fabs((double)q.weights.vision_positions[(1 + y * 16 + x) * 16 + 2] -
+					 (((double)y - 0.5) / 2 * 10 + ((double)x - 0.5) / 2 + 200)) < 1e-3);
+	assert_memory_equal(q.weights.text_proj, p.weights.text_proj, 256 * sizeof(float));
+	assert_ok(parameters_copy(&r, &p.weights, &small, &err), &err);
+	assert_memory_equal(r.value, p.value, p.floats * sizeof(float));
+	parameters_release(&p);
+	parameters_release(&q);
+	parameters_release(&r);
+}
+
 /* ---- samples ---------------------------------------------------------------------------------------------------- */
 
 /* A JPEG of noise; number says which. *bytes is the caller's to free. */
@@ -553,6 +590,7 @@ static void a_log_is_read_back_up_to_a_step(void **state)
 TEST_MAIN(cmocka_unit_test(the_rate_rises_and_falls), cmocka_unit_test(steps_are_adamw_with_clipping_and_decay_of_matrices_alone),
 	  cmocka_unit_test(the_temperature_stays_within_its_bounds),
 	  cmocka_unit_test(a_gradient_that_is_not_finite_is_named_and_changes_nothing),
+	  cmocka_unit_test(positions_are_resampled_for_another_image_size),
 	  cmocka_unit_test(every_nth_sample_is_held_out_and_its_twins_are_not_trained_on),
 	  cmocka_unit_test(weights_say_how_often_samples_come), cmocka_unit_test(what_memory_cannot_hold_is_read_back_from_a_file),
 	  cmocka_unit_test(a_table_has_a_path_and_a_caption_in_each_line), cmocka_unit_test(a_whole_crop_is_the_reference_crop),
