@@ -33,7 +33,7 @@ static const char head[] =
 	".match{color:var(--mark)}\n"
 	".bar{height:3px;background:var(--well)}.bar i{display:block;height:3px;background:var(--mark)}\n"
 	".caption{font-style:italic}\n"
-	".path b{display:block;font-weight:600}.path,.facts,.words{font-size:.85rem;color:var(--faint)}.path b{color:var(--ink)}\n"
+	".path strong{display:block;font-weight:600}.path,.facts,.words{font-size:.85rem;color:var(--faint)}.path strong{color:var(--ink)}\n"
 	".facts,.words,.rank{font-variant-numeric:tabular-nums}\n"
 	".words span{white-space:nowrap;margin-right:.7em}.words .for{color:var(--mark)}\n"
 	"@media print{li{break-inside:avoid}}\n"
@@ -127,9 +127,9 @@ static void path_line(const struct photo *p, struct buffer *out)
 
 	buffer_text(out, "<p class=\"path\">");
 	page_escape(p->path, folder, out);
-	buffer_text(out, "<b>");
+	buffer_text(out, "<strong>");
 	page_escape(p->path + folder, p->path_size - folder, out);
-	buffer_text(out, "</b></p>\n");
+	buffer_text(out, "</strong></p>\n");
 }
 
 static void facts(const struct result *r, struct buffer *out)

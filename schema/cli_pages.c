@@ -124,12 +124,14 @@ void cli_pages_man(const struct cli_manual *manual, struct buffer *out)
 
 /* ---- bash ------------------------------------------------------------------------------------------------------- */
 
-/* In single quotes, for any of the shells; fish wants \' inside, the others '\''. */
-static void quoted(const char *text, const char *quote, struct buffer *out)
+/* Inside single quotes: to fish a backslash escapes itself and the quote, the others end the quotes for a while. */
+static void quoted(const char *text, bool is_fish, struct buffer *out)
 {
 	for (; *text; text++)
 		if (*text == '\'')
-			buffer_text(out, quote);
+			buffer_text(out, is_fish ? "\\'" : "'\\''");
+		else if (*text == '\\' && is_fish)
+			buffer_text(out, "\\\\");
 		else
 			buffer_append(out, text, 1);
 }
@@ -219,15 +221,18 @@ static void zsh_option(const struct option_spec *spec, struct buffer *out)
 {
 	int kind = kind_of(spec);
 	bool value = kind != OPTION_FLAG && kind != OPTION_OPTIONAL;
-	const char *many = spec->kind & OPTION_MANY ? "*" : "";
+	bool many = spec->kind & OPTION_MANY;
+	const char *equals = value ? "=" : kind == OPTION_OPTIONAL ? "=-" : "";
 
-	buffer_text(out, " \\\n\t\t\t");
-	if (spec->letter && !*many)
-		buffer_format(out, "'(-%c --%s)'", spec->letter, spec->name);
+	buffer_text(out, " \\\n\t\t\t'");
+	if (spec->letter && many)
+		buffer_text(out, "*'");
+	else if (spec->letter)
+		buffer_format(out, "(-%c --%s)'", spec->letter, spec->name);
 	if (spec->letter)
-		buffer_format(out, "'%s'{-%c%s,--%s%s}'[", many, spec->letter, value ? "+" : "", spec->name, value ? "=" : "");
+		buffer_format(out, "{-%c%s,--%s%s}'[", spec->letter, value ? "+" : "", spec->name, equals);
 	else
-		buffer_format(out, "'%s--%s%s[", many, spec->name, value ? "=" : kind == OPTION_OPTIONAL ? "=-" : "");
+		buffer_format(out, "%s--%s%s[", many ? "*" : "", spec->name, equals);
 	zsh_text(spec->help, out);
 	buffer_text(out, "]");
 	if (kind != OPTION_FLAG) {
@@ -246,7 +251,7 @@ static void zsh(const struct cli_manual *manual, struct buffer *out)
 		      name, name, name, name);
 	for (size_t i = 0; i < manual->count; i++) {
 		buffer_format(out, "\t\t'%s:", manual->commands[i]->name);
-		quoted(manual->commands[i]->summary, "'\\''", out);
+		quoted(manual->commands[i]->summary, false, out);
 		buffer_text(out, "'\n");
 	}
 	buffer_text(out, "\t)\n\tif (( CURRENT == 2 )); then\n\t\t_describe command commands\n\t\treturn\n\tfi\n"
@@ -278,7 +283,7 @@ static void fish_options(const char *name, const char *command, const struct opt
 		else if (value)
 			buffer_text(out, spec->kind & OPTION_FILE ? " -r -F" : " -x");
 		buffer_text(out, " -d '");
-		quoted(spec->help, "\\'", out);
+		quoted(spec->help, true, out);
 		buffer_text(out, "'\n");
 	}
 }
@@ -291,7 +296,7 @@ static void fish(const struct cli_manual *manual, struct buffer *out)
 	for (size_t i = 0; i < manual->count; i++) {
 		const struct command *command = manual->commands[i];
 		buffer_format(out, "complete -c %s -n __fish_use_subcommand -f -a %s -d '", name, command->name);
-		quoted(command->summary, "\\'", out);
+		quoted(command->summary, true, out);
 		buffer_text(out, "'\n");
 		fish_options(name, command->name, command->options, out);
 		fish_options(name, command->name, cli_common_options, out);

@@ -22,7 +22,7 @@ static struct result some_result(const char *path)
 	return (struct result){
 		.photo = {.path = path, .path_size = strlen(path), .width = 640, .height = 480, .format = "jpeg", .camera = "A\"B",
 			  .has_taken = true, .taken_at = 1717180200, .taken_offset = 120},
-		.rank = 1, .similarity = 0.25f, .reranked = true, .likelihood = -12.5f, .score = 3.75, .missing = true,
+		.rank = 1, .similarity = 0.25f, .reranked = true, .likelihood = -12.5f, .match = 0.5, .score = 3.75, .missing = true,
 	};
 }
 
@@ -55,6 +55,7 @@ static void json_is_valid_on_hostile_paths(void **state)
 	assert_non_null(object);
 	assert_string_equal(cJSON_GetObjectItem(object, "taken_at")->valuestring, "2024-05-31T18:30:00+02:00");
 	assert_string_equal(cJSON_GetObjectItem(object, "camera")->valuestring, "A\"B");
+	assert_true(cJSON_GetObjectItem(object, "match")->valuedouble == 0.5);
 	assert_true(cJSON_GetObjectItem(object, "caption_logprob")->valuedouble == -12.5);
 	assert_true(cJSON_IsTrue(cJSON_GetObjectItem(object, "missing")));
 	assert_true(cJSON_IsNull(cJSON_GetObjectItem(object, "lens")));
@@ -87,9 +88,31 @@ static void text_is_one_line_a_photo(void **state)
 
 	(void)state;
 	assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
+	assert_non_null(strstr(line, " 50%  "));
 	assert_non_null(strstr(line, "c\\x0ad\\x09e\\x01\\x7f<script>"));
 	assert_non_null(strstr(line, "(missing)"));
 	free(line);
+}
+
+static void colour_frames_score_and_folder(void **state)
+{
+	struct result result = some_result("/a/b.jpg");
+	char *line = format_one(&result, FORMAT_COLOURED);
+
+	(void)state;
+	assert_string_equal(line, "  1  \033[1m  3.7500\033[0m   50%  \033[2m/a/\033[0mb.jpg  (missing)\n");
+	free(line);
+}
+
+static void colour_is_for_terminals(void **state)
+{
+	FILE *file = tmpfile();
+
+	(void)state;
+	setenv("TERM", "xterm", 1);
+	assert_int_equal(format_for(FORMAT_TEXT, file), FORMAT_TEXT);
+	assert_int_equal(format_for(FORMAT_JSON, file), FORMAT_JSON);
+	fclose(file);
 }
 
 static void paths0_are_the_bytes(void **state)
@@ -166,13 +189,16 @@ static void base64_is_padded(void **state)
 static void a_page_holds_its_pictures_and_no_foreign_markup(void **state)
 {
 	struct result items[3] = {some_result(hostile), some_result("tests/data/images/gray-320x240.jpg"), some_result("/proc/version")};
-	struct results results = {items, 3, 3};
+	struct results results = {.items = items, .count = 3, .capacity = 3};
 	const char *path = test_path(test_folder(), "page.html");
 	uint8_t *bytes;
 	size_t size;
 
 	(void)state;
 	items[1].missing = items[2].missing = false;
+	items[1].caption = "a <dog>";
+	items[1].match = 0.834;
+	items[2].match = NAN;
 	assert_ok(page_write(path, "<b>dogs</b> & \"cats\"", &results, &err), &err);
 	assert_ok(file_read(path, 1 << 20, &bytes, &size, &err), &err);
 	const char *page = (const char *)bytes;
@@ -183,12 +209,16 @@ static void a_page_holds_its_pictures_and_no_foreign_markup(void **state)
 	assert_non_null(strstr(page, "src=\"data:image/jpeg;base64,/9j/"));
 	assert_non_null(strstr(page, "not there now"));
 	assert_non_null(strstr(page, "cannot be read"));
+	assert_non_null(strstr(page, "a &lt;dog&gt;"));
+	assert_non_null(strstr(page, "match 83 %"));
+	assert_null(strstr(page, "nan"));
 	assert_null(strstr(page, "http"));
 	free(bytes);
 }
 
 TEST_MAIN(cmocka_unit_test(json_is_valid_on_hostile_paths), cmocka_unit_test(what_is_not_a_number_is_null),
-	  cmocka_unit_test(text_is_one_line_a_photo), cmocka_unit_test(paths0_are_the_bytes), cmocka_unit_test(times_show_their_offset),
+	  cmocka_unit_test(text_is_one_line_a_photo),
+	  cmocka_unit_test(colour_frames_score_and_folder), cmocka_unit_test(colour_is_for_terminals), cmocka_unit_test(paths0_are_the_bytes), cmocka_unit_test(times_show_their_offset),
 	  cmocka_unit_test(an_unknown_format_is_refused), cmocka_unit_test(markup_is_escaped),
 	  cmocka_unit_test(addresses_are_percent_encoded), cmocka_unit_test(base64_is_padded),
 	  cmocka_unit_test(a_page_holds_its_pictures_and_no_foreign_markup))
