@@ -97,7 +97,7 @@ static enum status identify(const uint8_t *bytes, size_t size, enum image_format
 			return STATUS_OK;
 		return err_set(err, STATUS_UNSUPPORTED, "%s pictures are not supported; hint: convert it to JPEG or PNG", s->name);
 	}
-	return err_set(err, STATUS_UNSUPPORTED, "not a picture of a known kind");
+	return err_set(err, STATUS_UNSUPPORTED, "not a JPEG, PNG or any other picture that is known");
 }
 
 /* The tag Orientation in the first directory of a TIFF block. EXIF says it is one SHORT; other integers are seen in the wild. */

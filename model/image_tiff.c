@@ -117,7 +117,7 @@ static TIFF *open_source(struct source *source)
 
 enum status image_tiff_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err)
 {
-	enum { TAG_WIDTH = 256, TAG_HEIGHT = 257 };
+	enum { TAG_WIDTH = 256, TAG_HEIGHT = 257, TAG_PHOTOMETRIC = 262, TAG_COLOURS = 320 };
 	struct ifd_block block;
 	struct ifd_entry width, height, entry;
 	size_t directory = ifd_open(bytes, size, &block);
@@ -128,6 +128,10 @@ enum status image_tiff_probe(const uint8_t *bytes, size_t size, struct image_inf
 	info->height = ifd_number(&block, &height, 0);
 	if (!info->width || !info->height || info->width > INT32_MAX || info->height > INT32_MAX)
 		return err_set(err, STATUS_FORMAT, "damaged TIFF: %zu x %zu pixels", info->width, info->height);
+	/* Without its colours libtiff would take a palette's indices for grays. */
+	if (ifd_find(&block, directory, TAG_PHOTOMETRIC, &entry) && ifd_number(&block, &entry, 0) == PHOTOMETRIC_PALETTE &&
+	    !ifd_find(&block, directory, TAG_COLOURS, &entry))
+		return err_set(err, STATUS_FORMAT, "damaged TIFF: a palette without colours");
 	info->exif = bytes;
 	info->exif_size = size;
 	if (ifd_find(&block, directory, TAG_XMP, &entry)) {
