@@ -3,9 +3,9 @@
  * Which likelihoods rerank: similarity of the sum is the sum of each term's similarity times its share, and both are log-probabilities
  * up to a constant (score.h), so the likelihoods of the words are added with the same shares. Subtracted words are left out: a
  * likelihood has no floor, so that subtracting it would reward photos for whatever makes any wording unlikely, and it gains nothing.
- * Measured with the shipped model on the 2,481 photos of flickr8k_subset and coco_like_2k, 40 pairs of words each, relevant being the photos
- * whose captions have A and not B (A - 0.5:B), or both (A + B), as average precision at 50 in percent: without reranking
- * 2.11 and 0.48; added words 2.13 and 0.52; subtracted ones, too, 2.17 (0.04 more, with a standard error of 0.04).
+ * Measured with the shipped model on the 2,481 photos of flickr8k_subset and coco_like_2k, 40 pairs of words each, relevant being
+ * the photos whose captions have A and not B (A - 0.5:B), or both (A + B), as average precision at 50 in percent: without
+ * reranking 2.11 and 0.48; added words 2.13 and 0.52; subtracted ones, too, 2.17 (0.04 more, with a standard error of 0.04).
  */
 #include "query/compose.h"
 

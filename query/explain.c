@@ -110,6 +110,8 @@ void explain_text(const struct explanation *why, const struct result *r, struct 
 	buffer_format(out, "       similarity %.4f", (double)r->similarity);
 	if (!isnan(z))
 		buffer_format(out, " (z %+.1f)", z);
+	if (r->text)
+		buffer_format(out, ", lifted by its text, similarity %.4f", (double)r->text_similarity);
 	buffer_format(out, ", number %zu by similarity alone", r->slot + 1);
 	if (!why->reranker) {
 		buffer_text(out, "\n");

@@ -25,7 +25,8 @@ static const char head[] =
 	"header p{margin:.2em 0 1.2em;color:var(--faint)}\n"
 	"ol{display:grid;grid-template-columns:repeat(auto-fill,minmax(16rem,1fr));gap:1rem;padding:0;margin:0;list-style:none}\n"
 	"li{display:flex;flex-direction:column;background:var(--card);border:1px solid var(--line);border-radius:8px;overflow:hidden}\n"
-	"li>a{display:flex;height:13rem;align-items:center;justify-content:center;background:var(--well);color:var(--faint);text-decoration:none}\n"
+	"li>a{display:flex;height:13rem;align-items:center;justify-content:center;background:var(--well);"
+	"color:var(--faint);text-decoration:none}\n"
 	"img{width:100%;height:100%;object-fit:contain}\n"
 	"section{padding:.7rem .8rem .8rem;display:flex;flex-direction:column;gap:.35rem}\n"
 	"p{margin:0;overflow-wrap:anywhere}\n"
@@ -178,9 +179,9 @@ static void result_item(const struct result *r, const struct explanation *why, s
 		buffer_text(out, r->missing ? "not there now" : "cannot be read");
 	buffer_text(out, "</a>\n<section>");
 	ranking(r, out);
-	if (r->caption) {
-		buffer_text(out, "<p class=\"caption\">");
-		page_escape(r->caption, strlen(r->caption), out);
+	if (r->text || r->caption) {
+		buffer_text(out, r->text ? "<p class=\"caption\">found by its text: " : "<p class=\"caption\">");
+		page_escape(r->text ? r->text : r->caption, r->text ? r->text_size : strlen(r->caption), out);
 		buffer_text(out, "</p>\n");
 	}
 	path_line(p, out);
@@ -205,7 +206,8 @@ enum status page_write(const char *path, const char *title, const struct results
 	buffer_text(&page, head);
 	buffer_text(&page, "</head><body>\n<header><h1>");
 	page_escape(title, strlen(title), &page);
-	buffer_format(&page, "</h1>\n<p>%zu photograph%s, found by coca</p></header>\n<main><ol>\n", results->count, results->count == 1 ? "" : "s");
+	buffer_format(&page, "</h1>\n<p>%zu photograph%s, found by coca</p></header>\n<main><ol>\n", results->count,
+		      results->count == 1 ? "" : "s");
 	/* One photo at a time goes out, so that a long list needs little memory. */
 	for (size_t i = 0; i < results->count && status == STATUS_OK; i++) {
 		result_item(&results->items[i], results->why, &page);

@@ -149,7 +149,9 @@ static bool is_wanted(const struct option_spec *spec, enum wanted wanted)
 	bool value = kind_of(spec) != OPTION_FLAG && kind_of(spec) != OPTION_OPTIONAL;
 	int path = spec->kind & (OPTION_FILE | OPTION_FOLDER);
 
-	return wanted == WANTED_ALL || (value && (wanted == WANTED_VALUE ? !path : wanted == WANTED_FILE ? path == OPTION_FILE : path == OPTION_FOLDER));
+	if (wanted == WANTED_ALL)
+		return true;
+	return value && path == (wanted == WANTED_FILE ? OPTION_FILE : wanted == WANTED_FOLDER ? OPTION_FOLDER : 0);
 }
 
 static void bash_names(const struct option_spec *spec, enum wanted wanted, struct buffer *out)
@@ -247,8 +249,8 @@ static void zsh(const struct cli_manual *manual, struct buffer *out)
 {
 	const char *name = manual->name;
 
-	buffer_format(out, "#compdef %s\n# zsh completion for %s, made by `%s help --completion zsh`.\n_%s() {\n\tlocal -a commands\n\tcommands=(\n",
-		      name, name, name, name);
+	buffer_format(out, "#compdef %s\n# zsh completion for %s, made by `%s help --completion zsh`.\n_%s() {\n", name, name, name, name);
+	buffer_text(out, "\tlocal -a commands\n\tcommands=(\n");
 	for (size_t i = 0; i < manual->count; i++) {
 		buffer_format(out, "\t\t'%s:", manual->commands[i]->name);
 		quoted(manual->commands[i]->summary, false, out);

@@ -218,7 +218,8 @@ static void a_page_holds_its_pictures_and_no_foreign_markup(void **state)
 
 TEST_MAIN(cmocka_unit_test(json_is_valid_on_hostile_paths), cmocka_unit_test(what_is_not_a_number_is_null),
 	  cmocka_unit_test(text_is_one_line_a_photo),
-	  cmocka_unit_test(colour_frames_score_and_folder), cmocka_unit_test(colour_is_for_terminals), cmocka_unit_test(paths0_are_the_bytes), cmocka_unit_test(times_show_their_offset),
+	  cmocka_unit_test(colour_frames_score_and_folder), cmocka_unit_test(colour_is_for_terminals),
+	  cmocka_unit_test(paths0_are_the_bytes), cmocka_unit_test(times_show_their_offset),
 	  cmocka_unit_test(an_unknown_format_is_refused), cmocka_unit_test(markup_is_escaped),
 	  cmocka_unit_test(addresses_are_percent_encoded), cmocka_unit_test(base64_is_padded),
 	  cmocka_unit_test(a_page_holds_its_pictures_and_no_foreign_markup))
