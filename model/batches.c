@@ -249,7 +249,8 @@ static void hand_out(const struct batches *b, struct slot *slot, struct objectiv
 
 	for (size_t k = 0; k < o->parts; k++) {
 		size_t *begin = slot->begin + k * (o->batch + 1), first = k * o->batch;
-		parts[k] = (struct objective_part){{o->batch, NULL, slot->rgb + first * b->image, ids, begin}, slot->photo + first, slot->caption + first};
+		parts[k] = (struct objective_part){{o->batch, NULL, slot->rgb + first * b->image, ids, begin}, slot->photo + first,
+						   slot->caption + first};
 		begin[0] = 0;
 		for (size_t i = 0; i < o->batch; i++) {
 			const struct place *place = &slot->places[first + i];

@@ -27,7 +27,8 @@ static const struct option_spec options[] = {
 	{"config", 0, "JSON", OPTION_TEXT | OPTION_FILE, "shape of a new model: an open_clip_config.json (default: that of --model)"},
 	{"from", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "go on from this model's weights instead of random ones"},
 	{"image-size", 0, "PX", OPTION_NUMBER, "another side of the photographs than the model has; --from's positions are resampled"},
-	{"new-tokenizer", 0, "N", OPTION_NUMBER, "learn a vocabulary of N from the captions (default: the tokenizer beside --from or --config)"},
+	{"new-tokenizer", 0, "N", OPTION_NUMBER,
+	 "learn a vocabulary of N from the captions (default: the tokenizer beside --from or --config)"},
 	{"epochs", 0, "X", OPTION_REAL, "how often to go through all samples (default 10)"},
 	{"steps", 0, "N", OPTION_NUMBER, "how many steps, instead of --epochs"},
 	{"batch", 0, "N", OPTION_NUMBER, "samples computed at once (default 160)"},
@@ -47,7 +48,8 @@ static const struct option_spec options[] = {
 	{"holdout", 0, "N", OPTION_NUMBER, "keep every Nth sample aside and measure recall on up to 1,000 of them; 0: none (default 10)"},
 	{"eval-every", 0, "N", OPTION_NUMBER, "steps between measures (default: a twentieth of all, at least 25)"},
 	{"save-every", 0, "N", OPTION_NUMBER, "steps between checkpoints (default: as --eval-every)"},
-	{"memory", 0, "SIZE", OPTION_SIZE, "keep this much of the compressed photographs in memory, the rest in a file in --out (default 2G)"},
+	{"memory", 0, "SIZE", OPTION_SIZE,
+	 "keep this much of the compressed photographs in memory, the rest in a file in --out (default 2G)"},
 	{"half", 0, NULL, OPTION_FLAG, "store the weights in half precision"},
 	{0},
 };
@@ -157,7 +159,8 @@ struct real_option {
 	double *value;
 };
 
-static enum status parse_real(const struct run *run, const char *name, double fallback, double least, double most, double *value, struct err *err)
+static enum status parse_real(const struct run *run, const char *name, double fallback, double least, double most, double *value,
+			      struct err *err)
 {
 	enum status status = arguments_real(run->args, name, fallback, value, err);
 
@@ -270,8 +273,8 @@ static bool is_one_of(const char *name, const char *const *names)
 /* Options as "--name=value", each with a NUL behind it; sources with whole paths. What belongs to one call alone is left out. */
 static void write_note(struct run *run)
 {
-	static const char *const not_kept[] = {"shards", "tsv", "out", "resume", "config", "from", "image-size", "new-tokenizer", "threads", "quiet",
-					       "db", "model", "help", NULL};
+	static const char *const not_kept[] = {"shards", "tsv", "out", "resume", "config", "from", "image-size", "new-tokenizer",
+					       "threads", "quiet", "db", "model", "help", NULL};
 
 	for (size_t i = 0; i < run->source_count; i++) {
 		const struct source *s = &run->sources[i];
@@ -354,7 +357,8 @@ static enum status read_sources(struct run *run, struct err *err)
 		const struct source *s = &run->sources[i];
 		if (run->cli->progress)
 			fprintf(run->cli->log, "\r\033[Kreading %s", s->path);
-		status = s->table ? dataset_add_table(run->data, s->path, s->weight, err) : dataset_add_shard(run->data, s->path, s->weight, err);
+		status = s->table ? dataset_add_table(run->data, s->path, s->weight, err)
+				  : dataset_add_shard(run->data, s->path, s->weight, err);
 		if (*run->cli->interrupted && status == STATUS_OK)
 			status = err_set(err, STATUS_INTERRUPTED, "stopped while reading the photographs; nothing was trained");
 	}
@@ -365,8 +369,8 @@ static enum status read_sources(struct run *run, struct err *err)
 	if (status != STATUS_OK)
 		return status;
 	dataset_count(run->data, &counts);
-	say(run, "%zu photographs to train on, %zu held out, %zu captions; %s in memory%s%s", counts.samples, counts.held_out, counts.captions,
-	    cli_bytes((double)counts.memory, memory), counts.spilled ? ", in a file " : "",
+	say(run, "%zu photographs to train on, %zu held out, %zu captions; %s in memory%s%s", counts.samples, counts.held_out,
+	    counts.captions, cli_bytes((double)counts.memory, memory), counts.spilled ? ", in a file " : "",
 	    counts.spilled ? cli_bytes((double)counts.spilled, spilled) : "");
 	if (counts.skipped)
 		say(run, "%zu samples without a photograph or a caption are left out", counts.skipped);
@@ -430,7 +434,8 @@ static enum status copy_tokenizer(const struct run *run, const char *folder, str
 		free(to);
 	}
 	if (status == STATUS_NOT_FOUND)
-		return err_set(err, STATUS_NOT_FOUND, "there is no tokenizer in '%s'; hint: --new-tokenizer 4096 learns one from the captions", folder);
+		return err_set(err, STATUS_NOT_FOUND,
+			       "there is no tokenizer in '%s'; hint: --new-tokenizer 4096 learns one from the captions", folder);
 	return status;
 }
 
@@ -523,7 +528,8 @@ static enum status check_out(struct run *run, struct err *err)
 	bool there = state && access(state, F_OK) == 0;
 	free(state);
 	if (there && !run->resume)
-		return err_set(err, STATUS_USAGE, "'%s' holds a run already; hint: --resume goes on with it, another --out begins a new one", run->out);
+		return err_set(err, STATUS_USAGE,
+			       "'%s' holds a run already; hint: --resume goes on with it, another --out begins a new one", run->out);
 	return path_make_folder(run->out, err);
 }
 
@@ -583,12 +589,13 @@ static void say_plan(const struct run *run)
 
 static void say_step(const struct run *run, const struct train_row *row, const struct train_measure *held_out)
 {
-	say(run, "step %llu  epoch %.2f  loss %.4f (contrastive %.4f, caption %.4f)  %.0f samples/s%s", (unsigned long long)row->step, row->epoch,
-	    row->loss, row->contrastive, row->caption, row->samples_per_second, held_out ? "" : "  saved");
+	say(run, "step %llu  epoch %.2f  loss %.4f (contrastive %.4f, caption %.4f)  %.0f samples/s%s", (unsigned long long)row->step,
+	    row->epoch, row->loss, row->contrastive, row->caption, row->samples_per_second, held_out ? "" : "  saved");
 	if (held_out)
 		say(run, "    held out: contrastive %.4f, caption %.4f; recall at 1, 5, 10 in percent: text to image %.1f %.1f %.1f, "
-		    "image to text %.1f %.1f %.1f", held_out->contrastive, held_out->caption, held_out->text_to_image[0], held_out->text_to_image[1],
-		    held_out->text_to_image[2], held_out->image_to_text[0], held_out->image_to_text[1], held_out->image_to_text[2]);
+		    "image to text %.1f %.1f %.1f", held_out->contrastive, held_out->caption, held_out->text_to_image[0],
+		    held_out->text_to_image[1], held_out->text_to_image[2], held_out->image_to_text[0],
+		    held_out->image_to_text[1], held_out->image_to_text[2]);
 }
 
 /* What is due behind a step: a measure, a checkpoint. */
@@ -635,7 +642,8 @@ static enum status train_all(struct run *run, struct err *err)
 	if (status == STATUS_OK && stopped)
 		status = train_save(run->train, err);
 	if (status == STATUS_OK && stopped)
-		status = err_set(err, STATUS_INTERRUPTED, "stopped and saved at step %llu of %llu; hint: coca train --out '%s' --resume goes on",
+		status = err_set(err, STATUS_INTERRUPTED,
+				 "stopped and saved at step %llu of %llu; hint: coca train --out '%s' --resume goes on",
 				 (unsigned long long)train_steps(run->train), (unsigned long long)steps, run->out);
 	return status;
 }

@@ -418,7 +418,8 @@ enum status dataset_tokenise(struct dataset *d, const struct tokenizer *tokenize
 			d->ids_room = room;
 		}
 		caption->ids_at = d->ids_count;
-		caption->ids_count = tokenizer_encode(tokenizer, d->texts.data + caption->at, caption->size, d->ids + d->ids_count, context);
+		caption->ids_count = tokenizer_encode(tokenizer, d->texts.data + caption->at, caption->size, d->ids + d->ids_count,
+						      context);
 		if (!caption->ids_count)
 			return err_memory(err, "the captions' ids");
 		d->ids_count += caption->ids_count;

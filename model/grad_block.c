@@ -157,10 +157,11 @@ void block_pass_backward(const struct block_shape *b, const struct block *w, con
 	grad_linear_input(s->wide, R, width, width, attn->in_weight, D, 0, s->row);
 	grad_norm_backward(s->row, pass->x, pass->stat1, R, D, w->ln_1.weight, dw->ln_1.weight, dw->ln_1.bias, 1, dx, s->partial);
 	if (b->cross) {
-		grad_linear_weight(dkv, b->Rk, 2 * D, 2 * D, pass->norm_kv, D, part(dattn->in_weight, D * D), part(dattn->in_bias, D), s->partial);
-		grad_linear_input(dkv, b->Rk, 2 * D, 2 * D, attn->in_weight + D * D, D, 0, s->row);
-		grad_norm_backward(s->row, tokens, pass->stat_kv, b->Rk, D, w->ln_1_kv.weight, dw->ln_1_kv.weight, dw->ln_1_kv.bias, 1, dtokens,
+		grad_linear_weight(dkv, b->Rk, 2 * D, 2 * D, pass->norm_kv, D, part(dattn->in_weight, D * D), part(dattn->in_bias, D),
 				   s->partial);
+		grad_linear_input(dkv, b->Rk, 2 * D, 2 * D, attn->in_weight + D * D, D, 0, s->row);
+		grad_norm_backward(s->row, tokens, pass->stat_kv, b->Rk, D, w->ln_1_kv.weight, dw->ln_1_kv.weight, dw->ln_1_kv.bias, 1,
+				   dtokens, s->partial);
 	}
 }
 
@@ -228,7 +229,8 @@ void pooler_pass_backward(const struct pooler_shape *m, const struct pooler *w, 
 	sum_items(dq_each, m->B, m->n * E, dq);
 	grad_linear_weight(dq, m->n, E, E, pass->norm_q, E, dattn->q_weight, dattn->in_bias, s->partial);
 	grad_linear_input(dq, m->n, E, E, attn->q_weight, E, 0, s->row);
-	grad_norm_backward(s->row, w->query, pass->stat_q, m->n, E, w->ln_q.weight, dw->ln_q.weight, dw->ln_q.bias, 1, dw->query, s->partial);
+	grad_norm_backward(s->row, w->query, pass->stat_q, m->n, E, w->ln_q.weight, dw->ln_q.weight, dw->ln_q.bias, 1, dw->query,
+			   s->partial);
 
 	grad_linear_weight(dkv, m->R, E, 2 * E, pass->norm_k, D, dattn->k_weight, part(dattn->in_bias, E), s->partial);
 	grad_linear_weight(dkv + E, m->R, E, 2 * E, pass->norm_k, D, dattn->v_weight, part(dattn->in_bias, 2 * E), s->partial);

@@ -60,13 +60,15 @@ void grad_linear_add(const float *x, size_t R, size_t in, const float *w, size_t
 void grad_linear_input(const float *dy, size_t R, size_t out, size_t lddy, const float *w, size_t in, float keep, float *dx)
 {
 	if (dx)
-		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)R, (int)in, (int)out, 1, dy, (int)lddy, w, (int)in, keep, dx, (int)in);
+		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)R, (int)in, (int)out, 1, dy, (int)lddy, w, (int)in, keep, dx,
+			    (int)in);
 }
 
 void grad_linear_weight(const float *dy, size_t R, size_t out, size_t lddy, const float *x, size_t in, float *dw, float *db, float *partial)
 {
 	if (dw)
-		cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)out, (int)in, (int)R, 1, dy, (int)lddy, x, (int)in, 1, dw, (int)in);
+		cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)out, (int)in, (int)R, 1, dy, (int)lddy, x, (int)in, 1, dw,
+			    (int)in);
 	if (db)
 		grad_column_sums(dy, R, out, lddy, db, partial);
 }
@@ -79,9 +81,11 @@ void grad_project_forward(const float *x, size_t R, size_t in, const float *w, s
 void grad_project_backward(const float *dy, size_t R, size_t out, const float *x, size_t in, const float *w, float *dw, float *dx)
 {
 	if (dw)
-		cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)in, (int)out, (int)R, 1, x, (int)in, dy, (int)out, 1, dw, (int)out);
+		cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)in, (int)out, (int)R, 1, x, (int)in, dy, (int)out, 1, dw,
+			    (int)out);
 	if (dx)
-		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)R, (int)in, (int)out, 1, dy, (int)out, w, (int)out, 0, dx, (int)in);
+		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)R, (int)in, (int)out, 1, dy, (int)out, w, (int)out, 0, dx,
+			    (int)in);
 }
 
 void grad_column_sums(const float *dy, size_t R, size_t D, size_t lddy, float *db, float *partial)
@@ -165,8 +169,8 @@ static void norm_row_backward(const float *dy, const float *x, float mean, float
 			dx[d] = keep * dx[d] + scale * (dy[d] * w[d] - g_sum - (x[d] - mean) * scale * gh_sum);
 }
 
-void grad_norm_backward(const float *dy, const float *x, const float *stat, size_t R, size_t D, const float *w, float *dw, float *db, float keep,
-			float *dx, float *partial)
+void grad_norm_backward(const float *dy, const float *x, const float *stat, size_t R, size_t D, const float *w, float *dw, float *db,
+			float keep, float *dx, float *partial)
 {
 	size_t stride = (D + 15) / 16 * 16, used = 1;
 
@@ -273,7 +277,8 @@ void grad_scaled_forward(const float *x, const float *branch, const float *scale
 			y[r * D + d] = x[r * D + d] + scale[d] * branch[r * D + d];
 }
 
-void grad_scaled_backward(const float *dy, const float *branch, const float *scale, size_t R, size_t D, float *dbranch, float *dscale, float *partial)
+void grad_scaled_backward(const float *dy, const float *branch, const float *scale, size_t R, size_t D, float *dbranch, float *dscale,
+			  float *partial)
 {
 	size_t stride = (D + 15) / 16 * 16, used = 1;
 
@@ -315,8 +320,8 @@ static void softmax_row(float *s, size_t n, size_t seen, const uint8_t *visible)
 	vector_scale(s, n, 1 / sum);
 }
 
-void grad_attention_forward(const struct grad_attention *a, const float *q, size_t ldq, const float *k, const float *v, size_t ldk, float *p,
-			    float *out)
+void grad_attention_forward(const struct grad_attention *a, const float *q, size_t ldq, const float *k, const float *v, size_t ldk,
+			    float *p, float *out)
 {
 	size_t D = a->heads * a->head;
 	float scale = 1 / sqrtf((float)a->head);
@@ -325,17 +330,18 @@ void grad_attention_forward(const struct grad_attention *a, const float *q, size
 	for (size_t i = 0; i < a->items; i++)
 		for (size_t h = 0; h < a->heads; h++) {
 			const struct grad_span *s = &a->spans[i];
-			const float *qh = q + s->q * ldq + h * a->head, *kh = k + s->k * ldk + h * a->head, *vh = v + s->k * ldk + h * a->head;
+			const float *qh = q + s->q * ldq + h * a->head, *kh = k + s->k * ldk + h * a->head,
+				*vh = v + s->k * ldk + h * a->head;
 			float *ph = p + s->p + h * s->nq * s->nk;
 			if (s->nq == 0 || s->nk == 0)
 				continue;
-			cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)s->nq, (int)s->nk, (int)a->head, scale, qh, (int)ldq, kh, (int)ldk,
-				    0, ph, (int)s->nk);
+			cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)s->nq, (int)s->nk, (int)a->head, scale, qh, (int)ldq, kh,
+				    (int)ldk, 0, ph, (int)s->nk);
 			for (size_t r = 0; r < s->nq; r++)
 				softmax_row(ph + r * s->nk, s->nk, a->causal && r + 1 < s->nk ? r + 1 : s->nk,
 					    a->visible ? a->visible + s->k : NULL);
-			cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)s->nq, (int)a->head, (int)s->nk, 1, ph, (int)s->nk, vh, (int)ldk,
-				    0, out + s->out * D + h * a->head, (int)D);
+			cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)s->nq, (int)a->head, (int)s->nk, 1, ph, (int)s->nk, vh,
+				    (int)ldk, 0, out + s->out * D + h * a->head, (int)D);
 		}
 }
 
@@ -366,8 +372,10 @@ void grad_attention_backward(const struct grad_attention *a, const float *q, siz
 			int nq = (int)s->nq, nk = (int)s->nk, w = (int)a->head;
 			if (nq == 0 || nk == 0)
 				continue;
-			cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, nk, w, nq, 1, ph, nk, doh, (int)D, 0, dv + s->k * lddk + at, (int)lddk);
-			cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, nq, nk, w, 1, doh, (int)D, v + s->k * ldk + at, (int)ldk, 0, dp, nk);
+			cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, nk, w, nq, 1, ph, nk, doh, (int)D, 0, dv + s->k * lddk + at,
+				    (int)lddk);
+			cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, nq, nk, w, 1, doh, (int)D, v + s->k * ldk + at, (int)ldk, 0,
+				    dp, nk);
 			for (size_t r = 0; r < s->nq; r++)
 				softmax_row_backward(ph + r * s->nk, dp + r * s->nk, s->nk);
 			cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, nq, w, nk, scale, dp, nk, k + s->k * ldk + at, (int)ldk, 0,

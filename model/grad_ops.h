@@ -23,11 +23,13 @@ void grad_linear_add(const float *x, size_t R, size_t in, const float *w, size_t
 /* dx[R,in] = dy w + keep * dx; dx may be NULL. */
 void grad_linear_input(const float *dy, size_t R, size_t out, size_t lddy, const float *w, size_t in, float keep, float *dx);
 /* dw[out,in] += dy^T x; db[out] += column sums of dy. Either may be NULL. */
-void grad_linear_weight(const float *dy, size_t R, size_t out, size_t lddy, const float *x, size_t in, float *dw, float *db, float *partial);
+void grad_linear_weight(const float *dy, size_t R, size_t out, size_t lddy, const float *x, size_t in, float *dw, float *db,
+			float *partial);
 
 /* The projections, which OpenCLIP keeps the other way round: y[R,out] = x[R,in] w[in,out]. */
 void grad_project_forward(const float *x, size_t R, size_t in, const float *w, size_t out, float *y);
-void grad_project_backward(const float *dy, size_t R, size_t out, const float *x, size_t in, const float *w, float *dw, float *dx /* set */);
+void grad_project_backward(const float *dy, size_t R, size_t out, const float *x, size_t in, const float *w, float *dw,
+			   float *dx /* set */);
 
 /* db[D] += column sums of dy[R,D], whose rows are lddy floats apart. */
 void grad_column_sums(const float *dy, size_t R, size_t D, size_t lddy, float *db, float *partial);
@@ -35,8 +37,8 @@ void grad_column_sums(const float *dy, size_t R, size_t D, size_t lddy, float *d
 /* y = (x - mean) / sqrt(variance + 1e-5) * w + b; stat[R,2] keeps mean and the reciprocal deviation. */
 void grad_norm_forward(const float *x, size_t R, size_t D, const float *w, const float *b, float *y, float *stat);
 /* dx = keep * dx + its share of dy; dx may be NULL. */
-void grad_norm_backward(const float *dy, const float *x, const float *stat, size_t R, size_t D, const float *w, float *dw, float *db, float keep,
-			float *dx, float *partial);
+void grad_norm_backward(const float *dy, const float *x, const float *stat, size_t R, size_t D, const float *w, float *dw, float *db,
+			float keep, float *dx, float *partial);
 
 /* y[n] = gelu(x) (exact with erf, or quick: x sigmoid(1.702 x)), and x becomes the slope at x. */
 void grad_gelu_forward(float *x, size_t n, bool quick, float *y);
@@ -48,7 +50,8 @@ void grad_residual(const float *x, const float *b, size_t R, size_t D, float *y)
 /* y[R,D] = x + scale[D] * branch[R,D]: a residual with layer scale. */
 void grad_scaled_forward(const float *x, const float *branch, const float *scale, size_t R, size_t D, float *y);
 /* dbranch = scale * dy; dscale += column sums of dy * branch. */
-void grad_scaled_backward(const float *dy, const float *branch, const float *scale, size_t R, size_t D, float *dbranch, float *dscale, float *partial);
+void grad_scaled_backward(const float *dy, const float *branch, const float *scale, size_t R, size_t D, float *dbranch, float *dscale,
+			  float *partial);
 
 /* One item of an attention: nq query rows from row q on see nk key rows from row k on. Rows of the result start at row out
  * (q, but where items share their queries), probabilities [H,nq,nk] at float p. */
@@ -66,8 +69,8 @@ struct grad_attention {
 };
 
 /* out[.,D] = softmax(q k^T / sqrt(head)) v for each head; q, k, v have rows ldq or ldk floats apart. p keeps probabilities. */
-void grad_attention_forward(const struct grad_attention *a, const float *q, size_t ldq, const float *k, const float *v, size_t ldk, float *p,
-			    float *out);
+void grad_attention_forward(const struct grad_attention *a, const float *q, size_t ldq, const float *k, const float *v, size_t ldk,
+			    float *p, float *out);
 /* Sets dq (at each span's out rows), dk and dv. scratch: [threads * most]. */
 void grad_attention_backward(const struct grad_attention *a, const float *q, size_t ldq, const float *k, const float *v, size_t ldk,
 			     const float *p, const float *dout, float *dq, size_t lddq, float *dk, float *dv, size_t lddk, float *scratch);

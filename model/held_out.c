@@ -99,7 +99,9 @@ enum status held_out_new(const struct dataset *data, const struct config *config
 	h->count = counts.held_out < most ? counts.held_out : most;
 	h->samples = mem_array(h->count, sizeof *h->samples);
 	h->rgb = mem_array(h->count, h->image);
-	enum status status = h->samples && h->rgb ? crop_all(h, counts.held_out, config->image_size, err) : err_memory(err, "the held-out samples");
+	enum status status = err_memory(err, "the held-out samples");
+	if (h->samples && h->rgb)
+		status = crop_all(h, counts.held_out, config->image_size, err);
 	if (status == STATUS_OK)
 		status = list_texts(h, err);
 	if (status == STATUS_OK && h->count)
@@ -267,8 +269,8 @@ enum status held_out_measure(const struct held_out *h, const struct objective *o
 	if (status == STATUS_OK)
 		status = measure_texts(&m, batch, err);
 	if (status == STATUS_OK) {
-		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)h->texts, (int)h->count, (int)h->E, 1, m.texts, (int)h->E, m.images,
-			    (int)h->E, 0, similarity, (int)h->count);
+		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)h->texts, (int)h->count, (int)h->E, 1, m.texts, (int)h->E,
+			    m.images, (int)h->E, 0, similarity, (int)h->count);
 		count_hits(h, similarity, measure);
 	}
 	free(similarity);

@@ -416,7 +416,8 @@ static enum status lay_out(struct network *n, struct err *err)
 		n->memory = mem_floats(capacity / sizeof(float));
 		n->capacity = n->memory ? capacity : 0;
 		if (!n->memory)
-			return err_set(err, STATUS_MEMORY, "a batch of %zu samples needs %.1f GB of memory; hint: a smaller --batch with --accumulate",
+			return err_set(err, STATUS_MEMORY,
+				       "a batch of %zu samples needs %.1f GB of memory; hint: a smaller --batch with --accumulate",
 				       n->batch.B, (double)carver.used / 1e9);
 	}
 	carver = (struct carver){.base = n->memory};
@@ -521,7 +522,8 @@ static void image_forward(struct network *n, const struct weights *w)
 	} else {
 		pooler_pass_forward(&m->pool_shape, &w->pool, m->post.y, &m->pool);
 		memcpy(m->tokens, m->pool.out, B * c->image_tokens * c->embed_dim * sizeof *m->tokens);
-		pooler_pass_forward(&m->contrastive_shape, &w->pool_contrastive, c->pooling == POOL_CASCADE ? m->tokens : m->post.y, &m->contrastive);
+		pooler_pass_forward(&m->contrastive_shape, &w->pool_contrastive, c->pooling == POOL_CASCADE ? m->tokens : m->post.y,
+				    &m->contrastive);
 		memcpy(m->pooled, m->contrastive.out, B * c->embed_dim * sizeof *m->pooled);
 	}
 	grad_project_forward(m->pooled, B, m->pooled_width, w->vision_proj, c->embed_dim, m->features);
@@ -606,16 +608,16 @@ static void pooling_backward(struct network *n, const struct weights *w, const s
 		join_rows(m->dpooled, m->dtokens, B, m->post_rows / B, m->post_width, m->dpost);
 	} else if (c->pooling == POOL_PARALLEL) {
 		pooler_pass_backward(&m->pool_shape, &w->pool, &g->pool, m->post.y, &m->pool, s, m->dtokens, 0, m->dpost);
-		pooler_pass_backward(&m->contrastive_shape, &w->pool_contrastive, &g->pool_contrastive, m->post.y, &m->contrastive, s, m->dpooled, 1,
-				     m->dpost);
+		pooler_pass_backward(&m->contrastive_shape, &w->pool_contrastive, &g->pool_contrastive, m->post.y, &m->contrastive, s,
+				     m->dpooled, 1, m->dpost);
 	} else {
-		pooler_pass_backward(&m->contrastive_shape, &w->pool_contrastive, &g->pool_contrastive, m->tokens, &m->contrastive, s, m->dpooled, 1,
-				     m->dtokens);
+		pooler_pass_backward(&m->contrastive_shape, &w->pool_contrastive, &g->pool_contrastive, m->tokens, &m->contrastive, s,
+				     m->dpooled, 1, m->dtokens);
 		pooler_pass_backward(&m->pool_shape, &w->pool, &g->pool, m->post.y, &m->pool, s, m->dtokens, 0, m->dpost);
 	}
 	/* In place where the pooler stands below: its output's gradient has the same shape. */
-	grad_norm_backward(m->dpost, single ? m->pool.out : x, m->post.stat, m->post_rows, m->post_width, w->ln_post.weight, g->ln_post.weight,
-			   g->ln_post.bias, 0, single ? s->other : dx, s->partial);
+	grad_norm_backward(m->dpost, single ? m->pool.out : x, m->post.stat, m->post_rows, m->post_width, w->ln_post.weight,
+			   g->ln_post.weight, g->ln_post.bias, 0, single ? s->other : dx, s->partial);
 	if (single) {
 		memcpy(m->dpost, s->other, m->post_rows * m->post_width * sizeof *m->dpost);
 		pooler_pass_backward(&m->pool_shape, &w->pool, &g->pool, x, &m->pool, s, m->dpost, 0, dx);
@@ -673,7 +675,8 @@ static void text_forward(struct network *n, const struct weights *w)
 		for (size_t row = 0; row < text_rows(n, i); row++) {
 			size_t position;
 			int32_t id = id_at(n, i, row, &position);
-			const float *from = id < 0 ? w->class_text : w->token_embedding + (size_t)id * W, *at = w->text_positions + position * W;
+			const float *from = id < 0 ? w->class_text : w->token_embedding + (size_t)id * W,
+				*at = w->text_positions + position * W;
 			for (size_t d = 0; d < W; d++)
 				x[(t->begin[i] + row) * W + d] = from[d] + at[d];
 		}
@@ -767,8 +770,8 @@ static void decoder_backward(struct network *n, const struct weights *w, const s
 	struct grad_scratch *s = &n->scratch;
 	size_t W = c->text.width, last = c->decoder.layers - 1;
 
-	loss_caption(d->final.y, d->R, W, w->decoder_proj, c->vocab_size, d->labels, weight, g ? d->dfinal : NULL, g ? g->decoder_proj : NULL, sum,
-		     d->logits);
+	loss_caption(d->final.y, d->R, W, w->decoder_proj, c->vocab_size, d->labels, weight, g ? d->dfinal : NULL,
+		     g ? g->decoder_proj : NULL, sum, d->logits);
 	if (!g)
 		return;
 	memset(n->image.dtokens, 0, n->batch.B * c->image_tokens * W * sizeof *d->dx);
@@ -782,7 +785,8 @@ static void decoder_backward(struct network *n, const struct weights *w, const s
 
 /* ---- the whole -------------------------------------------------------------------------------------------------- */
 
-enum status network_forward(struct network *n, const struct weights *w, const struct network_batch *batch, enum network_want want, struct err *err)
+enum status network_forward(struct network *n, const struct weights *w, const struct network_batch *batch, enum network_want want,
+			    struct err *err)
 {
 	n->batch = *batch;
 	n->want = want;

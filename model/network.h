@@ -45,8 +45,8 @@ void network_free(struct network *network); /* takes NULL */
 size_t network_counted(const struct network_batch *batch);
 
 /* Runs both towers and, for NETWORK_CAPTION, the decoder up to its last norm. The batch must live until the backward. */
-enum status network_forward(struct network *network, const struct weights *weights, const struct network_batch *batch, enum network_want want,
-			    struct err *err);
+enum status network_forward(struct network *network, const struct weights *weights, const struct network_batch *batch,
+			    enum network_want want, struct err *err);
 
 size_t network_embed_dim(const struct network *network);
 /* [B,E] before normalisation; valid until the next forward. */

@@ -57,7 +57,8 @@ static enum status contrastive(const struct objective *o, struct gathered *g, co
 			       struct losses *losses, struct err *err)
 {
 	struct loss_pairs pairs = {g->N, g->E, g->image, g->text, g->photo, g->caption};
-	return loss_contrastive(&pairs, *weights->logit_scale, o->contrastive_weight, g->dimage, g->dtext, dlog_scale, &losses->contrastive, err);
+	return loss_contrastive(&pairs, *weights->logit_scale, o->contrastive_weight, g->dimage, g->dtext, dlog_scale,
+				&losses->contrastive, err);
 }
 
 static void take_features(struct gathered *g, const struct network *network, size_t at, size_t B)
@@ -110,8 +111,8 @@ enum status objective_gradient(const struct objective *o, struct network *networ
 	return status;
 }
 
-enum status objective_losses(const struct objective *o, struct network *network, const struct weights *weights, const struct objective_part *part,
-			     struct losses *losses, struct err *err)
+enum status objective_losses(const struct objective *o, struct network *network, const struct weights *weights,
+			     const struct objective_part *part, struct losses *losses, struct err *err)
 {
 	enum network_want want = wanted(o);
 	struct gathered g;

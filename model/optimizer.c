@@ -53,7 +53,8 @@ static enum status measure(const struct parameters *p, uint64_t step, double *no
 	}
 	*norm = sqrt(sum);
 	if (bad < p->count)
-		return err_set(err, STATUS_FAILED, "stopped at step %llu: the gradient of '%s' is not finite; hint: a lower --lr, a longer --warmup",
+		return err_set(err, STATUS_FAILED,
+			       "stopped at step %llu: the gradient of '%s' is not finite; hint: a lower --lr, a longer --warmup",
 			       (unsigned long long)(step + 1), p->list[bad].info.name);
 	return STATUS_OK;
 }
@@ -86,7 +87,8 @@ static void update_tensor(const struct update *update, struct parameters *p, con
 		u.decay = 0;
 #pragma omp parallel for schedule(static) if (to - from > SHARE)
 	for (size_t i = from; i < to; i += SHARE)
-		update_share(&u, p->value + i, p->gradient + i, p->first + i, p->second + i, p->average + i, to - i < SHARE ? to - i : SHARE);
+		update_share(&u, p->value + i, p->gradient + i, p->first + i, p->second + i, p->average + i,
+			     to - i < SHARE ? to - i : SHARE);
 }
 
 static void clamp_temperature(struct parameters *p)

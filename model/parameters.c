@@ -69,15 +69,16 @@ enum status parameters_init(struct parameters *p, const struct config *config, s
 	enum status status;
 
 	*p = (struct parameters){.config = *config};
-	if ((status = weights_init(&p->weights, config, err)) != STATUS_OK || (status = weights_init(&p->gradients, config, err)) != STATUS_OK ||
+	if ((status = weights_init(&p->weights, config, err)) != STATUS_OK ||
+	    (status = weights_init(&p->gradients, config, err)) != STATUS_OK ||
 	    (status = weights_init(&p->averages, config, err)) != STATUS_OK)
 		goto fail;
 	weights_visit(&p->weights, config, count_one, p, NULL);
 	p->list = mem_array(p->count, sizeof *p->list);
 	p->memory = mem_floats(mem_product(ROWS, p->floats));
 	if (!p->list || !p->memory) {
-		status = err_set(err, STATUS_MEMORY, "a model of %zu parameters needs %.1f GB of memory for training", weights_count(config),
-				 (double)p->floats * ROWS * sizeof(float) / 1e9);
+		status = err_set(err, STATUS_MEMORY, "a model of %zu parameters needs %.1f GB of memory for training",
+				 weights_count(config), (double)p->floats * ROWS * sizeof(float) / 1e9);
 		goto fail;
 	}
 	size_t floats = p->floats;
@@ -293,7 +294,8 @@ static bool in_part(const char *name, const char *part, size_t size)
 	case 0:
 		return starts_with(name, "visual.");
 	case 1:
-		return starts_with(name, "visual.") && !is_pooler(name) && !starts_with(name, "visual.ln_post") && strcmp(name, "visual.proj") != 0;
+		return starts_with(name, "visual.") && !is_pooler(name) && !starts_with(name, "visual.ln_post") &&
+		       strcmp(name, "visual.proj") != 0;
 	case 2:
 		return is_pooler(name);
 	case 3:
@@ -317,7 +319,8 @@ enum status parameters_freeze(struct parameters *p, const char *parts, struct er
 			if (in_part(p->list[i].info.name, part, size))
 				p->list[i].frozen = ++found;
 		if (!found)
-			return err_set(err, STATUS_USAGE, "cannot freeze '%.*s'; hint: parts are image, encoder, poolers, text, decoder, temperature",
+			return err_set(err, STATUS_USAGE,
+				       "cannot freeze '%.*s'; hint: parts are image, encoder, poolers, text, decoder, temperature",
 				       (int)size, part);
 		part += size + (part[size] == ',');
 	}

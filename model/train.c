@@ -134,12 +134,13 @@ static enum status blame(const struct train *t, const struct losses *losses, str
 	for (size_t i = 0; i < p->count; i++)
 		for (size_t j = 0; j < p->list[i].info.count; j++)
 			if (!isfinite(p->gradient[p->list[i].offset + j]))
-				return err_set(err, STATUS_FAILED, "stopped at step %llu: the loss is %g (contrastive %g, caption %g), and the "
+				return err_set(err, STATUS_FAILED,
+					       "stopped at step %llu: the loss is %g (contrastive %g, caption %g), and the "
 					       "gradient of '%s' is not finite; hint: a lower --lr, a longer --warmup",
 					       (unsigned long long)(t->steps + 1), losses->total, losses->contrastive, losses->caption,
 					       p->list[i].info.name);
-	return err_set(err, STATUS_FAILED, "stopped at step %llu: the loss is %g (contrastive %g, caption %g)", (unsigned long long)(t->steps + 1),
-		       losses->total, losses->contrastive, losses->caption);
+	return err_set(err, STATUS_FAILED, "stopped at step %llu: the loss is %g (contrastive %g, caption %g)",
+		       (unsigned long long)(t->steps + 1), losses->total, losses->contrastive, losses->caption);
 }
 
 enum status train_step(struct train *t, struct train_row *row, struct err *err)
@@ -249,7 +250,8 @@ enum status train_save(struct train *t, struct err *err)
 
 enum status train_resume(struct train *t, bool *same, struct err *err)
 {
-	char *state_path = path_join(t->options.folder, file_names[FILE_STATE]), *log_path = path_join(t->options.folder, file_names[FILE_LOG]);
+	char *state_path = path_join(t->options.folder, file_names[FILE_STATE]);
+	char *log_path = path_join(t->options.folder, file_names[FILE_LOG]);
 	struct train_state state;
 	enum status status = state_path && log_path ? train_state_read(state_path, &state, &t->parameters, err) : err_memory(err, "a path");
 

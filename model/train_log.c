@@ -94,8 +94,8 @@ enum status train_log_read(const char *path, uint64_t upto, struct train_log *lo
 
 static void print_row(FILE *stream, const struct train_row *r)
 {
-	fprintf(stream, "%llu,%.6g,%.9g,%.17g,%.17g,%.17g,%.9g,%.9g,%.4g", (unsigned long long)r->step, r->epoch, r->rate, r->loss, r->contrastive,
-		r->caption, r->norm, r->scale, r->samples_per_second);
+	fprintf(stream, "%llu,%.6g,%.9g,%.17g,%.17g,%.17g,%.9g,%.9g,%.4g", (unsigned long long)r->step, r->epoch, r->rate, r->loss,
+		r->contrastive, r->caption, r->norm, r->scale, r->samples_per_second);
 	if (!r->measured) {
 		fputs(",,,,,,,,\n", stream);
 		return;
@@ -174,8 +174,8 @@ static void draw_axes(FILE *f, const struct panel *p, const char *title)
 
 	fprintf(f, "<text x=\"%.1f\" y=\"%.1f\" font-weight=\"bold\">%s</text>\n", p->left, p->top - 22, title);
 	for (double y = 0; y <= p->y_most * 1.0001; y += up)
-		fprintf(f, "<path d=\"M%.1f %.1fh%.1f\" stroke=\"#ddd\"/><text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%g</text>\n", p->left,
-			y_of(p, y), p->width, p->left - 6, y_of(p, y) + 4, y);
+		fprintf(f, "<path d=\"M%.1f %.1fh%.1f\" stroke=\"#ddd\"/><text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%g</text>\n",
+			p->left, y_of(p, y), p->width, p->left - 6, y_of(p, y) + 4, y);
 	for (double x = 0; x <= p->x_most * 1.0001; x += step)
 		fprintf(f, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%g</text>\n", x_of(p, x), p->top + p->height + 18, x);
 	fprintf(f, "<path d=\"M%.1f %.1fv%.1fh%.1f\" stroke=\"#888\" fill=\"none\"/>\n", p->left, p->top, p->height, p->width);
@@ -250,8 +250,9 @@ enum status train_log_draw(const struct train_log *log, const char *path, struct
 		return status;
 	right.left = LEFT + half + GAP;
 	left.x_most = right.x_most = log->count ? (double)log->rows[log->count - 1].step : 1;
-	fprintf(writer.stream, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"12\">\n"
-			       "<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n", WIDTH, HEIGHT, WIDTH, HEIGHT);
+	fprintf(writer.stream,
+		"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"12\">\n"
+		"<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n", WIDTH, HEIGHT, WIDTH, HEIGHT);
 	draw_panel(writer.stream, left, "losses", losses, sizeof losses / sizeof *losses, log);
 	draw_panel(writer.stream, right, "recall at 10 on held-out samples, percent", recalls, sizeof recalls / sizeof *recalls, log);
 	fputs("</svg>\n", writer.stream);

@@ -47,7 +47,8 @@ static bool put(FILE *stream, XXH3_state_t *sum, const void *bytes, size_t size)
 	return fwrite(bytes, 1, size, stream) == size;
 }
 
-static bool put_all(FILE *stream, XXH3_state_t *sum, const struct header *header, const struct train_state *state, const struct parameters *p)
+static bool put_all(FILE *stream, XXH3_state_t *sum, const struct header *header, const struct train_state *state,
+		    const struct parameters *p)
 {
 	static const char zeros[ALIGN];
 	const float *rows[ROWS] = {p->value, p->first, p->second, p->average};
@@ -148,12 +149,14 @@ enum status train_state_read(const char *path, struct train_state *state, struct
 	if (!digest_of(&p->config, &config)) {
 		status = err_memory(err, "a training state");
 	} else if (header.config != config || header.floats != p->floats) {
-		status = err_set(err, STATUS_FORMAT, "cannot resume from '%s': it belongs to another configuration than the one beside it", path);
+		status = err_set(err, STATUS_FORMAT, "cannot resume from '%s': it belongs to another configuration than the one beside it",
+				 path);
 	} else {
 		const uint8_t *from = map.data + sizeof header + header.note_size + padding(header.note_size);
 		for (int r = 0; r < ROWS; r++)
 			memcpy(rows[r], from + (size_t)r * p->floats * sizeof(float), p->floats * sizeof(float));
-		*state = (struct train_state){.step = header.step, .seed = header.seed, .data = header.data, .place = {header.epoch, header.offset}};
+		*state = (struct train_state){.step = header.step, .seed = header.seed, .data = header.data,
+					      .place = {header.epoch, header.offset}};
 	}
 	file_map_close(&map);
 	return status;

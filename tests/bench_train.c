@@ -84,7 +84,8 @@ static double time_gemm(const struct bench *b)
 	double started = cli_now();
 
 	for (int i = 0; i < 8; i++)
-		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, GEMM, GEMM, GEMM, 1, b->gemm[0], GEMM, b->gemm[1], GEMM, 0, b->gemm[2], GEMM);
+		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, GEMM, GEMM, GEMM, 1, b->gemm[0], GEMM, b->gemm[1], GEMM, 0,
+			    b->gemm[2], GEMM);
 	return (cli_now() - started) / 8;
 }
 

@@ -312,8 +312,8 @@ static void parts_of_a_batch_add_up_to_the_whole(void **state)
 	for (size_t k = 0; k < 3; k++) {
 		for (size_t i = 0; i <= 2; i++)
 			begin[k][i] = b->begin[2 * k + i] - b->begin[2 * k];
-		three[k] = (struct objective_part){{2, b->pixels + 2 * k * 3 * 24 * 24, NULL, b->ids + b->begin[2 * k], begin[k]}, b->photo + 2 * k,
-						   b->caption + 2 * k};
+		three[k] = (struct objective_part){{2, b->pixels + 2 * k * 3 * 24 * 24, NULL, b->ids + b->begin[2 * k], begin[k]},
+						   b->photo + 2 * k, b->caption + 2 * k};
 	}
 	memset(b->p.gradient, 0, b->p.floats * sizeof *b->p.gradient);
 	assert_ok(objective_gradient(&(struct objective){1, 2}, b->network, &b->p, three, 3, &parts, &err), &err);
@@ -394,7 +394,8 @@ static void bytes_and_floats_of_a_picture_give_the_same_loss(void **state)
 	for (size_t i = 0; i < SAMPLES; i++)
 		for (size_t c = 0; c < 3; c++)
 			for (size_t at = 0; at < 24 * 24; at++)
-				b->pixels[(i * 3 + c) * 576 + at] = ((float)rgb[(i * 576 + at) * 3 + c] / 255 - config.mean[c]) / config.std[c];
+				b->pixels[(i * 3 + c) * 576 + at] =
+					((float)rgb[(i * 576 + at) * 3 + c] / 255 - config.mean[c]) / config.std[c];
 	double floats = loss(b, (struct objective){1, 2});
 	b->part.batch.pixels = NULL;
 	b->part.batch.rgb = rgb;

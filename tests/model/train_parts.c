@@ -26,10 +26,12 @@ enum { SIDE = 24 };
 static void small_config(struct config *config)
 {
 	static const char json[] =
-		"{\"model_cfg\":{\"embed_dim\":16,\"vision_cfg\":{\"image_size\":24,\"layers\":1,\"width\":16,\"head_width\":8,\"patch_size\":8,"
+		"{\"model_cfg\":{\"embed_dim\":16,\"vision_cfg\":{\"image_size\":24,\"layers\":1,\"width\":16,\"head_width\":8,"
+		"\"patch_size\":8,"
 		"\"attentional_pool\":true,\"attn_pooler_heads\":2,\"attn_pooler_queries\":3,\"output_tokens\":true},\"text_cfg\":{"
 		"\"context_length\":12,\"vocab_size\":520,\"width\":16,\"heads\":2,\"layers\":1,\"embed_cls\":true,\"output_tokens\":true},"
-		"\"multimodal_cfg\":{\"context_length\":12,\"vocab_size\":520,\"width\":16,\"heads\":2,\"layers\":1,\"attn_pooler_heads\":2},"
+		"\"multimodal_cfg\":{\"context_length\":12,\"vocab_size\":520,\"width\":16,\"heads\":2,\"layers\":1,"
+		"\"attn_pooler_heads\":2},"
 		"\"custom_text\":true}}";
 	struct err err;
 
@@ -64,8 +66,8 @@ static void plain_step(struct plain *p, double g, double rate, double decay, int
 
 static void steps_are_adamw_with_clipping_and_decay_of_matrices_alone(void **state)
 {
-	const struct optimizer o = {.rate = 0.01, .weight_decay = 0.5, .beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-6, .clip = 1, .average = 0.5,
-				    .steps = 1000000};
+	const struct optimizer o = {.rate = 0.01, .weight_decay = 0.5, .beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-6, .clip = 1,
+				    .average = 0.5, .steps = 1000000};
 	struct config config;
 	struct parameters p;
 	struct err err;
@@ -373,7 +375,8 @@ static void crops_of_any_shape_are_drawn_and_repeat(void **state)
 	}
 }
 
-static void open_batches(const struct dataset *data, const struct config *config, size_t threads, struct batches_place place, struct batches **b)
+static void open_batches(const struct dataset *data, const struct config *config, size_t threads, struct batches_place place,
+			 struct batches **b)
 {
 	const struct batches_options options = {.data = data, .config = config, .augment = {0.5, true}, .batch = 4, .parts = 2, .seed = 9,
 						.place = place, .threads = threads};
@@ -474,7 +477,8 @@ static void photographs_that_are_all_broken_are_an_error(void **state)
 
 static void merges_are_learned_by_count_and_read_back(void **state)
 {
-	static const char *const texts[] = {"low low low low low", "lower lower newest newest newest newest newest newest", "widest widest widest"};
+	static const char *const texts[] = {"low low low low low", "lower lower newest newest newest newest newest newest",
+					    "widest widest widest"};
 	const char *folder = test_folder(), *path = test_path(folder, "merges.txt");
 	struct bpe *bpe;
 	struct tokenizer *tokenizer;

@@ -87,10 +87,12 @@ static enum status add_caption(void *context, const char *caption, size_t size, 
 static void setting_init(struct setting *s, size_t holdout)
 {
 	static const char json[] =
-		"{\"model_cfg\":{\"embed_dim\":48,\"vision_cfg\":{\"image_size\":32,\"layers\":2,\"width\":48,\"head_width\":16,\"patch_size\":8,"
+		"{\"model_cfg\":{\"embed_dim\":48,\"vision_cfg\":{\"image_size\":32,\"layers\":2,\"width\":48,\"head_width\":16,"
+		"\"patch_size\":8,"
 		"\"attentional_pool\":true,\"attn_pooler_heads\":3,\"attn_pooler_queries\":5,\"output_tokens\":true},\"text_cfg\":{"
 		"\"context_length\":8,\"vocab_size\":%zu,\"width\":48,\"heads\":3,\"layers\":1,\"embed_cls\":true,\"output_tokens\":true},"
-		"\"multimodal_cfg\":{\"context_length\":8,\"vocab_size\":%zu,\"width\":48,\"heads\":3,\"layers\":1,\"attn_pooler_heads\":3},"
+		"\"multimodal_cfg\":{\"context_length\":8,\"vocab_size\":%zu,\"width\":48,\"heads\":3,\"layers\":1,"
+		"\"attn_pooler_heads\":3},"
 		"\"custom_text\":true}}";
 	struct buffer text = {0};
 	struct bpe *bpe;
@@ -164,7 +166,8 @@ static void check_by_heart(const struct setting *s)
 {
 	struct coca *model;
 	struct err err;
-	float *pixels = mem_floats((size_t)PAIRS * 3 * SIDE * SIDE), images[PAIRS * 48], texts[PAIRS * 48], *tokens = mem_floats(PAIRS * 4 * 48);
+	float *pixels = mem_floats((size_t)PAIRS * 3 * SIDE * SIDE), images[PAIRS * 48], texts[PAIRS * 48],
+		*tokens = mem_floats(PAIRS * 4 * 48);
 	static uint8_t rgb[SIDE * SIDE * 3];
 	struct caption captions[PAIRS];
 
@@ -196,8 +199,8 @@ static void check_by_heart(const struct setting *s)
 		assert_int_equal(best_text, i);
 		assert_int_equal(best_image, i);
 	}
-	assert_ok(generate_greedy(model, state, tokens, PAIRS, tokenizer_start(coca_tokenizer(model)), tokenizer_end(coca_tokenizer(model)), 0,
-				  captions, &err), &err);
+	assert_ok(generate_greedy(model, state, tokens, PAIRS, tokenizer_start(coca_tokenizer(model)),
+				  tokenizer_end(coca_tokenizer(model)), 0, captions, &err), &err);
 	for (size_t i = 0; i < PAIRS; i++) {
 		char expected[64], *text = tokenizer_decode(coca_tokenizer(model), captions[i].ids, captions[i].count);
 		caption_of(i, expected);
