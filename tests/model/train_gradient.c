@@ -141,8 +141,11 @@ static double along_gradient(struct bench *b, struct objective objective, const 
  * (biases of keys are part of in_proj_bias, so none does as a whole) are too small to be seen and are passed over. */
 static void check_all(struct bench *b, struct objective objective)
 {
-	gradient(b, objective);
+	int threads = blas_threads();
 	double whole = 0;
+
+	gradient(b, objective);
+	blas_set_threads(1); /* waking others for so little takes most of the time */
 	for (size_t i = 0; i < b->p.floats; i++)
 		whole += (double)b->p.gradient[i] * (double)b->p.gradient[i];
 	for (size_t i = 0; i < b->p.count; i++) {
@@ -159,6 +162,7 @@ static void check_all(struct bench *b, struct objective objective)
 		if (!(fabs(slope - norm) <= 0.01 * norm))
 			fail_msg("%s: the gradient's norm is %g, finite differences say %g", t->info.name, norm, slope);
 	}
+	blas_set_threads(threads);
 }
 
 static void check_shape(const char *pooling, bool quick, bool scale, int E, int D)
