@@ -10,7 +10,7 @@
 
 #include "schema/banned.h"
 
-enum { PHOTOS = 512, LIKELY = SCORE_NULLS, NEAREST = 32, LEAST = 8 };
+enum { PHOTOS = 512, LIKELY = 16, NEAREST = 32, LEAST = 8 };
 
 static double logistic(double x)
 {

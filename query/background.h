@@ -11,6 +11,8 @@
  *     trust  = logistic(2.0 r + 5.0 known - 2.75)           captions and everyday words, against gibberish and far-fetched things
  *     match  = pair x trust
  *
+ * Evens are assumed beforehand, between a photo with its own caption and one with another's: in a library where little fits, more of
+ * what matches by 0.9 is wrong than one in ten. What text lifts a photo (tied.h) counts as similarity.
  * Where there is no likelihood (photos as the query, --no-rerank) match = logistic(2.4 z - 2.15) alone: it then tells a photo that
  * stands out from one that does not, but a good query from nonsense it cannot tell.
  * The constants are those of logistic regressions on the shipped model: 300 photographs of flickr8k_subset and coco_like_2k, 80 of

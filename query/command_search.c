@@ -334,17 +334,18 @@ const struct command command_search = {
 		   "    coca search beach + 2:sunset - people          coca search beach --add 2:sunset --sub people\n"
 		   "    coca search --add ./photo.jpg --sub text:snow\n"
 		   "The query is the normalised sum of weight x unit embedding. X is a photo if it starts with photo:, /, ./ or\n"
-		   "../, ends in .jpg, .jpeg, .png or .webp, or (in --add and --sub) names a file; else, or after text:, it is\n"
-		   "words. A number and a colon in front are the weight, but 10:30 is a time. Added words rerank, each with its\n"
+		   "../, ends as pictures do (.jpg, .png, ...), or (in --add and --sub) names a file; else, or after text:, it\n"
+		   "is words. A number and a colon in front are the weight, but 10:30 is a time. Added words rerank, each with its\n"
 		   "part in the sum; subtracted words and photos count by similarity alone.\n"
 		   "Every photo is listed, copies too, and those whose drive is away (\"missing\").\n"
 		   "The score is the similarity, or with reranking logit scale x similarity + weight x caption log-likelihood\n"
 		   "(counted from the mean of the reranked). It ranks the photos of one query. The match is comparable between\n"
-		   "queries: how likely the photo shows what is asked for at all, from similarity and likelihood against those of\n"
-		   "other photos of the library and of the query in general, by constants that were fitted on captioned photos with\n"
-		   "the shipped model. With photos alone or --no-rerank it is calibrated on similarity only, and tells a photo that\n"
-		   "stands out, but not sense from nonsense. About 0.5 is a sensible --min-score; exit code 3: nothing matches.\n"
-		   "--explain: words above 0 fit this photo better than they fit the other reranked ones. Dates are the camera's local time.\n",
+		   "queries: how likely the photo shows what is asked for at all, even odds assumed beforehand, from similarity and\n"
+		   "likelihood against those of other photos of the library and of the query in general, by constants that were\n"
+		   "fitted on captioned photos with the shipped model. With photos alone or --no-rerank it is calibrated on\n"
+		   "similarity only, and tells a photo that stands out, but not sense from nonsense. About 0.5 is a sensible\n"
+		   "--min-score; exit code 3: nothing matches. --explain: words above 0 fit this photo better than they fit the\n"
+		   "other reranked ones. Dates are the camera's local time.\n",
 	.run = run,
 	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */
 };

@@ -35,7 +35,7 @@ static bool is_file(const char *path)
 
 static bool looks_like_path(const char *value)
 {
-	static const char *const ends[] = {".jpg", ".jpeg", ".png", ".webp"};
+	static const char *const ends[] = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"};
 	size_t size = strlen(value);
 
 	if (value[0] == '/' || strncmp(value, "./", 2) == 0 || strncmp(value, "../", 3) == 0)

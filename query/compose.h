@@ -10,7 +10,7 @@
  * read (the first rule that fits):
  *   1. W:VALUE has the weight W, a number above 0, unless the whole names a file; a digit behind the colon makes it a time, 10:30.
  *   2. text:VALUE is words, photo:VALUE is a photograph, whatever else would fit.
- *   3. What starts with /, ./ or ../ or ends in .jpg, .jpeg, .png or .webp and has no space is a photograph, and must be there.
+ *   3. What starts with /, ./ or ../, or ends as pictures do (.jpg, .png, ...) and has no space, is a photograph, and must be there.
  *   4. A value of --add and --sub that names a file is a photograph: guessed says so, as it may have been meant as a word.
  *   5. All else is words.
  */
