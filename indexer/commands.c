@@ -17,19 +17,21 @@
 /* --- index --- */
 
 static const struct option_spec index_options[] = {
-	{"exclude", 0, "GLOB", OPTION_TEXT | OPTION_MANY, "leave out what matches, as .gitignore does: 'raw', '*/2019/**', 'tmp/'"},
+	{"exclude", 0, "GLOB", OPTION_TEXT | OPTION_MANY, "leave out what matches, as .gitignore does: 'raw', '/2019/**/tmp/', '!keep'"},
 	{"include-hidden", 0, NULL, OPTION_FLAG, "take names that begin with a dot, too"},
 	{"follow", 0, NULL, OPTION_FLAG, "follow symbolic links"},
 	{"jobs", 'j', "N", OPTION_NUMBER, "threads that read and decode (default: one for each core)"},
 	{"batch", 0, "N", OPTION_NUMBER, "photographs embedded at once (default: by the model's size, at most 32)"},
 	{"prune", 0, NULL, OPTION_FLAG, "drop photographs that are gone, with their embeddings"},
 	{"token-budget", 0, "SIZE", OPTION_SIZE, "image tokens kept for reranking (default 2G; 0: none)"},
+	{"limit-pixels", 0, "N", OPTION_SIZE, "refuse larger pictures before memory is taken (default 400M); tries again what failed"},
 	{"verbose", 'v', NULL, OPTION_FLAG, "say where the time went"},
 	{0},
 };
 
 static const char index_details[] =
 	"DIR may be a single photograph, too. Without one, the folders that were indexed before are looked through again.\n"
+	"A .cocaignore file in a folder of DIR leaves out what it lists, in .gitignore's syntax.\n"
 	"What is unchanged is skipped; a file that was moved, renamed or copied keeps its embedding. Photographs are only read.\n"
 	"What cannot be decoded is named and tried again when it changes; the exit code is then 4.\n"
 	"Ctrl-C keeps what is done; the next run goes on.\n";
@@ -90,6 +92,9 @@ static enum status read_options(const struct arguments *args, struct index_optio
 		status = arguments_number(args, "batch", 0, 1, BATCH_MOST, &options->batch, err);
 	if (status == STATUS_OK)
 		status = arguments_size(args, "token-budget", (size_t)2 << 30, &options->token_budget, err);
+	if (status == STATUS_OK)
+		status = arguments_size(args, "limit-pixels", 0, &options->pixels_most, err);
+	options->retry = options->pixels_most != 0;
 	options->hidden = arguments_flag(args, "include-hidden");
 	options->follow = arguments_flag(args, "follow");
 	options->prune = arguments_flag(args, "prune");

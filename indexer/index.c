@@ -161,6 +161,8 @@ static enum status walk_regions(struct run *run, struct err *err)
 	return status;
 }
 
+enum { PATH_SHOWN = 500 };
+
 static void report_walk(struct run *run)
 {
 	struct index_report *report = run->report;
@@ -171,8 +173,12 @@ static void report_walk(struct run *run)
 	report->unreadable = walk->trouble_count;
 	for (size_t i = 0; i < run->region_count; i++)
 		report->unreadable += run->regions[i].away;
-	for (size_t i = 0; i < walk->trouble_count; i++)
-		index_report_warning(report, "cannot read the folder '%s': %s", walk->troubles[i].path, walk->troubles[i].reason);
+	for (size_t i = 0; i < walk->trouble_count; i++) {
+		/* The end of a path tells more than its beginning, and the reason must not be cut off. */
+		const char *path = walk->troubles[i].path;
+		size_t size = strlen(path), cut = size > PATH_SHOWN ? size - PATH_SHOWN : 0;
+		index_report_warning(report, "cannot read the folder '%s%s': %s", cut ? "..." : "", path + cut, walk->troubles[i].reason);
+	}
 	for (size_t i = 0; i < WALK_FORMATS; i++)
 		if (walk->unsupported[i])
 			buffer_format(&report->unsupported, "%s%zu %s", report->unsupported.size ? ", " : "", walk->unsupported[i],
@@ -194,6 +200,8 @@ static enum status plan_unchanged(struct run *run, const struct walk_photo *phot
 
 	if (stamp->gone_since)
 		status = catalog_photo_gone(run->catalog, stamp->id, 0, err);
+	if (status == STATUS_OK && stamp->ctime_ns == 0)
+		status = catalog_photo_ctime(run->catalog, stamp->id, photo->ctime_ns, err);
 	if (status == STATUS_OK && stamp->state == PHOTO_FAILED)
 		return catalog_photo_by_path(run->catalog, photo->path, repeat_failure, run->report, err);
 	run->report->back += stamp->gone_since != 0;
@@ -210,8 +218,9 @@ static enum status plan_photo(struct run *run, const struct walk_photo *photo, s
 	if (status != STATUS_OK)
 		return status;
 	/* One that could not even be read may be readable now, with neither size nor time changed. */
-	bool settled = found && (stamp.state == PHOTO_READY ? stamp.embedded : stamp.content != 0);
-	if (settled && stamp.size == photo->size && stamp.mtime_ns == photo->mtime_ns && photo->regular)
+	bool settled = found && (stamp.state == PHOTO_READY ? stamp.embedded : stamp.content != 0 && !run->options.retry);
+	if (settled && stamp.size == photo->size && stamp.mtime_ns == photo->mtime_ns && photo->regular &&
+	    (stamp.ctime_ns == photo->ctime_ns || stamp.ctime_ns == 0))
 		return plan_unchanged(run, photo, &stamp, err);
 	run->items[run->item_count++] = (struct ingest_item){
 		.photo = photo,

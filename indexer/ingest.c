@@ -295,6 +295,7 @@ static enum status store_row(struct window *w, const struct slot *slot, bool fai
 		.path_size = slot->item->photo->path_size,
 		.size = job->hashed ? job->size : slot->item->photo->size,
 		.mtime_ns = job->hashed ? job->mtime_ns : slot->item->photo->mtime_ns,
+		.ctime_ns = job->hashed ? job->ctime_ns : slot->item->photo->ctime_ns,
 		.content = slot->content,
 		.state = failed ? PHOTO_FAILED : PHOTO_READY,
 		.error = failed ? job->err.text : NULL,
@@ -324,7 +325,8 @@ static enum status store_vanished(struct window *w, const struct ingest_item *it
 	if (!item->known || item->stamp.gone_since)
 		return STATUS_OK;
 	w->in->report->gone++;
-	return catalog_photo_gone(w->in->catalog, item->stamp.id, time(NULL), err);
+	int64_t now = time(NULL);
+	return catalog_photo_gone(w->in->catalog, item->stamp.id, now > 0 ? now : 1, err);
 }
 
 /* The i-th of the window; *b: how many of the batch came before it. */
@@ -433,6 +435,7 @@ static enum status window_init(struct window *w, const struct ingest *in, struct
 		.jobs = in->options->jobs,
 		.side = config->image_size,
 		.follow = in->options->follow,
+		.pixels_most = in->options->pixels_most,
 	};
 
 	w->in = in;

@@ -31,6 +31,7 @@ struct job {
 	struct err err;
 	bool hashed;           /* the whole file was read: hash, size and time are right whatever status says */
 	int64_t size, mtime_ns; /* of the bytes that were read */
+	int64_t ctime_ns;      /* -1: it changed only just now, and may change again without a later time to show for it */
 	uint8_t hash[CATALOG_HASH]; /* XXH3-128, canonical */
 	struct image_info info;
 	struct probe probe;
@@ -48,6 +49,7 @@ struct pipeline_options {
 	size_t jobs;           /* threads, 1 or more */
 	size_t side;           /* S */
 	bool follow;           /* open through symbolic links */
+	size_t pixels_most;    /* larger pictures are refused; 0: IMAGE_PIXELS_MOST */
 };
 
 /* Busy seconds, summed over threads. */

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "schema/memory.h"
+
 #include "schema/banned.h"
 
 enum fate {
@@ -15,6 +17,10 @@ enum fate {
 	FATE_DELETED,
 	FATE_MOVED,     /* deleted, but its content was found under another path */
 	FATE_LEFT_OUT,  /* there, but this run was told to pass over it */
+};
+
+struct inode {
+	uint64_t device, number;
 };
 
 struct missing {
@@ -38,6 +44,7 @@ struct vanish {
 	} *tallies;        /* [region_count] */
 	struct missing *missing;
 	size_t count, capacity;
+	struct inode *inodes; /* of what was listed, ascending; NULL until it is asked for */
 	struct catalog_root *roots;
 	size_t root_count;
 	const char *root;  /* path of the one that is being visited */
@@ -61,7 +68,32 @@ static bool below_trouble(const struct walk *walk, const char *path)
 	return false;
 }
 
-static enum fate judge(const struct vanish *v, const struct region *region, const char *path)
+static int compare_inodes(const void *a, const void *b)
+{
+	const struct inode *x = a, *y = b;
+	int order = (x->device > y->device) - (x->device < y->device);
+
+	return order ? order : (x->number > y->number) - (x->number < y->number);
+}
+
+/* Whether the file was listed under another name. */
+static bool listed(struct vanish *v, const struct stat *st)
+{
+	const struct walk *walk = v->walk;
+	struct inode inode = {st->st_dev, st->st_ino};
+
+	if (!v->inodes) {
+		v->inodes = mem_array(walk->count, sizeof *v->inodes);
+		if (!v->inodes)
+			return false;
+		for (size_t i = 0; i < walk->count; i++)
+			v->inodes[i] = (struct inode){walk->photos[i].device, walk->photos[i].inode};
+		qsort(v->inodes, walk->count, sizeof *v->inodes, compare_inodes);
+	}
+	return bsearch(&inode, v->inodes, walk->count, sizeof inode, compare_inodes) != NULL;
+}
+
+static enum fate judge(struct vanish *v, const struct region *region, const char *path)
 {
 	struct stat st;
 	/* A folder inside another that the user once named itself has its own beginning, hidden or not. */
@@ -77,7 +109,10 @@ static enum fate judge(const struct vanish *v, const struct region *region, cons
 		return FATE_DELETED;
 	if (S_ISLNK(st.st_mode) && !v->options->follow)
 		return FATE_LEFT_OUT;
-	return strcmp(base, path) != 0 && walk_leaves_out(base, path, v->rules) ? FATE_LEFT_OUT : FATE_KEPT;
+	if (strcmp(base, path) != 0 && walk_leaves_out(base, path, v->rules))
+		return FATE_LEFT_OUT;
+	/* Where case does not matter, a name that was changed only in case can still be opened by its old spelling. */
+	return listed(v, &st) ? FATE_DELETED : FATE_KEPT;
 }
 
 /* --- collecting --- */
@@ -199,7 +234,8 @@ static enum status change(struct vanish *v, const struct missing *missing, int64
 
 static enum status change_all(struct vanish *v, struct err *err)
 {
-	int64_t now = time(NULL);
+	/* 0 would mean that they are there; a clock without a battery begins at 0. */
+	int64_t now = time(NULL) > 0 ? time(NULL) : 1;
 	size_t photos, contents;
 	enum status status = catalog_begin(v->catalog, err);
 
@@ -254,6 +290,7 @@ enum status vanish_run(struct catalog *catalog, const struct walk *walk, const s
 		free((char *)v.roots[i].path);
 	free(v.roots);
 	free(v.missing);
+	free(v.inodes);
 	free(v.tallies);
 	return status;
 }

@@ -26,7 +26,7 @@
 
 #include "schema/status.h"
 
-enum { CATALOG_VERSION = 2, CATALOG_HASH = 16 };
+enum { CATALOG_VERSION = 3, CATALOG_HASH = 16 };
 #define CATALOG_NO_OFFSET INT32_MIN
 
 struct catalog;
@@ -95,6 +95,7 @@ struct photo {
 	const char *path;
 	size_t path_size;
 	int64_t size, mtime_ns;
+	int64_t ctime_ns;      /* 0: not known; less: the file was too young to be told from a later state of it */
 	int64_t content;       /* 0: none (a file that cannot be read) */
 	enum photo_state state;
 	const char *error;     /* NULL unless PHOTO_FAILED */
@@ -115,13 +116,15 @@ enum status catalog_photo_put(struct catalog *catalog, struct photo *photo, stru
 /* Only what an unchanged-file check needs, by path. *found false: unknown path. content and model: whether the content has
  * an embedding of that model is in *embedded. */
 struct photo_stamp {
-	int64_t id, size, mtime_ns, content, gone_since;
+	int64_t id, size, mtime_ns, ctime_ns, content, gone_since;
 	enum photo_state state;
 	bool embedded;
 };
 enum status catalog_photo_stamp(struct catalog *catalog, const char *path, size_t path_size, int64_t model,
 				struct photo_stamp *stamp, bool *found, struct err *err);
 enum status catalog_photo_gone(struct catalog *catalog, int64_t id, int64_t gone_since /* 0: back */, struct err *err);
+/* For a row from a version that did not know it. */
+enum status catalog_photo_ctime(struct catalog *catalog, int64_t id, int64_t ctime_ns, struct err *err);
 enum status catalog_photo_delete(struct catalog *catalog, int64_t id, struct err *err);
 
 /* Strings of photo are valid during the visit. Order: by id. */

@@ -10,16 +10,16 @@
 
 #define COLUMNS                                                                                                        \
 	"root, path, size, mtime_ns, content, state, error, gone_since, format, width, height, orientation, taken_at," \
-	" taken_offset, latitude, longitude, camera, lens"
+	" taken_offset, latitude, longitude, camera, lens, ctime_ns"
 #define SELECT_PHOTOS "SELECT id, " COLUMNS " FROM photos "
 
 /* --- writing --- */
 
 static const char put_sql[] =
-	"INSERT INTO photos (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
+	"INSERT INTO photos (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
 	" ON CONFLICT (path) DO UPDATE SET root = ?1, size = ?3, mtime_ns = ?4, content = ?5, state = ?6, error = ?7, gone_since = ?8,"
 	" format = ?9, width = ?10, height = ?11, orientation = ?12, taken_at = ?13, taken_offset = ?14, latitude = ?15,"
-	" longitude = ?16, camera = ?17, lens = ?18 RETURNING id";
+	" longitude = ?16, camera = ?17, lens = ?18, ctime_ns = ?19 RETURNING id";
 
 /* Parameters that are not bound are NULL. */
 static void bind_photo(sqlite3_stmt *s, const struct photo *photo)
@@ -47,6 +47,7 @@ static void bind_photo(sqlite3_stmt *s, const struct photo *photo)
 	}
 	sqlite3_bind_text(s, 17, photo->camera, -1, SQLITE_STATIC);
 	sqlite3_bind_text(s, 18, photo->lens, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(s, 19, photo->ctime_ns);
 }
 
 enum status catalog_photo_put(struct catalog *catalog, struct photo *photo, struct err *err)
@@ -77,6 +78,18 @@ enum status catalog_photo_gone(struct catalog *catalog, int64_t id, int64_t gone
 	return catalog_finish(catalog, s, err);
 }
 
+enum status catalog_photo_ctime(struct catalog *catalog, int64_t id, int64_t ctime_ns, struct err *err)
+{
+	sqlite3_stmt *s;
+	enum status status = catalog_prepare(catalog, "UPDATE photos SET ctime_ns = ? WHERE id = ?", &s, err);
+
+	if (status != STATUS_OK)
+		return status;
+	sqlite3_bind_int64(s, 1, ctime_ns);
+	sqlite3_bind_int64(s, 2, id);
+	return catalog_finish(catalog, s, err);
+}
+
 enum status catalog_photo_delete(struct catalog *catalog, int64_t id, struct err *err)
 {
 	sqlite3_stmt *s;
@@ -94,7 +107,7 @@ enum status catalog_photo_stamp(struct catalog *catalog, const char *path, size_
 				bool *found, struct err *err)
 {
 	sqlite3_stmt *s;
-	enum status status = catalog_prepare(catalog, "SELECT id, size, mtime_ns, content, gone_since, state,"
+	enum status status = catalog_prepare(catalog, "SELECT id, size, mtime_ns, content, gone_since, state, ctime_ns,"
 						      " EXISTS (SELECT 1 FROM embeddings e WHERE e.model = ?2 AND e.content = photos.content)"
 						      " FROM photos WHERE path = ?1", &s, err);
 
@@ -112,7 +125,8 @@ enum status catalog_photo_stamp(struct catalog *catalog, const char *path, size_
 			.content = sqlite3_column_int64(s, 3),
 			.gone_since = sqlite3_column_int64(s, 4),
 			.state = sqlite3_column_int(s, 5) ? PHOTO_FAILED : PHOTO_READY,
-			.embedded = sqlite3_column_int(s, 6),
+			.ctime_ns = sqlite3_column_int64(s, 6),
+			.embedded = sqlite3_column_int(s, 7),
 		};
 	catalog_done(catalog, s);
 	return status;
@@ -148,6 +162,7 @@ static struct photo photo_of_row(sqlite3_stmt *s)
 		.longitude = sqlite3_column_double(s, 16),
 		.camera = text_column(s, 17),
 		.lens = text_column(s, 18),
+		.ctime_ns = sqlite3_column_int64(s, 19),
 	};
 	photo.path_size = (size_t)sqlite3_column_bytes(s, 2);
 	return photo;

@@ -109,8 +109,11 @@ static const char version_2[] =
 	"CREATE INDEX captions_content ON captions (content);"
 	"CREATE INDEX captions_text ON captions (text);";
 
+/* When the file's inode last changed: a file that another one of the same size and time replaced is told by it. 0: not known. */
+static const char version_3[] = "ALTER TABLE photos ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0;";
+
 /* steps[v] leads from version v to v + 1. */
-static const char *const steps[] = {version_1, version_2};
+static const char *const steps[] = {version_1, version_2, version_3};
 static_assert(sizeof steps / sizeof *steps == CATALOG_VERSION, "a step for each version");
 
 static enum status read_version(struct catalog *catalog, int *version, struct err *err)
