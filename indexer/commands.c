@@ -155,6 +155,7 @@ static void print_summary(struct cli *cli, const struct index_report *report, bo
 	print_count(log, report->changed, "changed");
 	print_count(log, report->again, "embedded by this model");
 	print_count(log, report->moved, "moved or copied");
+	print_count(log, report->noted, "with other notes");
 	print_count(log, report->back, "back again");
 	print_count(log, report->gone, "gone");
 	print_count(log, report->kept, "away");
@@ -165,6 +166,8 @@ static void print_summary(struct cli *cli, const struct index_report *report, bo
 	fprintf(log, "\n");
 	if (report->dropped)
 		fprintf(log, "%zu dropped from the catalog\n", report->dropped);
+	if (report->cut_short)
+		fprintf(log, "cut short, indexed by what is there: %zu\n", report->cut_short);
 	if (report->unsupported.size)
 		fprintf(log, "not supported yet: %s files\n", report->unsupported.data);
 	if (report->links)

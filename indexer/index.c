@@ -218,7 +218,9 @@ static enum status plan_photo(struct run *run, const struct walk_photo *photo, s
 	if (status != STATUS_OK)
 		return status;
 	/* One that could not even be read may be readable now, with neither size nor time changed. */
-	bool settled = found && (stamp.state == PHOTO_READY ? stamp.embedded : stamp.content != 0 && !run->options.retry);
+	const struct sidecar *beside[SIDECARS_MOST];
+	int64_t facts = sidecars_stamp(beside, sidecars_of(&run->walk.sidecars, photo->path, beside));
+	bool settled = found && (stamp.state == PHOTO_READY ? stamp.embedded && stamp.facts == facts : stamp.content != 0 && !run->options.retry);
 	if (settled && stamp.size == photo->size && stamp.mtime_ns == photo->mtime_ns && photo->regular &&
 	    (stamp.ctime_ns == photo->ctime_ns || stamp.ctime_ns == 0))
 		return plan_unchanged(run, photo, &stamp, err);
@@ -227,6 +229,7 @@ static enum status plan_photo(struct run *run, const struct walk_photo *photo, s
 		.root = run->regions[photo->root].root,
 		.known = found,
 		.stamp = stamp,
+		.facts = facts,
 	};
 	return STATUS_OK;
 }
@@ -282,7 +285,7 @@ static enum status run_all(struct run *run, struct err *err)
 		status = plan(run, err);
 	}
 	if (status == STATUS_OK) {
-		struct ingest in = {run->cli, run->catalog, run->coca, run->model, &run->options, run->report};
+		struct ingest in = {run->cli, run->catalog, run->coca, run->model, &run->options, run->report, &run->walk.sidecars};
 		status = ingest_run(&in, run->items, run->item_count, err);
 	}
 	if (status == STATUS_OK)

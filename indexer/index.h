@@ -42,6 +42,8 @@ struct index_report {
 	size_t again;         /* known, embedded by this model for the first time */
 	size_t moved;         /* new paths of known contents: moved, renamed or copied */
 	size_t back;          /* were gone and are there again */
+	size_t noted;         /* the same picture, with other words beside it, or not asked before */
+	size_t cut_short;     /* the last rows are missing: indexed by what there is */
 	size_t gone;          /* known, no longer in the folders */
 	size_t dropped;       /* deleted from the catalog by --prune */
 	size_t failed;

@@ -3,6 +3,7 @@
  *     READING -> VANISHED                     not there any more
  *             -> FAILED                       unreadable, or no photograph
  *             -> STORE                        its content has an embedding: a row is all it needs
+ *             -> HASH                         the same, from a version that kept no perceptual hash: decoded for that
  *             -> FOLLOW                       the same content is embedded further ahead in the window
  *             -> EMBED  -> (FAILED)           decoded, embedded
  */
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "schema/catalog_facts.h"
 #include "schema/packed.h"
 
 #include "schema/banned.h"
@@ -25,13 +27,13 @@ static const size_t bytes_most = (size_t)256 << 20;
 /* Tokens beyond the budget that may pile up before the oldest are deleted. */
 static const size_t trim_slack = (size_t)32 << 20;
 
-enum fate { FATE_READING, FATE_VANISHED, FATE_FAILED, FATE_STORE, FATE_FOLLOW, FATE_EMBED };
+enum fate { FATE_READING, FATE_VANISHED, FATE_FAILED, FATE_STORE, FATE_FOLLOW, FATE_HASH, FATE_EMBED };
 
 struct slot {
 	struct job job;
 	const struct ingest_item *item;
 	enum fate fate;
-	bool decoded;      /* FATE_EMBED */
+	bool decoded;      /* FATE_EMBED, FATE_HASH */
 	int64_t content;
 	size_t cost;       /* bytes that it holds of bytes_most */
 };
@@ -112,6 +114,7 @@ static void submit(struct window *w)
 		slot->cost = cost;
 		slot->job.path = item->photo->path;
 		slot->job.hashed = false;
+		slot->job.sidecar_count = sidecars_of(w->in->sidecars, item->photo->path, slot->job.sidecars);
 		w->bytes += cost;
 		w->next++;
 		w->count++;
@@ -140,6 +143,12 @@ static bool embedded_ahead(const struct window *w, size_t i, int64_t content)
 	return false;
 }
 
+/* Whether its pixels are wanted. */
+static bool is_decoded(const struct slot *slot)
+{
+	return slot->fate == FATE_EMBED || slot->fate == FATE_HASH;
+}
+
 static enum status decide_one(struct window *w, size_t i, struct err *err)
 {
 	const struct ingest *in = w->in;
@@ -164,13 +173,19 @@ static enum status decide_one(struct window *w, size_t i, struct err *err)
 	status = catalog_embedding_get(in->catalog, slot->content, in->model->id, w->known, w->E, &found, err);
 	if (status != STATUS_OK)
 		goto out;
+	bool hashed = false;
+	uint64_t hash;
 	if (found)
-		slot->fate = FATE_STORE;
+		status = catalog_hash_get(in->catalog, slot->content, &hash, &hashed, err);
+	if (status != STATUS_OK)
+		goto out;
+	if (found)
+		slot->fate = hashed ? FATE_STORE : FATE_HASH;
 	else if (embedded_ahead(w, i, slot->content))
 		slot->fate = FATE_FOLLOW;
 	else
 		slot->fate = FATE_EMBED;
-	if (slot->fate == FATE_EMBED) {
+	if (is_decoded(slot)) {
 		pipeline_decode(w->pipeline, job);
 		return STATUS_OK;
 	}
@@ -187,7 +202,7 @@ static enum status decide(struct window *w, struct err *err)
 		status = decide_one(w, w->decided++, err);
 	for (size_t i = 0; i < w->decided; i++) {
 		struct slot *slot = slot_at(w, i);
-		if (slot->fate == FATE_EMBED && !slot->decoded && pipeline_idle(w->pipeline, &slot->job)) {
+		if (is_decoded(slot) && !slot->decoded && pipeline_idle(w->pipeline, &slot->job)) {
 			slot->decoded = true;
 			release_bytes(w, slot);
 		}
@@ -279,10 +294,45 @@ static void count_stored(struct index_report *report, const struct slot *slot)
 		report->changed++;
 	else if (item->stamp.gone_since)
 		report->back++;
+	else if (item->stamp.embedded && item->stamp.facts != item->facts)
+		report->noted++;
 	else if (item->stamp.embedded)
 		report->unchanged++;
 	else
 		report->again++;
+}
+
+/* Keywords become one text: alone they say little, and a search compares whole texts. */
+static bool join_keywords(const struct buffer *keywords, struct buffer *joined)
+{
+	for (size_t at = 0; at < keywords->size; at += strlen(keywords->data + at) + 1) {
+		buffer_text(joined, joined->size ? ", " : "");
+		buffer_text(joined, keywords->data + at);
+	}
+	return !joined->failed;
+}
+
+static enum status store_facts(struct window *w, const struct slot *slot, int64_t photo, bool failed, struct err *err)
+{
+	enum { MOST = 64 };
+	const struct probe *probe = &slot->job.probe;
+	struct catalog_fact facts[MOST];
+	struct buffer keywords = {0};
+	size_t n = 0;
+	enum status status = join_keywords(&probe->texts[PROBE_KEYWORDS], &keywords) ? STATUS_OK : err_memory(err, "keywords");
+
+	for (enum probe_text kind = 0; kind < PROBE_TEXTS && !failed; kind++) {
+		const struct buffer *texts = kind == PROBE_KEYWORDS ? &keywords : &probe->texts[kind];
+		for (size_t at = 0; at < texts->size && n < MOST; n++) {
+			const char *text = texts->data + at;
+			facts[n] = (struct catalog_fact){probe_collection(kind), text, strlen(text)};
+			at += facts[n].text_size + 1;
+		}
+	}
+	if (status == STATUS_OK)
+		status = catalog_facts_put(w->in->catalog, photo, slot->content, slot->item->facts, facts, n, err);
+	buffer_release(&keywords);
+	return status;
 }
 
 static enum status store_row(struct window *w, const struct slot *slot, bool failed, struct err *err)
@@ -317,7 +367,8 @@ static enum status store_row(struct window *w, const struct slot *slot, bool fai
 		photo.camera = *probe->camera ? probe->camera : NULL;
 		photo.lens = *probe->lens ? probe->lens : NULL;
 	}
-	return catalog_photo_put(w->in->catalog, &photo, err);
+	enum status status = catalog_photo_put(w->in->catalog, &photo, err);
+	return status == STATUS_OK ? store_facts(w, slot, photo.id, failed, err) : status;
 }
 
 static enum status store_vanished(struct window *w, const struct ingest_item *item, struct err *err)
@@ -340,6 +391,10 @@ static enum status store_one(struct window *w, size_t i, size_t *b, struct err *
 		return store_vanished(w, slot->item, err);
 	if (slot->fate == FATE_EMBED && slot->job.status == STATUS_OK)
 		status = store_embedding(w, slot, (*b)++, err);
+	if (status == STATUS_OK && is_decoded(slot) && slot->job.status == STATUS_OK)
+		status = catalog_hash_put(w->in->catalog, slot->content, slot->job.image_hash, err);
+	if (slot->fate == FATE_HASH) /* it was embedded once: a search does without the hash */
+		slot->job.status = STATUS_OK;
 	bool failed = slot->fate == FATE_FAILED || slot->job.status != STATUS_OK;
 	if (failed && slot->fate == FATE_EMBED)
 		fail_followers(w, i);
@@ -351,6 +406,7 @@ static enum status store_one(struct window *w, size_t i, size_t *b, struct err *
 		index_report_failure(report, slot->job.path, slot->job.err.text);
 	else
 		count_stored(report, slot);
+	report->cut_short += !failed && is_decoded(slot) && slot->job.cut_short;
 	return STATUS_OK;
 }
 
@@ -384,7 +440,7 @@ static size_t ready_front(const struct window *w, size_t *to_embed)
 	*to_embed = 0;
 	for (; n < w->decided && *to_embed < w->batch; n++) {
 		const struct slot *slot = slot_at(w, n);
-		if (slot->fate == FATE_EMBED && !slot->decoded)
+		if (is_decoded(slot) && !slot->decoded)
 			break;
 		*to_embed += slot->fate == FATE_EMBED;
 	}

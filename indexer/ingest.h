@@ -14,6 +14,7 @@ struct ingest_item {
 	int64_t root;         /* the catalog's */
 	bool known;
 	struct photo_stamp stamp; /* of a known one */
+	int64_t facts;        /* sidecars_stamp of what lies beside it */
 };
 
 struct ingest {
@@ -23,6 +24,7 @@ struct ingest {
 	const struct catalog_model *model;
 	const struct index_options *options;
 	struct index_report *report;
+	const struct sidecars *sidecars; /* sorted */
 };
 
 /* Commits every few seconds and at the end; when interrupted, too. */

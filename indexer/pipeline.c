@@ -110,11 +110,23 @@ static enum status read_file(const struct pipeline_options *options, struct job 
 	return status;
 }
 
+/* What people changed afterwards, in XMP beside the file, counts more than what the camera wrote; other descriptions count less. */
+static void read_facts(struct job *job)
+{
+	for (size_t i = 0; i < job->sidecar_count; i++)
+		sidecar_read(job->sidecars[i]->path, job->path, true, &job->probe);
+	probe_exif(&job->probe, job->info.exif, job->info.exif_size);
+	probe_xmp(&job->probe, job->info.xmp, job->info.xmp_size);
+	probe_iptc(&job->probe, job->info.iptc, job->info.iptc_size);
+	for (size_t i = 0; i < job->sidecar_count; i++)
+		sidecar_read(job->sidecars[i]->path, job->path, false, &job->probe);
+}
+
 static void run_read(struct pipeline *p, struct job *job)
 {
 	job->hashed = false;
 	job->info = (struct image_info){0};
-	job->probe = (struct probe){.taken_offset = CATALOG_NO_OFFSET};
+	probe_release(&job->probe);
 	job->status = read_file(&p->options, job, &job->err);
 	if (job->status != STATUS_OK) {
 		job_drop_bytes(job);
@@ -126,7 +138,7 @@ static void run_read(struct pipeline *p, struct job *job)
 	job->hashed = true;
 	job->status = image_probe(job->bytes, (size_t)job->size, &job->info, &job->err);
 	if (job->status == STATUS_OK)
-		probe_read(job->info.exif, job->info.exif_size, &job->probe);
+		read_facts(job);
 	else
 		job_drop_bytes(job);
 }
@@ -146,6 +158,9 @@ static double run_decode(const struct pipeline_options *options, struct job *job
 		job->status = err_memory(&job->err, "a photograph");
 	if (job->status == STATUS_OK)
 		job->status = image_crop(&image, side, job->rgb, &job->err);
+	if (job->status == STATUS_OK)
+		job->status = image_hash(&image, &job->image_hash, &job->err);
+	job->cut_short = image.cut_short;
 	image_release(&image);
 	job_drop_bytes(job);
 	return decoded - start;
@@ -309,13 +324,14 @@ void job_drop_bytes(struct job *job)
 {
 	free(job->bytes);
 	job->bytes = NULL;
-	job->info.exif = NULL;
-	job->info.exif_size = 0;
+	job->info.exif = job->info.xmp = job->info.iptc = NULL;
+	job->info.exif_size = job->info.xmp_size = job->info.iptc_size = 0;
 }
 
 void job_release(struct job *job)
 {
 	job_drop_bytes(job);
+	probe_release(&job->probe);
 	free(job->rgb);
 	job->rgb = NULL;
 }

@@ -20,12 +20,15 @@
 #include <stdint.h>
 
 #include "indexer/probe.h"
+#include "indexer/sidecar.h"
 #include "model/image.h"
 #include "schema/catalog.h"
 #include "schema/status.h"
 
 struct job {
 	const char *path;      /* the caller's; stays until the job is done with */
+	const struct sidecar *sidecars[SIDECARS_MOST]; /* the caller's, too: what lies beside it */
+	size_t sidecar_count;
 
 	enum status status;    /* of the last step */
 	struct err err;
@@ -37,6 +40,8 @@ struct job {
 	struct probe probe;
 	uint8_t *bytes;        /* [size]; freed by decode, job_drop_bytes or job_release */
 	uint8_t *rgb;          /* [S,S,3] after decode; kept for the next photograph */
+	uint64_t image_hash;   /* after decode */
+	bool cut_short;        /* after decode: its last rows are missing */
 
 	bool busy, decode;     /* the pipeline's */
 	struct job *next;

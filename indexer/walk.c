@@ -429,6 +429,9 @@ static enum status visit_entry(struct walker *w, int fd, const char *folder, con
 	} else if (is_photo_name(name)) {
 		status = add_photo(w->walk, path, w->number, &st, err);
 		path = NULL;
+	} else if (sidecar_is(name) && S_ISREG(st.st_mode)) {
+		status = sidecars_add(&w->walk->sidecars, path, st.st_size, walk_mtime(&st), err);
+		path = NULL;
 	} else if (format < formats && S_ISREG(st.st_mode)) {
 		w->walk->unsupported[format]++;
 	}
@@ -488,6 +491,28 @@ static enum status visit_folder(struct walker *w, const char *folder, const stru
 	return status;
 }
 
+/* What lies beside a single photograph: its folder is not walked. One that cannot be listed has nothing to say. */
+static enum status add_beside(struct walk *walk, const char *photo, struct err *err)
+{
+	char *folder = mem_copy(photo, (size_t)(strrchr(photo, '/') - photo) + 1);
+	DIR *dir = folder ? opendir(folder) : NULL;
+	const struct dirent *entry;
+	enum status status = folder ? STATUS_OK : err_memory(err, "a path");
+	struct stat st;
+
+	while (status == STATUS_OK && dir && (entry = readdir(dir)))
+		if (sidecar_is(entry->d_name) && fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)) {
+			struct buffer path = {0};
+			buffer_text(&path, folder);
+			buffer_text(&path, entry->d_name);
+			status = sidecars_add(&walk->sidecars, path.failed ? NULL : path.data, st.st_size, walk_mtime(&st), err);
+		}
+	if (dir)
+		closedir(dir);
+	free(folder);
+	return status;
+}
+
 enum status walk_root(struct walk *walk, const char *root, size_t number, const struct walk_options *options, struct err *err)
 {
 	struct walker w = {.walk = walk, .options = options, .root = root, .number = number};
@@ -498,8 +523,10 @@ enum status walk_root(struct walk *walk, const char *root, size_t number, const 
 		return err_set(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "cannot read '%s': %s", root, strerror(errno));
 	const struct ignore *above = NULL;
 	char *path = mem_copy(root, strlen(root));
-	if (!S_ISDIR(st.st_mode))
-		return path ? add_photo(walk, path, number, &st, err) : err_memory(err, "a path");
+	if (!S_ISDIR(st.st_mode)) {
+		status = path ? add_photo(walk, path, number, &st, err) : err_memory(err, "a path");
+		return status == STATUS_OK ? add_beside(walk, root, err) : status;
+	}
 	status = push(&w.folders, path, NULL, err);
 	if (status == STATUS_OK)
 		status = read_excludes(options, root, &w.excludes, err);
@@ -533,6 +560,7 @@ void walk_finish(struct walk *walk)
 {
 	size_t kept = 0;
 
+	sidecars_sort(&walk->sidecars);
 	if (!walk->count)
 		return;
 	qsort(walk->photos, walk->count, sizeof *walk->photos, compare_photos);
@@ -555,6 +583,7 @@ void walk_release(struct walk *walk)
 	}
 	free(walk->photos);
 	free(walk->troubles);
+	sidecars_release(&walk->sidecars);
 	*walk = (struct walk){0};
 }
 

@@ -22,6 +22,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "indexer/sidecar.h"
 #include "schema/status.h"
 
 struct walk_options {
@@ -55,6 +56,7 @@ struct walk {
 		char *reason;
 	} *troubles;
 	size_t trouble_count;
+	struct sidecars sidecars; /* files that may say something about a photograph; sorted by walk_finish */
 	size_t links;         /* symbolic links named like photographs, not followed */
 	size_t unsupported[WALK_FORMATS]; /* files by walk_format_name */
 };
@@ -67,7 +69,7 @@ void walk_finish(struct walk *walk);
 void walk_release(struct walk *walk);
 
 const struct walk_photo *walk_find(const struct walk *walk, const char *path); /* after walk_finish; NULL: not listed */
-const char *walk_format_name(size_t i); /* "heic" */
+const char *walk_format_name(size_t i); /* "jxl" */
 
 /* Whether a walk of root passes over path, which lies below it, by its name: excluded, hidden or never wanted. */
 bool walk_leaves_out(const char *root, const char *path, const struct walk_options *options);

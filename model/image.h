@@ -66,6 +66,9 @@ void image_normalise(const uint8_t *rgb, size_t side, const float mean[3], const
 /* Writes pictures, for contact sheets, thumbnails and generated scenes. The caller frees *bytes. */
 enum status image_encode_jpeg(const uint8_t *rgb, size_t width, size_t height, int quality, uint8_t **bytes, size_t *size, struct err *err);
 
+/* 64 bits of which pictures that look the same differ in few, whatever their size. */
+enum status image_hash(const struct image *image, uint64_t *hash, struct err *err);
+
 /* Fits within width x height, keeping the proportions (never enlarges); out is a new image. */
 enum status image_fit(const struct image *image, size_t width, size_t height, struct image *out, struct err *err);
 

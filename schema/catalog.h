@@ -26,7 +26,7 @@
 
 #include "schema/status.h"
 
-enum { CATALOG_VERSION = 3, CATALOG_HASH = 16 };
+enum { CATALOG_VERSION = 4, CATALOG_HASH = 16 };
 #define CATALOG_NO_OFFSET INT32_MIN
 
 struct catalog;
@@ -117,6 +117,7 @@ enum status catalog_photo_put(struct catalog *catalog, struct photo *photo, stru
  * an embedding of that model is in *embedded. */
 struct photo_stamp {
 	int64_t id, size, mtime_ns, ctime_ns, content, gone_since;
+	int64_t facts;         /* catalog_facts.h's stamp; 0: never read */
 	enum photo_state state;
 	bool embedded;
 };

@@ -107,7 +107,7 @@ enum status catalog_photo_stamp(struct catalog *catalog, const char *path, size_
 				bool *found, struct err *err)
 {
 	sqlite3_stmt *s;
-	enum status status = catalog_prepare(catalog, "SELECT id, size, mtime_ns, content, gone_since, state, ctime_ns,"
+	enum status status = catalog_prepare(catalog, "SELECT id, size, mtime_ns, content, gone_since, state, ctime_ns, facts,"
 						      " EXISTS (SELECT 1 FROM embeddings e WHERE e.model = ?2 AND e.content = photos.content)"
 						      " FROM photos WHERE path = ?1", &s, err);
 
@@ -126,7 +126,8 @@ enum status catalog_photo_stamp(struct catalog *catalog, const char *path, size_
 			.gone_since = sqlite3_column_int64(s, 4),
 			.state = sqlite3_column_int(s, 5) ? PHOTO_FAILED : PHOTO_READY,
 			.ctime_ns = sqlite3_column_int64(s, 6),
-			.embedded = sqlite3_column_int(s, 7),
+			.facts = sqlite3_column_int64(s, 7),
+			.embedded = sqlite3_column_int(s, 8),
 		};
 	catalog_done(catalog, s);
 	return status;

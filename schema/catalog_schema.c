@@ -112,8 +112,20 @@ static const char version_2[] =
 /* When the file's inode last changed: a file that another one of the same size and time replaced is told by it. 0: not known. */
 static const char version_3[] = "ALTER TABLE photos ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0;";
 
+static const char version_4[] =
+	/* A stamp of what a photo's file and those beside it said when they were read; and which texts they said. */
+	"ALTER TABLE photos ADD COLUMN facts INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE photo_texts (photo INTEGER NOT NULL REFERENCES photos (id) ON DELETE CASCADE, text INTEGER NOT NULL"
+	" REFERENCES texts (id) ON DELETE CASCADE, current INTEGER NOT NULL, PRIMARY KEY (photo, text)) WITHOUT ROWID;"
+	"CREATE INDEX photo_texts_text ON photo_texts (text);"
+	"CREATE TRIGGER photo_texts_removed AFTER DELETE ON photo_texts"
+	" WHEN NOT EXISTS (SELECT 1 FROM photo_texts p WHERE p.text = OLD.text)"
+	" BEGIN DELETE FROM texts WHERE id = OLD.text; END;"
+	/* A perceptual hash: for near-duplicates. */
+	"ALTER TABLE contents ADD COLUMN phash INTEGER;";
+
 /* steps[v] leads from version v to v + 1. */
-static const char *const steps[] = {version_1, version_2, version_3};
+static const char *const steps[] = {version_1, version_2, version_3, version_4};
 static_assert(sizeof steps / sizeof *steps == CATALOG_VERSION, "a step for each version");
 
 static enum status read_version(struct catalog *catalog, int *version, struct err *err)

@@ -257,6 +257,7 @@ static void damaged_blocks_are_survived(void **state)
 		uint8_t *cut = malloc(n ? n : 1);
 		memcpy(cut, b.bytes, n);
 		probe_read(cut, n, &probe);
+		probe_release(&probe);
 		free(cut);
 	}
 	for (int i = 0; i < 3000; i++) {
@@ -266,6 +267,7 @@ static void damaged_blocks_are_survived(void **state)
 		probe_read(damaged.bytes, b.size, &probe);
 		assert_true(!probe.has_position ||
 			(probe.latitude >= -90 && probe.latitude <= 90 && probe.longitude >= -180 && probe.longitude <= 180));
+		probe_release(&probe);
 	}
 }
 
