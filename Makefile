@@ -81,14 +81,51 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(call lib,model) $(call lib,sch
 TEST_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(wildcard $(foreach f,$(FLOORS),tests/$(f)/*.c)))
 TOOLS         := $(patsubst %.c,$(BUILD)/%,$(filter-out tests/support.c,$(wildcard tests/*.c)))
 
-test: all $(TEST_PROGRAMS) $(TOOLS) check-deps ## build and run the tests; T=schema runs one floor, SAN=address,undefined under sanitizers
+# tests/fuzz/NAME.c: what the fuzzers do, repeated without them; see tests/fuzz/fuzz.h.
+FUZZ_SHARED   := replay support
+FUZZ_NAMES    := $(filter-out $(FUZZ_SHARED),$(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)))
+REPLAYS       := $(FUZZ_NAMES:%=$(BUILD)/tests/fuzz/%)
+ALL_FLOORS    := query indexer model schema
+
+$(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(FUZZ_SHARED:%=$(BUILD)/tests/fuzz/%.o) $(foreach f,$(ALL_FLOORS),$(call lib,$(f)))
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIB_LIBS)
+
+TESTED := all $(TEST_PROGRAMS) $(TOOLS) $(REPLAYS) check-deps
+
+test: $(TESTED) ## build and run the tests; T=schema runs one floor, SAN=address,undefined under sanitizers
 	@BUILD=$(BUILD) T='$(T)' sh tests/run.sh
 
 check-deps: ## check that no floor includes one above it, nor indexer and query each other
 	@sh tests/check-deps.sh
 
+# The fuzzers themselves, by clang in a tree of their own. clang comes without OpenMP: loops run on one thread, which suits here.
+FUZZ          := build/fuzz
+FUZZ_CC       ?= clang-14
+FUZZ_SECONDS  ?= 60
+FUZZ_CFLAGS    = -std=c11 -O1 -g -mavx2 -mfma -mf16c -ffp-contract=off -fno-omit-frame-pointer -Wall -Wno-unknown-pragmas \
+	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -idirafter $(dir $(shell gcc -print-file-name=include/omp.h))
+FUZZ_OBJECTS  := $(patsubst %.c,$(FUZZ)/%.o,$(wildcard $(FLOORS:%=%/*.c)))
+
+fuzz: $(FUZZ_NAMES:%=$(FUZZ)/bin/%) ## search for inputs that break a reader: FUZZ_SECONDS=60 each, FUZZERS="config shards", clang from apt
+	@FUZZ=$(FUZZ) SECONDS_EACH=$(FUZZ_SECONDS) sh tests/fuzz/run.sh $(or $(FUZZERS),$(FUZZ_NAMES))
+
+$(FUZZ)/compiler: schema/setup.sh
+	@mkdir -p $(@D) && sh schema/setup.sh fuzz $(FUZZ_CC) && touch $@
+
+$(FUZZ)/%.o: %.c Makefile build/setup.mk $(FUZZ)/compiler
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(CPPFLAGS) $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(FUZZ)/lib.a: $(FUZZ_OBJECTS)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(FUZZ)/bin/%: $(FUZZ)/tests/fuzz/%.o $(FUZZ)/tests/fuzz/support.o $(FUZZ)/lib.a
+	@mkdir -p $(@D)
+	$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(filter-out -fopenmp,$(LIB_LIBS))
+
 .SECONDARY:
-.PHONY: all setup test check-deps bench demo info install clean help FORCE
+.PHONY: all setup test check-deps fuzz bench demo info install clean help FORCE
 
 BENCH_MODEL ?= model/default
 bench: $(BUILD)/tests/bench $(BUILD)/tests/bench_train ## measure encoder, texts, reranking, training: BENCH_MODEL=DIR, FORMAT=json

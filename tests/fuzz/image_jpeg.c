@@ -1,0 +1,10 @@
+/* image_jpeg.c: JPEG files, through libjpeg-turbo. */
+#include "tests/fuzz/fuzz.h"
+
+#include "schema/banned.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	fuzz_image(data, size);
+	return 0;
+}

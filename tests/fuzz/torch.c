@@ -1,0 +1,13 @@
+/* torch.c: weights as torch.save writes them: a zip file, the pickle in it, and the tensors that this describes. */
+#include <string.h>
+
+#include "tests/fuzz/fuzz.h"
+
+#include "schema/banned.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (size >= 2 && memcmp(data, "PK", 2) == 0)
+		fuzz_checkpoint(data, size);
+	return 0;
+}
