@@ -6,6 +6,7 @@
 
 #include "indexer/index.h"
 #include "indexer/walk.h"
+#include "indexer/watch.h"
 #include "model/coca.h"
 #include "schema/catalog.h"
 #include "schema/identity.h"
@@ -24,6 +25,7 @@ static const struct option_spec index_options[] = {
 	{"batch", 0, "N", OPTION_NUMBER, "photographs embedded at once (default: by the model's size, at most 32)"},
 	{"prune", 0, NULL, OPTION_FLAG, "drop photographs that are gone, with their embeddings"},
 	{"token-budget", 0, "SIZE", OPTION_SIZE, "image tokens kept for reranking (default 2G; 0: none)"},
+	{"watch", 'w', "SECONDS", OPTION_OPTIONAL, "go on and follow changes; with SECONDS look again so often, too (network drives)"},
 	{"limit-pixels", 0, "N", OPTION_SIZE, "refuse larger pictures before memory is taken (default 400M); tries again what failed"},
 	{"verbose", 'v', NULL, OPTION_FLAG, "say where the time went"},
 	{0},
@@ -34,7 +36,8 @@ static const char index_details[] =
 	"A .cocaignore file in a folder of DIR leaves out what it lists, in .gitignore's syntax.\n"
 	"What is unchanged is skipped; a file that was moved, renamed or copied keeps its embedding. Photographs are only read.\n"
 	"What cannot be decoded is named and tried again when it changes; the exit code is then 4.\n"
-	"Ctrl-C keeps what is done; the next run goes on.\n";
+	"Ctrl-C keeps what is done; the next run goes on.\n"
+	"--watch holds the catalog only while it writes: searching, and indexing by hand, go on beside it.\n";
 
 /* Folders for one run: the words, or all roots of the catalog. */
 struct folders {
@@ -208,6 +211,132 @@ static void refresh_vectors(struct cli *cli, struct catalog *catalog, const stru
 	vectors_close(vectors);
 }
 
+/* --- index --watch --- */
+
+struct following {
+	struct cli *cli;
+	const struct coca *coca;
+	struct index_options *options;
+	struct watch *watch;
+	const char **folders, **due_folders; /* resolved: all; those of a run */
+	bool *due;
+	size_t count;
+	bool verbose, waiting;
+	struct buffer said;          /* failures and warnings of the last run: they are not repeated */
+	double refreshed, refreshing; /* when the vector index was made anew, and how long that took */
+};
+
+static void following_release(struct following *f)
+{
+	watch_close(f->watch);
+	for (size_t i = 0; i < f->count; i++)
+		free((char *)f->folders[i]);
+	free(f->folders);
+	free(f->due_folders);
+	free(f->due);
+	buffer_release(&f->said);
+}
+
+static enum status following_open(struct following *f, double every, struct err *err)
+{
+	const struct index_options *options = f->options;
+	const char *slash = strrchr(f->cli->database, '/');
+	struct watch_options rules = {.every = every, .not_name = slash ? slash + 1 : f->cli->database};
+
+	f->folders = mem_array(options->folder_count, sizeof *f->folders);
+	f->due_folders = mem_array(options->folder_count, sizeof *f->due_folders);
+	f->due = mem_array(options->folder_count, sizeof *f->due);
+	if (!f->folders || !f->due_folders || !f->due)
+		return err_memory(err, "the list of folders");
+	for (size_t i = 0; i < options->folder_count; i++) {
+		f->folders[i] = walk_resolve(options->folders[i]);
+		if (!f->folders[i])
+			return err_memory(err, "the list of folders");
+		f->count++;
+		f->due[i] = true;
+	}
+	return watch_open(f->folders, f->count, &rules, &f->watch, err);
+}
+
+/* Once more after others have had their turn: not for longer than a small part of the time. */
+static void refresh_now_and_then(struct following *f, struct catalog *catalog, const struct catalog_model *model)
+{
+	double start = cli_now();
+
+	if (start - f->refreshed < 20 * f->refreshing)
+		return;
+	refresh_vectors(f->cli, catalog, model);
+	f->refreshed = cli_now();
+	f->refreshing = f->refreshed - start;
+}
+
+static bool is_news(struct following *f, const struct index_report *report)
+{
+	struct buffer said = {0};
+
+	buffer_append(&said, report->failures.data, report->failures.size);
+	buffer_append(&said, report->warnings.data, report->warnings.size);
+	bool news = said.size != f->said.size || (said.size && memcmp(said.data, f->said.data, said.size) != 0) ||
+		    report->added + report->changed + report->again + report->moved + report->back + report->gone + report->dropped > 0;
+	buffer_release(&f->said);
+	f->said = said;
+	return news;
+}
+
+/* The catalog is open only meanwhile. */
+static enum status follow_once(struct following *f, struct err *err)
+{
+	struct catalog *catalog = NULL;
+	struct catalog_model model;
+	struct index_report report = {0};
+	enum status status = catalog_open(f->cli->database, CATALOG_WRITE, &catalog, err);
+
+	f->options->folders = f->due_folders;
+	f->options->folder_count = 0;
+	for (size_t i = 0; i < f->count; i++)
+		if (f->due[i])
+			f->due_folders[f->options->folder_count++] = f->folders[i];
+	if (status == STATUS_OK)
+		status = identify(catalog, f->coca, f->cli->model, &model, err);
+	if (status == STATUS_OK) {
+		watch_begin(f->watch, f->due);
+		status = index_run(f->cli, catalog, f->coca, &model, f->options, &report, err);
+		if (is_news(f, &report))
+			print_report(f->cli, &report, f->verbose);
+	}
+	if (status == STATUS_OK)
+		refresh_now_and_then(f, catalog, &model);
+	watch_done(f->watch, f->due, report.walking, status != STATUS_OK);
+	index_report_release(&report);
+	catalog_close(catalog);
+	return status;
+}
+
+/* Until an interrupt; what fails now may work later, when there is room, or the other coca has ended. */
+static enum status follow(struct following *f, struct err *err)
+{
+	struct cli *cli = f->cli;
+	enum status status;
+
+	if (!cli->quiet)
+		fprintf(cli->log, "coca: watching; Ctrl-C ends\n");
+	do {
+		const char *notice = watch_notice(f->watch);
+		if (notice)
+			fprintf(cli->log, "coca: %s\n", notice);
+		fflush(cli->log);
+		status = watch_wait(f->watch, cli->interrupted, f->due, err);
+		if (status == STATUS_OK)
+			status = follow_once(f, err);
+		if (status != STATUS_OK && status != STATUS_INTERRUPTED && !f->waiting)
+			fprintf(cli->log, "coca: %s; trying again\n", err->text);
+		f->waiting = status != STATUS_OK;
+	} while (status != STATUS_INTERRUPTED);
+	return status;
+}
+
+/* --- one run --- */
+
 static int run_index(struct cli *cli, const struct arguments *args)
 {
 	struct index_options options = {0};
@@ -218,9 +347,16 @@ static int run_index(struct cli *cli, const struct arguments *args)
 	struct coca *coca = NULL;
 	struct catalog_model model;
 	struct err err;
+	struct following following = {.cli = cli, .options = &options, .verbose = arguments_flag(args, "verbose")};
+	const bool watching = arguments_flag(args, "watch");
+	double every = 0;
 	enum status status = read_options(args, &options, &excludes, &err);
 	int code;
 
+	if (status == STATUS_OK && arguments_text(args, "watch", NULL))
+		status = arguments_real(args, "watch", 0, &every, &err);
+	if (status == STATUS_OK && every < 0)
+		status = err_set(&err, STATUS_USAGE, "--watch takes a number of seconds");
 	if (status == STATUS_OK)
 		status = catalog_open(cli->database, CATALOG_WRITE, &catalog, &err);
 	if (status == STATUS_OK)
@@ -231,8 +367,17 @@ static int run_index(struct cli *cli, const struct arguments *args)
 		status = identify(catalog, coca, cli->model, &model, &err);
 	options.folders = folders.paths;
 	options.folder_count = folders.count;
+	if (status == STATUS_OK && watching) {
+		following.coca = coca;
+		status = following_open(&following, every, &err);
+		options.on_folder = watch_folder;
+		options.on_folder_context = following.watch;
+		if (status == STATUS_OK)
+			watch_begin(following.watch, following.due);
+	}
 	if (status == STATUS_OK) {
 		status = index_run(cli, catalog, coca, &model, &options, &report, &err);
+		is_news(&following, &report);
 		print_report(cli, &report, arguments_flag(args, "verbose"));
 	}
 	if (status == STATUS_OK)
@@ -243,6 +388,14 @@ static int run_index(struct cli *cli, const struct arguments *args)
 	} else {
 		code = status == STATUS_OK ? exit_of(&report) : cli_fail(cli, &err);
 	}
+	if (status == STATUS_OK && watching && code != EXIT_FAILED) {
+		catalog_close(catalog);
+		catalog = NULL;
+		watch_done(following.watch, following.due, report.walking, false);
+		follow(&following, &err);
+		code = EXIT_DONE;
+	}
+	following_release(&following);
 	index_report_release(&report);
 	folders_release(&folders);
 	coca_close(coca);

@@ -131,7 +131,17 @@ static enum status put_root(struct run *run, struct region *region, struct err *
 
 static void tick(void *context, size_t found)
 {
-	progress_show(context, found, 0);
+	struct run *run = context;
+
+	progress_show(&run->progress, found, 0);
+}
+
+static void on_folder(void *context, const char *path)
+{
+	struct run *run = context;
+
+	if (run->options.on_folder)
+		run->options.on_folder(run->options.on_folder_context, path);
 }
 
 static enum status walk_regions(struct run *run, struct err *err)
@@ -312,7 +322,8 @@ enum status index_run(struct cli *cli, struct catalog *catalog, const struct coc
 				.follow = options->follow,
 				.interrupted = cli->interrupted,
 				.tick = tick,
-				.context = &run.progress,
+				.folder = on_folder,
+				.context = &run,
 			},
 	};
 	double start = cli_now();

@@ -31,6 +31,8 @@ struct index_options {
 	size_t pixels_most;   /* larger pictures are refused; 0: IMAGE_PIXELS_MOST */
 	bool retry;           /* what failed before is tried again, though it did not change */
 	size_t token_budget;  /* bytes of image tokens kept for reranking; 0: none */
+	void (*on_folder)(void *context, const char *path); /* each folder, just before it is read; may be NULL */
+	void *on_folder_context;
 };
 
 /* How many failures are named. */
