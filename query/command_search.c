@@ -182,7 +182,8 @@ static enum status rerank(struct search *s, const float *embedding, struct err *
 			     "hint: coca index has --token-budget", s->reranker.encoded, s->count < s->depth ? s->count : s->depth);
 	if (s->reranker.kept)
 		note(s->cli, "%zu photos could not be reranked, as their files are away: they keep their similarity", s->reranker.kept);
-	if (s->vectors) {
+	/* Of a sum, embedding and likelihoods need not agree. */
+	if (s->vectors && s->query.composition.count == 1) {
 		struct trust trust = {&s->reranker, &s->library.engine, &s->library.row, s->vectors, embedding};
 		status = trust_check(&trust, s->candidates, s->count, &doubtful, err);
 	}

@@ -165,12 +165,6 @@ void format_result(const struct results *results, size_t i, enum format format, 
 	}
 }
 
-void format_results(const struct results *results, enum format format, struct buffer *out)
-{
-	for (size_t i = 0; i < results->count; i++)
-		format_result(results, i, format, out);
-}
-
 enum status format_print(FILE *out, struct buffer *buffer, struct err *err)
 {
 	enum status status = buffer->failed ? err_memory(err, "the output") : STATUS_OK;

@@ -30,8 +30,8 @@ enum format format_for(enum format format, FILE *stream);
 /* The value of --format. STATUS_USAGE if it is none of them. */
 enum status format_parse(const char *name, enum format *format, struct err *err);
 
+/* The i-th of the results. */
 void format_result(const struct results *results, size_t i, enum format format, struct buffer *out);
-void format_results(const struct results *results, enum format format, struct buffer *out);
 
 /* Appends "2024-05-31T18:30:00" and, unless offset is CATALOG_NO_OFFSET, "+02:00". */
 void format_time(int64_t taken_at, int32_t offset, struct buffer *out);

@@ -31,7 +31,7 @@ static char *format_one(struct result *result, enum format format)
 	struct results results = {.items = result, .count = 1, .capacity = 1};
 	struct buffer out = {0};
 
-	format_results(&results, format, &out);
+	format_result(&results, 0, format, &out);
 	assert_false(out.failed);
 	return out.data;
 }
@@ -122,7 +122,7 @@ static void paths0_are_the_bytes(void **state)
 	struct buffer out = {0};
 
 	(void)state;
-	format_results(&results, FORMAT_PATHS0, &out);
+	format_result(&results, 0, FORMAT_PATHS0, &out);
 	assert_int_equal(out.size, sizeof hostile);
 	assert_memory_equal(out.data, hostile, sizeof hostile);
 	buffer_release(&out);
