@@ -93,7 +93,7 @@ check "no explanation unless asked" [ "$("$coca" search -q boat -n 3 | wc -l)" -
 # Thumbnails, colours, pages.
 esc=$(printf '\033')
 "$coca" search boat -n 2 --preview >"$work/out"
-check "no thumbnails and no colours where there is no terminal" sh -c "! grep -q '$esc' '$work/out'"
+check "no thumbnails and no colours where there is no terminal" sh -c "[ -s '$work/out' ] && ! grep -q '$esc' '$work/out'"
 "$coca" search boat -n 2 --preview=sixel >"$work/out"
 check "thumbnails where they are forced" [ "$(grep -ac "${esc}Pq" "$work/out")" -eq 2 ]
 expect "thumbnails are for text" 2 "--format text" "$coca" search boat --preview=kitty --format json
