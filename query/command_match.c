@@ -185,7 +185,7 @@ const struct command command_match = {
 	.options = options,
 	.details = "The texts are those of `coca texts` and the captions of `coca caption --store`; the photo need not be indexed.\n"
 		   "The score is the similarity, or with reranking logit scale x similarity + weight x (log p(text | photo) - log p(text)),\n"
-		   "where p(text) is the mean over 16 other photos of the library (or pictures of noise): else short and common\n"
+		   "where p(text) is the mean over 64 other photos of the library (or pictures of noise): else short and common\n"
 		   "texts would win. It is computed once for each text and kept. Texts that are equal are shown once.\n",
 	.run = run,
 	.passive_threads = true,

@@ -18,7 +18,7 @@
 #include "schema/memory.h"
 #include "schema/packed.h"
 
-enum { DRAWN_MOST = 64 };
+enum { DRAWN_MOST = 96 };
 
 struct drawn {
 	struct cli cli;
