@@ -275,6 +275,29 @@ static void release(struct search *s)
 	query_release(&s->query);
 }
 
+/* Filters alone: what passes, newest first. No model is needed. */
+static int run_list(struct search *s)
+{
+	struct catalog *catalog = NULL;
+	struct err err;
+	int code = EXIT_DONE;
+	enum status status = catalog_open(s->cli->database, CATALOG_READ, &catalog, &err);
+
+	if (status == STATUS_OK)
+		status = search_newest(catalog, &s->query.filter, s->limit, &s->results, &err);
+	if (status == STATUS_OK)
+		status = output_results(s->cli, &s->output, s->query.text, catalog, &s->results, &err);
+	if (status != STATUS_OK) {
+		code = cli_fail(s->cli, &err);
+	} else if (s->results.count == 0) {
+		explain_nothing(s);
+		code = EXIT_NO_RESULT;
+	}
+	release(s);
+	catalog_close(catalog);
+	return code;
+}
+
 static int run(struct cli *cli, const struct arguments *args)
 {
 	struct search s = {.cli = cli};
@@ -283,6 +306,8 @@ static int run(struct cli *cli, const struct arguments *args)
 	int code = EXIT_DONE;
 	enum status status = parse(&s, args, &err);
 
+	if (status == STATUS_OK && !s.query.composition.count)
+		return run_list(&s);
 	if (status == STATUS_OK)
 		status = library_open(cli, &s.library, &err);
 	if (status == STATUS_OK && s.depth)
@@ -314,12 +339,7 @@ static const struct option_spec options[] = {
 	{"no-rerank", 0, NULL, OPTION_FLAG, "order by similarity alone"},
 	{"rerank-model", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "another model for the caption likelihood"},
 	{"min-score", 0, "X", OPTION_REAL, "only photos whose match, from 0 to 1, is at least this"},
-	{"in", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "only photos below this folder"},
-	{"since", 0, "DATE", OPTION_TEXT, "only photos taken then or later: 2024, 2024-05, 2024-05-31, 2024-05-31T18:30"},
-	{"until", 0, "DATE", OPTION_TEXT, "only photos taken until the end of that year, month, day or minute"},
-	{"camera", 0, "TEXT", OPTION_TEXT, "only photos whose camera or lens contains this"},
-	{"near", 0, "LAT,LON,KM", OPTION_TEXT, "only photos taken within KM kilometres of a place"},
-	{"text", 0, "WORDS", OPTION_TEXT, "only photos with a text that contains these words"},
+	FILTER_OPTIONS,
 	{"explain", 0, NULL, OPTION_FLAG, "say why each photo ranks where it does"},
 	OUTPUT_OPTIONS,
 	{"times", 0, NULL, OPTION_FLAG, "say how long each part took"},
@@ -346,7 +366,10 @@ const struct command command_search = {
 		   "fitted on captioned photos with the shipped model. With photos alone or --no-rerank it is calibrated on\n"
 		   "similarity only, and tells a photo that stands out, but not sense from nonsense. About 0.5 is a sensible\n"
 		   "--min-score; exit code 3: nothing matches. --explain: words above 0 fit this photo better than they fit the\n"
-		   "other reranked ones. Dates are the camera's local time.\n",
+		   "other reranked ones.\n"
+		   "Without a query, photos that pass the filters are listed, newest first. Dates are the camera's local time: a\n"
+		   "photo of 23:30 is of that day wherever it was taken. --not-X lets through exactly what --X would not, also what\n"
+		   "X is not known of; it may be given more than once.\n",
 	.run = run,
 	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */
 };

@@ -80,7 +80,10 @@ static void result_json(const struct result *r, const struct explanation *why, s
 	json_number(out, (double)r->similarity);
 	buffer_text(out, ",\"caption_logprob\":");
 	number_or_null(r->reranked, (double)r->likelihood, out);
-	buffer_format(out, ",\"found_by\":\"%s\",\"text\":", r->text ? "text" : "pixels");
+	if (isnan(r->score))
+		buffer_text(out, ",\"found_by\":\"filter\",\"text\":");
+	else
+		buffer_format(out, ",\"found_by\":\"%s\",\"text\":", r->text ? "text" : "pixels");
 	if (r->text)
 		json_string(out, r->text, r->text_size);
 	else
@@ -127,7 +130,14 @@ static void result_text(const struct result *r, bool coloured, struct buffer *ou
 	const char *slash = memrchr(p->path, '/', p->path_size);
 	size_t folder = slash && coloured ? (size_t)(slash - p->path) + 1 : 0;
 
-	buffer_format(out, coloured ? "%3zu  \033[1m%8.4f\033[0m  " : "%3zu  %8.4f  ", r->rank, r->score);
+	if (isnan(r->score)) {
+		buffer_format(out, "%3zu  ", r->rank);
+		if (p->has_taken)
+			format_time(p->taken_at, CATALOG_NO_OFFSET, out);
+		buffer_text(out, p->has_taken ? "  " : "                     ");
+	} else {
+		buffer_format(out, coloured ? "%3zu  \033[1m%8.4f\033[0m  " : "%3zu  %8.4f  ", r->rank, r->score);
+	}
 	if (!isnan(r->match))
 		buffer_format(out, "%3.0f%%  ", 100 * r->match);
 	if (coloured) {

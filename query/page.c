@@ -137,10 +137,12 @@ static void facts(const struct result *r, struct buffer *out)
 {
 	const struct photo *p = &r->photo;
 
-	buffer_format(out, "<p class=\"facts\">score %.4f, similarity %.4f", r->score, (double)r->similarity);
-	if (r->reranked)
-		buffer_format(out, ", likelihood %.2f", (double)r->likelihood);
-	buffer_text(out, "</p>\n");
+	if (!isnan(r->score)) {
+		buffer_format(out, "<p class=\"facts\">score %.4f, similarity %.4f", r->score, (double)r->similarity);
+		if (r->reranked)
+			buffer_format(out, ", likelihood %.2f", (double)r->likelihood);
+		buffer_text(out, "</p>\n");
+	}
 	if (!p->has_taken && !p->camera)
 		return;
 	buffer_text(out, "<p class=\"facts\">");

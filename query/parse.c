@@ -215,17 +215,89 @@ static enum status parse_filter(const struct arguments *args, struct query *quer
 	return status;
 }
 
+/* --not-X VALUE: a filter X of its own. */
+static enum status parse_except(const char *name, const char *value, struct photo_filter *filter, struct err *err)
+{
+	int64_t unused;
+
+	if (strcmp(name, "in") == 0) {
+		filter->in = parse_folder(value);
+		return filter->in ? STATUS_OK : err_memory(err, "a path");
+	}
+	if (strcmp(name, "since") == 0) {
+		filter->has_since = true;
+		return parse_date(value, &filter->since, &unused, err);
+	}
+	if (strcmp(name, "until") == 0) {
+		filter->has_until = true;
+		return parse_date(value, &unused, &filter->until, err);
+	}
+	if (strcmp(name, "near") == 0)
+		return parse_near(value, filter, err);
+	if (strcmp(name, "camera") == 0)
+		filter->camera = value;
+	else
+		filter->text = value;
+	return STATUS_OK;
+}
+
+static enum status parse_negations(const struct arguments *args, struct query *query, struct err *err)
+{
+	static const char negation[] = "not-";
+	enum status status = STATUS_OK;
+
+	query->except = mem_array(args->given_count, sizeof *query->except);
+	if (!query->except)
+		return err_memory(err, "the filters");
+	for (size_t i = 0; i < args->given_count && status == STATUS_OK; i++) {
+		const char *name = args->given[i].spec->name;
+		if (strncmp(name, negation, strlen(negation)) != 0)
+			continue;
+		struct photo_filter *filter = &query->except[query->except_count++];
+		status = parse_except(name + strlen(negation), args->given[i].value, filter, err);
+		filter->except = query->filter.except;
+		query->filter.except = filter;
+	}
+	return status;
+}
+
+/* "in /photos, not-camera Canon": what is asked for where nothing else is. */
+static char *filters_title(const struct arguments *args)
+{
+	static const char *const names[] = {"in", "since", "until", "camera", "near", "text"};
+	struct buffer title = {0};
+
+	for (size_t i = 0; i < args->given_count; i++) {
+		const char *name = args->given[i].spec->name, *plain = strncmp(name, "not-", 4) == 0 ? name + 4 : name;
+		for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+			if (strcmp(plain, names[k]) == 0)
+				buffer_format(&title, "%s%s %s", title.size ? ", " : "", name, args->given[i].value);
+	}
+	if (!title.failed)
+		return title.data;
+	buffer_release(&title);
+	return NULL;
+}
+
+static bool has_terms(const struct arguments *args)
+{
+	return args->count || arguments_flag(args, "add") || arguments_flag(args, "sub");
+}
+
 enum status query_parse(const struct arguments *args, struct query *query, struct err *err)
 {
 	*query = (struct query){0};
-	enum status status = compose_parse(args, &query->composition, err);
+	enum status status = parse_filter(args, query, err);
 
+	if (status == STATUS_OK)
+		status = parse_negations(args, query, err);
+	bool list = status == STATUS_OK && !photo_filter_empty(&query->filter) && !has_terms(args);
+	if (status == STATUS_OK && !list)
+		status = compose_parse(args, &query->composition, err);
 	if (status == STATUS_OK) {
-		query->text = compose_title(&query->composition);
+		query->text = list ? filters_title(args) : compose_title(&query->composition);
 		status = query->text ? STATUS_OK : err_memory(err, "the query");
 	}
-	if (status == STATUS_OK)
-		status = parse_filter(args, query, err);
 	if (status != STATUS_OK)
 		query_release(query);
 	return status;
@@ -236,5 +308,8 @@ void query_release(struct query *query)
 	compose_release(&query->composition);
 	free(query->text);
 	free(query->in);
+	for (size_t i = 0; i < query->except_count; i++)
+		free((char *)query->except[i].in);
+	free(query->except);
 	*query = (struct query){0};
 }

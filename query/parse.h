@@ -19,9 +19,27 @@ struct query {
 	char *text;                 /* what is asked, for people: compose_title; ours */
 	struct photo_filter filter; /* its strings are the arguments', but for `in` */
 	char *in;                   /* filter.in, ours */
+	struct photo_filter *except; /* [except_count] linked from filter.except; ours, with their `in` */
+	size_t except_count;
 };
 
-/* The options it reads: add, sub, in, since, until, camera, near, text. STATUS_USAGE for an empty query or a filter that makes no sense. */
+/* What filters photographs, for every command that takes filters. */
+#define FILTER_OPTIONS                                                                                                                 \
+	{"in", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "only photos below this folder"},                                                \
+	{"since", 0, "DATE", OPTION_TEXT, "only photos taken then or later: 2024, 2024-05, 2024-05-31, 2024-05-31T18:30"},             \
+	{"until", 0, "DATE", OPTION_TEXT, "only photos taken until the end of that year, month, day or minute"},                       \
+	{"camera", 0, "TEXT", OPTION_TEXT, "only photos whose camera or lens contains this"},                                          \
+	{"near", 0, "LAT,LON,KM", OPTION_TEXT, "only photos taken within KM kilometres of a place"},                                   \
+	{"text", 0, "WORDS", OPTION_TEXT, "only photos with a text that contains these words"},                                        \
+	{"not-in", 0, "DIR", OPTION_TEXT | OPTION_MANY | OPTION_FOLDER, "all but what --in DIR lets through; so for each filter"},     \
+	{"not-since", 0, "DATE", OPTION_TEXT | OPTION_MANY, "photos taken before, and those without a date"},                          \
+	{"not-until", 0, "DATE", OPTION_TEXT | OPTION_MANY, "photos taken after, and those without a date"},                           \
+	{"not-camera", 0, "TEXT", OPTION_TEXT | OPTION_MANY, "no photos of that camera or lens"},                                      \
+	{"not-near", 0, "LAT,LON,KM", OPTION_TEXT | OPTION_MANY, "no photos taken around that place"},                                 \
+	{"not-text", 0, "WORDS", OPTION_TEXT | OPTION_MANY, "no photos with a text that contains these words"}
+
+/* The options it reads: add, sub, and FILTER_OPTIONS. STATUS_USAGE for a filter that makes no sense, and for an empty query without a
+ * filter; with one, composition.count is then 0, and text names the filters. */
 enum status query_parse(const struct arguments *args, struct query *query, struct err *err);
 void query_release(struct query *query);
 

@@ -208,6 +208,24 @@ enum status search_captions(struct catalog *catalog, struct results *results, st
 	return status;
 }
 
+enum status search_newest(struct catalog *catalog, const struct photo_filter *filter, size_t limit, struct results *results, struct err *err)
+{
+	static const struct photo_filter all; /* the ids have passed */
+	const struct candidate unranked = {.similarity = NAN, .match = NAN, .score = (double)NAN};
+	struct gathering g = {.catalog = catalog, .filter = &all, .candidate = &unranked, .limit = limit, .results = results};
+	int64_t *photos;
+	size_t n;
+
+	*results = (struct results){0};
+	enum status status = catalog_filter_newest(catalog, filter, limit, &photos, &n, err);
+	for (size_t i = 0; i < n && status == STATUS_OK; i++)
+		status = catalog_photo_by_id(catalog, photos[i], gather, &g, err);
+	free(photos);
+	if (status != STATUS_OK)
+		results_release(results);
+	return status;
+}
+
 void results_release(struct results *results)
 {
 	for (size_t i = 0; i < results->count; i++) {

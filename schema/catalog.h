@@ -133,6 +133,7 @@ typedef enum status (*photo_visitor)(void *context, const struct photo *photo, s
 enum status catalog_photos_of_root(struct catalog *catalog, int64_t root, photo_visitor visit, void *context, struct err *err);
 enum status catalog_photos_of_content(struct catalog *catalog, int64_t content, bool gone_too, photo_visitor visit, void *context, struct err *err);
 enum status catalog_photo_by_path(struct catalog *catalog, const char *path, photo_visitor visit, void *context, struct err *err); /* STATUS_NOT_FOUND */
+enum status catalog_photo_by_id(struct catalog *catalog, int64_t id, photo_visitor visit, void *context, struct err *err); /* STATUS_NOT_FOUND */
 enum status catalog_photos_failed(struct catalog *catalog, photo_visitor visit, void *context, struct err *err);
 
 /* Deletes the rows of a root (and the root), or of every path below a folder of one; contents stay until catalog_purge.
@@ -176,10 +177,15 @@ struct photo_filter {
 	bool has_near;
 	double latitude, longitude, km;
 	const char *text;            /* words that a text tied to the photo contains */
+	const struct photo_filter *except; /* what passes this one (and no further `except`) does not pass; nor what passes its `except`, ... */
 };
 bool photo_filter_empty(const struct photo_filter *filter);
 /* Contents with a photo that passes and is there, READY; ascending, the caller's to free. */
 enum status catalog_filter(struct catalog *catalog, const struct photo_filter *filter, int64_t **contents, size_t *n, struct err *err);
+/* The ids of the photos that pass, READY and there, newest first by taken_at, those without a date last; at most limit; the
+ * caller's to free. */
+enum status catalog_filter_newest(struct catalog *catalog, const struct photo_filter *filter, size_t limit, int64_t **photos, size_t *n,
+				  struct err *err);
 /* Whether one photo row passes (a copy elsewhere may not), whatever its state. */
 enum status catalog_filter_photo(struct catalog *catalog, const struct photo_filter *filter, int64_t photo, bool *passes, struct err *err);
 

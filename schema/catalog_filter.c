@@ -1,11 +1,12 @@
-/* catalog_filter.c: which photographs pass --in, --since, --until, --camera, --near and --text, as one SQL condition with
- * bound parameters. What SQL cannot say are three functions: coca_contains (ASCII case folded substring), coca_km (great
+/* catalog_filter.c: which photographs pass --in, --since, --until, --camera, --near and --text and their negations, as one SQL
+ * condition with bound parameters. What SQL cannot say are three functions: coca_contains (ASCII case folded substring), coca_km (great
  * circle) and coca_words (whole words, Unicode case folded).
  */
 #include "schema/catalog.h"
 
 #include <ctype.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -135,7 +136,8 @@ enum status catalog_filter_register(struct catalog *catalog, struct err *err)
 
 bool photo_filter_empty(const struct photo_filter *filter)
 {
-	return !filter->in && !filter->has_since && !filter->has_until && !filter->camera && !filter->has_near && !filter->text;
+	return !filter->in && !filter->has_since && !filter->has_until && !filter->camera && !filter->has_near && !filter->text &&
+	       !filter->except;
 }
 
 /* The words as has_words wants them. */
@@ -158,111 +160,165 @@ static enum status split_words(const char *text, struct buffer *words, struct er
 	return words->failed ? err_memory(err, "the words of a filter") : STATUS_OK;
 }
 
-/* The parameters' numbers are fixed: ?1 to ?3 path, ?4 since, ?5 until, ?6 camera, ?7 to ?9 position, ?10 words, ?11 photo,
- * ?12 and ?13 the latitudes within reach, which spare most rows the trigonometry. */
-static void append_conditions(struct buffer *sql, const struct photo_filter *filter)
+/* Parameters of one filter, from a base of its own: the first filter has 0, each further one PARAMETERS more. The latitudes within reach
+ * spare most rows the trigonometry. */
+enum { FOLDER = 1, BELOW_FROM, BELOW_TO, SINCE, UNTIL, CAMERA, LATITUDE, LONGITUDE, KM, WORDS, SOUTH, NORTH, PARAMETERS };
+enum { FILTERS_MOST = 100, PHOTO = PARAMETERS * (FILTERS_MOST + 1), LIMIT };
+
+/* " AND ..." for each condition, or all of them as one that must not hold. What is not known does not hold, so its negation does. */
+static void append_conditions(struct buffer *sql, const struct photo_filter *filter, int base, bool negated)
 {
+	size_t start = sql->size;
+
+	if (negated)
+		buffer_text(sql, " AND NOT ifnull(1");
 	if (filter->in)
-		buffer_text(sql, " AND (path = ?1 OR (path >= ?2 AND path < ?3))");
+		buffer_format(sql, " AND (path = ?%d OR (path >= ?%d AND path < ?%d))", base + FOLDER, base + BELOW_FROM, base + BELOW_TO);
 	if (filter->has_since)
-		buffer_text(sql, " AND taken_at >= ?4");
+		buffer_format(sql, " AND taken_at >= ?%d", base + SINCE);
 	if (filter->has_until)
-		buffer_text(sql, " AND taken_at < ?5");
+		buffer_format(sql, " AND taken_at < ?%d", base + UNTIL);
 	if (filter->camera)
-		buffer_text(sql, " AND (coca_contains(camera, ?6) OR coca_contains(lens, ?6))");
+		buffer_format(sql, " AND (ifnull(coca_contains(camera, ?%d), 0) OR ifnull(coca_contains(lens, ?%d), 0))", base + CAMERA,
+			      base + CAMERA);
 	if (filter->has_near)
-		buffer_text(sql, " AND latitude BETWEEN ?12 AND ?13 AND longitude IS NOT NULL AND coca_km(latitude, longitude, ?7, ?8) <= ?9");
+		buffer_format(sql, " AND latitude BETWEEN ?%d AND ?%d AND longitude IS NOT NULL AND coca_km(latitude, longitude, ?%d, ?%d) <= ?%d",
+			      base + SOUTH, base + NORTH, base + LATITUDE, base + LONGITUDE, base + KM);
 	if (filter->text)
-		buffer_text(sql, " AND EXISTS (SELECT 1 FROM texts t WHERE t.content = photos.content AND coca_words(t.text, ?10))");
+		buffer_format(sql, " AND EXISTS (SELECT 1 FROM texts t WHERE t.content = photos.content AND coca_words(t.text, ?%d))",
+			      base + WORDS);
+	if (negated && sql->size == start + strlen(" AND NOT ifnull(1"))
+		sql->size = start; /* an empty filter excludes nothing */
+	else if (negated)
+		buffer_text(sql, ", 0)");
 }
 
-static void bind_conditions(sqlite3_stmt *s, const struct photo_filter *filter, const struct buffer *words)
+static enum status bind_conditions(sqlite3_stmt *s, const struct photo_filter *filter, int base, struct err *err)
 {
+	struct buffer words = {0};
+
 	if (filter->in)
-		catalog_bind_below(s, 1, filter->in);
+		catalog_bind_below(s, base + FOLDER, filter->in);
 	if (filter->has_since)
-		sqlite3_bind_int64(s, 4, filter->since);
+		sqlite3_bind_int64(s, base + SINCE, filter->since);
 	if (filter->has_until)
-		sqlite3_bind_int64(s, 5, filter->until);
+		sqlite3_bind_int64(s, base + UNTIL, filter->until);
 	if (filter->camera)
-		sqlite3_bind_text(s, 6, filter->camera, -1, SQLITE_STATIC);
+		sqlite3_bind_text(s, base + CAMERA, filter->camera, -1, SQLITE_STATIC);
 	if (filter->has_near) {
 		double reach = filter->km / 111 + 1e-6; /* a degree of latitude has 111.19 km on the sphere */
-		sqlite3_bind_double(s, 7, filter->latitude);
-		sqlite3_bind_double(s, 8, filter->longitude);
-		sqlite3_bind_double(s, 9, filter->km);
-		sqlite3_bind_double(s, 12, filter->latitude - reach);
-		sqlite3_bind_double(s, 13, filter->latitude + reach);
+		sqlite3_bind_double(s, base + LATITUDE, filter->latitude);
+		sqlite3_bind_double(s, base + LONGITUDE, filter->longitude);
+		sqlite3_bind_double(s, base + KM, filter->km);
+		sqlite3_bind_double(s, base + SOUTH, filter->latitude - reach);
+		sqlite3_bind_double(s, base + NORTH, filter->latitude + reach);
 	}
-	if (filter->text)
-		sqlite3_bind_blob(s, 10, words->data, (int)words->size, SQLITE_STATIC);
+	enum status status = filter->text ? split_words(filter->text, &words, err) : STATUS_OK;
+	if (status == STATUS_OK && filter->text)
+		sqlite3_bind_blob(s, base + WORDS, words.data, (int)words.size, SQLITE_TRANSIENT);
+	buffer_release(&words);
+	return status;
 }
 
-/* "SELECT what FROM photos WHERE where AND the filter's conditions", bound but for ?11. words must outlive it. */
+/* "SELECT what FROM photos WHERE where AND the filter's conditions", bound but for PHOTO and LIMIT. */
 static enum status prepare_filter(struct catalog *catalog, const struct photo_filter *filter, const char *select, const char *order,
-				  struct buffer *words, sqlite3_stmt **s, struct err *err)
+				  sqlite3_stmt **s, struct err *err)
 {
 	struct buffer sql = {0};
 	enum status status = STATUS_OK;
+	int n = 0;
 
 	*s = NULL;
-	if (filter->has_near && !(isfinite(filter->latitude) && isfinite(filter->longitude) && filter->km >= 0))
-		return err_set(err, STATUS_USAGE, "a place needs a latitude, a longitude and a distance");
-	if (filter->text)
-		status = split_words(filter->text, words, err);
 	buffer_text(&sql, select);
-	append_conditions(&sql, filter);
-	buffer_text(&sql, order);
+	for (const struct photo_filter *f = filter; f; f = f->except, n++) {
+		if (f->has_near && !(isfinite(f->latitude) && isfinite(f->longitude) && f->km >= 0))
+			status = err_set(err, STATUS_USAGE, "a place needs a latitude, a longitude and a distance");
+		if (n > FILTERS_MOST)
+			status = err_set(err, STATUS_USAGE, "too many filters (at most %d)", FILTERS_MOST);
+		if (status != STATUS_OK)
+			break;
+		append_conditions(&sql, f, n * PARAMETERS, n > 0);
+	}
+	buffer_append(&sql, order, strlen(order) + 1);
 	if (status == STATUS_OK && sql.failed)
 		status = err_memory(err, "a filter");
 	if (status == STATUS_OK && sqlite3_prepare_v2(catalog->db, sql.data, -1, s, NULL) != SQLITE_OK)
 		status = catalog_failed(catalog, err);
-	if (status == STATUS_OK)
-		bind_conditions(*s, filter, words);
+	n = 0;
+	for (const struct photo_filter *f = filter; f && status == STATUS_OK; f = f->except)
+		status = bind_conditions(*s, f, PARAMETERS * n++, err);
 	buffer_release(&sql);
 	return status;
 }
 
-enum status catalog_filter(struct catalog *catalog, const struct photo_filter *filter, int64_t **contents, size_t *n, struct err *err)
+/* The numbers that a bound statement yields; closes it. */
+static enum status collect(struct catalog *catalog, sqlite3_stmt *s, int64_t **numbers, size_t *n, struct err *err)
 {
-	struct buffer words = {0}, found = {0};
-	sqlite3_stmt *s;
-	bool row = true;
+	struct buffer found = {0};
+	enum status status;
+	bool row;
 
-	*contents = NULL;
-	*n = 0;
-	enum status status = prepare_filter(catalog, filter, "SELECT DISTINCT content FROM photos WHERE state = 0 AND gone_since = 0"
-							     " AND content IS NOT NULL", " ORDER BY content", &words, &s, err);
-	while (status == STATUS_OK && (status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
-		int64_t content = sqlite3_column_int64(s, 0);
-		buffer_append(&found, &content, sizeof content);
+	while ((status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
+		int64_t number = sqlite3_column_int64(s, 0);
+		buffer_append(&found, &number, sizeof number);
 	}
 	buffer_append(&found, "", 0); /* no match is an array, too */
 	if (status == STATUS_OK && found.failed)
 		status = err_memory(err, "the photos that pass a filter");
 	if (status == STATUS_OK) {
-		*contents = (int64_t *)(void *)found.data;
-		*n = found.size / sizeof **contents;
+		*numbers = (int64_t *)(void *)found.data;
+		*n = found.size / sizeof **numbers;
 		found = (struct buffer){0};
 	}
-	sqlite3_finalize(s);
 	buffer_release(&found);
-	buffer_release(&words);
+	return status;
+}
+
+#define LIVE "FROM photos WHERE state = 0 AND gone_since = 0 AND content IS NOT NULL"
+
+enum status catalog_filter(struct catalog *catalog, const struct photo_filter *filter, int64_t **contents, size_t *n, struct err *err)
+{
+	sqlite3_stmt *s;
+
+	*contents = NULL;
+	*n = 0;
+	enum status status = prepare_filter(catalog, filter, "SELECT DISTINCT content " LIVE, " ORDER BY content", &s, err);
+	if (status == STATUS_OK)
+		status = collect(catalog, s, contents, n, err);
+	sqlite3_finalize(s);
+	return status;
+}
+
+enum status catalog_filter_newest(struct catalog *catalog, const struct photo_filter *filter, size_t limit, int64_t **photos, size_t *n,
+				  struct err *err)
+{
+	char order[96];
+	sqlite3_stmt *s;
+
+	*photos = NULL;
+	*n = 0;
+	snprintf(order, sizeof order, " ORDER BY taken_at IS NULL, taken_at DESC, path LIMIT ?%d", LIMIT);
+	enum status status = prepare_filter(catalog, filter, "SELECT id " LIVE, order, &s, err);
+	if (status == STATUS_OK) {
+		sqlite3_bind_int64(s, LIMIT, limit > INT64_MAX ? INT64_MAX : (int64_t)limit);
+		status = collect(catalog, s, photos, n, err);
+	}
+	sqlite3_finalize(s);
 	return status;
 }
 
 enum status catalog_filter_photo(struct catalog *catalog, const struct photo_filter *filter, int64_t photo, bool *passes, struct err *err)
 {
-	struct buffer words = {0};
+	char select[64];
 	sqlite3_stmt *s;
 
 	*passes = false;
-	enum status status = prepare_filter(catalog, filter, "SELECT 1 FROM photos WHERE id = ?11", "", &words, &s, err);
+	snprintf(select, sizeof select, "SELECT 1 FROM photos WHERE id = ?%d", PHOTO);
+	enum status status = prepare_filter(catalog, filter, select, "", &s, err);
 	if (status == STATUS_OK) {
-		sqlite3_bind_int64(s, 11, photo);
+		sqlite3_bind_int64(s, PHOTO, photo);
 		status = catalog_step(catalog, s, passes, err);
 	}
 	sqlite3_finalize(s);
-	buffer_release(&words);
 	return status;
 }

@@ -231,6 +231,21 @@ enum status catalog_photo_by_path(struct catalog *catalog, const char *path, pho
 	return status;
 }
 
+enum status catalog_photo_by_id(struct catalog *catalog, int64_t id, photo_visitor visit, void *context, struct err *err)
+{
+	sqlite3_stmt *s;
+	bool any;
+	enum status status = catalog_prepare(catalog, SELECT_PHOTOS "WHERE id = ?", &s, err);
+
+	if (status != STATUS_OK)
+		return status;
+	sqlite3_bind_int64(s, 1, id);
+	status = visit_photos(catalog, s, visit, context, &any, err);
+	if (status == STATUS_OK && !any)
+		status = err_set(err, STATUS_NOT_FOUND, "the catalog holds no photo of number %lld", (long long)id);
+	return status;
+}
+
 enum status catalog_photos_failed(struct catalog *catalog, photo_visitor visit, void *context, struct err *err)
 {
 	sqlite3_stmt *s;
