@@ -38,12 +38,37 @@ static enum status check_vectors(struct cli *cli, struct library *library, size_
 	return status;
 }
 
+static enum status salvage(struct cli *cli, struct err *err)
+{
+	struct catalog_salvage saved;
+	enum status status = catalog_salvage(cli->database, print_problem, cli, &saved, err);
+
+	if (status == STATUS_FORMAT)
+		return err_prefix(err, "nothing can be saved; hint: move the file away and run coca index again");
+	if (status == STATUS_OK)
+		fprintf(cli->out, "repair: saved %zu photos, %zu embeddings and %zu texts of the damaged catalog; %zu rows are lost and %zu must be read "
+			"again; hint: coca index\nrepair: the damaged file is kept as '%s'\n", saved.photos, saved.embeddings, saved.texts,
+			saved.photos_lost, saved.unread, saved.kept);
+	return status;
+}
+
 /* Needs the catalog for writing: no run of `coca index` may be under way. */
 static enum status repair(struct cli *cli, struct err *err)
 {
 	struct catalog *catalog = NULL;
 	struct catalog_repairs done = {0};
+	bool intact = false;
 	enum status status = catalog_open(cli->database, CATALOG_WRITE, &catalog, err);
+
+	if (status == STATUS_OK)
+		status = catalog_intact(catalog, &intact, err);
+	if (status == STATUS_FORMAT || (status == STATUS_OK && !intact)) {
+		catalog_close(catalog);
+		catalog = NULL;
+		status = salvage(cli, err);
+		if (status == STATUS_OK)
+			status = catalog_open(cli->database, CATALOG_WRITE, &catalog, err);
+	}
 
 	if (status == STATUS_OK)
 		status = catalog_repair(catalog, &done, err);
@@ -87,7 +112,7 @@ static int run(struct cli *cli, const struct arguments *args)
 }
 
 static const struct option_spec options[] = {
-	{"repair", 0, NULL, OPTION_FLAG, "drop damaged embeddings and image tokens and make the vector index anew"},
+	{"repair", 0, NULL, OPTION_FLAG, "save what can be read of a damaged file, drop damaged embeddings, make the vector index anew"},
 	{0},
 };
 

@@ -425,6 +425,33 @@ enum status catalog_open(const char *path, enum catalog_mode mode, struct catalo
 	return STATUS_OK;
 }
 
+enum status catalog_open_damaged(const char *path, struct catalog **catalog, struct err *err)
+{
+	struct catalog *c = mem_array(1, sizeof *c);
+
+	*catalog = NULL;
+	if (!c || !(c->path = mem_copy(path, strlen(path)))) {
+		free(c);
+		return err_memory(err, "the catalog");
+	}
+	c->lock = -1;
+	enum status status = lock_writer(c, err);
+	if (status == STATUS_OK)
+		status = connect_database(c, SQLITE_OPEN_READWRITE, err);
+	if (status != STATUS_OK) {
+		catalog_close(c);
+		return status;
+	}
+	*catalog = c;
+	return STATUS_OK;
+}
+
+void catalog_disconnect(struct catalog *catalog)
+{
+	if (catalog->db)
+		close_database(catalog);
+}
+
 void catalog_close(struct catalog *catalog)
 {
 	if (!catalog)

@@ -225,4 +225,18 @@ struct catalog_repairs {
 };
 enum status catalog_repair(struct catalog *catalog, struct catalog_repairs *done, struct err *err);
 
+/* Whether SQLite itself finds the file sound. */
+enum status catalog_intact(struct catalog *catalog, bool *intact, struct err *err);
+
+/* Makes a new catalog of what can still be read of a damaged one, which nobody may have open, and puts it in its place; the
+ * damaged one is kept beside it. report gets a line for each of the first rows of photos that are lost. STATUS_FORMAT: nothing can be
+ * read at all, and nothing was changed. */
+struct catalog_salvage {
+	size_t photos, embeddings, texts; /* saved */
+	size_t photos_lost;               /* the next run finds them again */
+	size_t unread;                    /* kept, but to be read again: their embedding is lost, or they never could be */
+	char kept[4096];                  /* what the damaged file is called now */
+};
+enum status catalog_salvage(const char *path, problem_reporter report, void *context, struct catalog_salvage *saved, struct err *err);
+
 #endif

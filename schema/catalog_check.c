@@ -185,6 +185,19 @@ static enum status check_tokens(struct check *check, struct err *err)
 	return found_or_failed(check, status, err);
 }
 
+enum status catalog_intact(struct catalog *catalog, bool *intact, struct err *err)
+{
+	sqlite3_stmt *s;
+	bool row = false;
+	enum status status = catalog_prepare(catalog, "PRAGMA integrity_check(1)", &s, err);
+
+	if (status == STATUS_OK)
+		status = catalog_step(catalog, s, &row, err);
+	*intact = status == STATUS_OK && row && sqlite3_column_bytes(s, 0) == 2 && memcmp(sqlite3_column_text(s, 0), "ok", 2) == 0;
+	catalog_done(catalog, s);
+	return status == STATUS_FORMAT ? STATUS_OK : status;
+}
+
 enum status catalog_check(struct catalog *catalog, problem_reporter reporter, void *context, size_t *problems, struct err *err)
 {
 	struct check check = {catalog, reporter, context, 0};

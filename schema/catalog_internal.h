@@ -55,6 +55,11 @@ bool catalog_in_transaction(const struct catalog *catalog);
 /* Makes or migrates the tables, in one transaction. */
 enum status catalog_migrate(struct catalog *catalog, struct err *err);
 
+/* The writers' lock and a connection, whatever is in the file. */
+enum status catalog_open_damaged(const char *path, struct catalog **catalog, struct err *err);
+/* Closes the connection, but keeps the lock until catalog_close. */
+void catalog_disconnect(struct catalog *catalog);
+
 /* The SQL functions that filters use. */
 enum status catalog_filter_register(struct catalog *catalog, struct err *err);
 

@@ -65,6 +65,19 @@ static enum status rename_model(struct catalog *catalog, const struct catalog_mo
 	return catalog_finish(catalog, s, err);
 }
 
+static enum status resize_model(struct catalog *catalog, struct catalog_model *known, const struct catalog_model *model, struct err *err)
+{
+	sqlite3_stmt *s;
+	enum status status = catalog_prepare(catalog, "UPDATE models SET tokens = ?, width = ? WHERE id = ?", &s, err);
+
+	if (status != STATUS_OK)
+		return status;
+	sqlite3_bind_int64(s, 1, known->tokens = model->tokens);
+	sqlite3_bind_int64(s, 2, known->width = model->width);
+	sqlite3_bind_int64(s, 3, known->id);
+	return catalog_finish(catalog, s, err);
+}
+
 enum status catalog_model_put(struct catalog *catalog, struct catalog_model *model, struct err *err)
 {
 	struct catalog_model known;
@@ -77,6 +90,12 @@ enum status catalog_model_put(struct catalog *catalog, struct catalog_model *mod
 			       catalog->path, model->name);
 	if (!known.id)
 		return add_model(catalog, model, err);
+	/* A salvaged row knows only its digests and its embeddings' size. */
+	if (known.tokens == 0 && known.width == 0 && model->tokens && known.dim == model->dim && catalog->lock >= 0) {
+		status = resize_model(catalog, &known, model, err);
+		if (status != STATUS_OK)
+			return status;
+	}
 	if (known.dim != model->dim || known.tokens != model->tokens || known.width != model->width)
 		return err_set(err, STATUS_FORMAT, "the catalog '%s' has other sizes for the model '%s'; hint: run `coca verify`",
 			       catalog->path, model->name);
