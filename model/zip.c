@@ -160,7 +160,7 @@ enum status zip_open(const uint8_t *bytes, size_t size, struct zip *zip, struct 
 	const uint8_t *at = bytes + d.offset, *end = at + d.size;
 	while (zip->count < d.count && status == STATUS_OK) {
 		status = read_entry(bytes, size, &at, end, &zip->members[zip->count], err);
-		zip->count++;
+		zip->count += status == STATUS_OK; /* of a damaged entry even the name may lie outside */
 	}
 	qsort(zip->members, zip->count, sizeof *zip->members, compare_members);
 	for (size_t i = 1; i < zip->count && status == STATUS_OK; i++)
