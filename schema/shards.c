@@ -413,12 +413,12 @@ static bool is_space(char c)
 /* Cuts shard->text into lines; captions point into it. */
 static enum status split_captions(struct shard *shard, struct err *err)
 {
-	char *text = shard->text.data, *end = text + shard->text.size;
 	size_t lines = 1;
 
 	shard->caption_count = 0;
 	if (!shard->text.size)
 		return STATUS_OK;
+	char *text = shard->text.data, *end = text + shard->text.size;
 	if (shard->text.size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
 		text += 3;
 	for (char *p = text; p < end; p++)
