@@ -1009,7 +1009,7 @@ char *tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, si
 	}
 	if (bytes.size && bytes.data[bytes.size - 1] == ' ')
 		bytes.size--;
-	append_valid(bytes.data, bytes.size, &text);
+	append_valid(bytes.size ? bytes.data : "", bytes.size, &text);
 	buffer_append(&text, "", 0); /* a string even if it is empty */
 	if (bytes.failed || text.failed)
 		buffer_release(&text);
