@@ -102,7 +102,7 @@ check-deps: ## check that no floor includes one above it, nor indexer and query 
 FUZZ          := build/fuzz
 FUZZ_CC       ?= clang-14
 FUZZ_SECONDS  ?= 60
-FUZZ_CFLAGS    = -std=c11 -O1 -g -mavx2 -mfma -mf16c -ffp-contract=off -fno-omit-frame-pointer -Wall -Wno-unknown-pragmas \
+FUZZ_CFLAGS    = -std=c11 -O1 -g -mavx2 -mfma -mf16c -ffp-contract=off -fno-omit-frame-pointer -Wno-unknown-pragmas \
 	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -idirafter $(dir $(shell gcc -print-file-name=include/omp.h))
 FUZZ_OBJECTS  := $(patsubst %.c,$(FUZZ)/%.o,$(wildcard $(FLOORS:%=%/*.c)))
 

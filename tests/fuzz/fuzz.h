@@ -40,6 +40,10 @@ size_t fuzz_mutate_gzip(uint8_t *data, size_t size, size_t capacity, unsigned se
 /* Opens the bytes as a checkpoint and reads every tensor of it. */
 void fuzz_checkpoint(const uint8_t *data, size_t size);
 
+/* What a probe found can be true and is text; releases it. */
+struct probe;
+void fuzz_check_probe(struct probe *probe);
+
 /* Probes and decodes a picture within the limits of a small one, and crops it. */
 void fuzz_image(const uint8_t *data, size_t size);
 

@@ -1,4 +1,5 @@
 /* support.c: see fuzz.h. */
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,8 +8,10 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "indexer/probe.h"
 #include "model/checkpoint.h"
 #include "model/image.h"
+#include "schema/utf8.h"
 #include "tests/fuzz/fuzz.h"
 
 #include "schema/banned.h"
@@ -108,6 +111,27 @@ void fuzz_checkpoint(const uint8_t *data, size_t size)
 			fuzz_touch(floats, t->count * sizeof *floats);
 	}
 	checkpoint_close(checkpoint);
+}
+
+static void check_field(const char *text, size_t size)
+{
+	fuzz_check(memchr(text, '\0', size));
+	for (; *text; text++)
+		fuzz_check((unsigned char)*text >= ' ');
+}
+
+void fuzz_check_probe(struct probe *probe)
+{
+	check_field(probe->camera, sizeof probe->camera);
+	check_field(probe->lens, sizeof probe->lens);
+	fuzz_check(!probe->has_position || (fabs(probe->latitude) <= 90 && fabs(probe->longitude) <= 180));
+	for (int kind = 0; kind < PROBE_TEXTS; kind++) {
+		const struct buffer *texts = &probe->texts[kind];
+		fuzz_check(!texts->size || texts->data[texts->size - 1] == '\0');
+		for (size_t i = 0, n; i < texts->size; i += n)
+			fuzz_check(utf8_next(texts->data + i, texts->size - i, &n));
+	}
+	probe_release(probe);
 }
 
 void fuzz_image(const uint8_t *data, size_t size)

@@ -1,0 +1,15 @@
+/* iptc.c: IPTC-IIM data sets. */
+#include "indexer/probe.h"
+#include "tests/fuzz/fuzz.h"
+
+#include "schema/banned.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct probe probe;
+
+	probe_init(&probe);
+	probe_iptc(&probe, data, size);
+	fuzz_check_probe(&probe);
+	return 0;
+}
