@@ -6,6 +6,8 @@
  * Measured with the shipped model on the 2,481 photos of flickr8k_subset and coco_like_2k, 40 pairs of words each, relevant being
  * the photos whose captions have A and not B (A - 0.5:B), or both (A + B), as average precision at 50 in percent: without
  * reranking 2.11 and 0.48; added words 2.13 and 0.52; subtracted ones, too, 2.17 (0.04 more, with a standard error of 0.04).
+ * Two captions of a photo added, 300 photos: recall at 1, 5, 10, 20 is 2.7, 7.3, 12.7, 18.3 without reranking, 1.3, 8.3, 12.0, 18.0
+ * with (4, 3, 2 and 1 photos of 300 apart); shares scaled to a sum of 1 make no difference. A better model has to decide.
  */
 #include "query/compose.h"
 
