@@ -142,7 +142,13 @@ enum status catalog_commit(struct catalog *catalog, struct err *err)
 {
 	if (!catalog_in_transaction(catalog))
 		return err_set(err, STATUS_IO, "cannot commit to the catalog '%s': an error before ended the transaction", catalog->path);
-	enum status status = catalog_execute(catalog, "COMMIT", err);
+	int moved = 0;
+	enum status status = STATUS_OK;
+	/* What is written to a file without a name, on a disk that was taken away, nobody will ever read. */
+	if (catalog->lock >= 0 && sqlite3_file_control(catalog->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved)
+		status = err_set(err, STATUS_IO, "the catalog '%s' is not there any more: it was moved, or its disk was taken away", catalog->path);
+	if (status == STATUS_OK)
+		status = catalog_execute(catalog, "COMMIT", err);
 	if (status != STATUS_OK)
 		catalog_rollback(catalog);
 	return status;
@@ -366,7 +372,9 @@ static enum status prepare_writer(struct catalog *catalog, int64_t version, stru
 {
 	/* Pages of 8 KB hold several embeddings of up to 1,000 components each without overflow pages. */
 	enum status status = catalog_execute(catalog, "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 4000;"
-						      "PRAGMA journal_size_limit = 67108864", err);
+						      "PRAGMA journal_size_limit = 67108864;"
+						      /* A commit that returned survives a power cut. Commits are seconds apart. */
+						      "PRAGMA synchronous = FULL", err);
 
 	return status == STATUS_OK && version < CATALOG_VERSION ? catalog_migrate(catalog, err) : status;
 }
