@@ -1,11 +1,13 @@
 /* image_colour.c: colours as an embedded profile means them, turned into sRGB by Little CMS with the perceptual intent, as
  * Pillow's ImageCms.profileToProfile does.
  *
+ * Making a transform takes milliseconds, and a library's photographs share a few profiles: those seen first are kept for good.
  * What changes nothing is not done: a profile that moves no colour of a grid by more than GRID_NEAR of 255 is sRGB, whatever it
  * is called. What cannot be read as a profile, or is one for other inks than the picture has, is passed over.
  */
 #include <lcms2.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,13 +16,24 @@
 
 #include "schema/banned.h"
 
-enum { GRID = 9, GRID_NEAR = 2 };
+enum { GRID = 9, GRID_NEAR = 2, KEPT_MOST = 16, KEPT_SIZE = 1 << 20 };
 
 struct image_colour {
 	cmsHTRANSFORM transform; /* NULL for gray */
 	bool cmyk;
+	bool kept;               /* among the kept ones: never freed */
 	uint8_t gray[256];
 };
+
+static struct {
+	pthread_mutex_t lock;
+	size_t count;
+	struct {
+		void *icc;
+		size_t size;
+		struct image_colour *colour; /* NULL: nothing is to be turned */
+	} profiles[KEPT_MOST];
+} kept = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* Whether RGB stays what it is. */
 static bool changes_nothing(cmsHTRANSFORM transform)
@@ -55,7 +68,7 @@ static bool map_gray(struct image_colour *colour, cmsHTRANSFORM transform)
 	return changes;
 }
 
-struct image_colour *image_colour_open(const void *icc, size_t size)
+static struct image_colour *make(const void *icc, size_t size)
 {
 	struct image_colour *colour = mem_array(1, sizeof *colour);
 	cmsHPROFILE profile = size <= UINT32_MAX ? cmsOpenProfileFromMem(icc, (cmsUInt32Number)size) : NULL;
@@ -71,7 +84,7 @@ struct image_colour *image_colour_open(const void *icc, size_t size)
 								 : 0;
 		colour->cmyk = space == cmsSigCmykData;
 		if (inks)
-			transform = cmsCreateTransform(profile, inks, srgb, TYPE_RGB_8, INTENT_PERCEPTUAL, 0);
+			transform = cmsCreateTransform(profile, inks, srgb, TYPE_RGB_8, INTENT_PERCEPTUAL, cmsFLAGS_NOCACHE); /* threads share it */
 		if (transform)
 			wanted = colour->cmyk || (inks == TYPE_RGB_8 ? !changes_nothing(transform) : map_gray(colour, transform));
 		if (wanted && inks != TYPE_GRAY_8) {
@@ -92,9 +105,58 @@ struct image_colour *image_colour_open(const void *icc, size_t size)
 	return colour;
 }
 
+/* Whether the profile is kept; then *colour is what it comes to. */
+static bool find_kept(const void *icc, size_t size, struct image_colour **colour)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&kept.lock);
+	for (size_t i = 0; i < kept.count && !found; i++)
+		if (kept.profiles[i].size == size && memcmp(kept.profiles[i].icc, icc, size) == 0) {
+			*colour = kept.profiles[i].colour;
+			found = true;
+		}
+	pthread_mutex_unlock(&kept.lock);
+	return found;
+}
+
+/* Two threads may keep the same profile at once: harmless. */
+static void keep(const void *icc, size_t size, struct image_colour *colour)
+{
+	void *copy = size <= KEPT_SIZE ? mem_copy(icc, size) : NULL;
+
+	if (!copy)
+		return;
+	pthread_mutex_lock(&kept.lock);
+	bool room = kept.count < KEPT_MOST;
+	if (room) {
+		kept.profiles[kept.count].icc = copy;
+		kept.profiles[kept.count].size = size;
+		kept.profiles[kept.count++].colour = colour;
+		if (colour)
+			colour->kept = true;
+	}
+	pthread_mutex_unlock(&kept.lock);
+	if (!room)
+		free(copy);
+}
+
+struct image_colour *image_colour_open(const void *icc, size_t size)
+{
+	struct image_colour *colour;
+
+	if (!find_kept(icc, size, &colour)) {
+		colour = make(icc, size);
+		keep(icc, size, colour);
+	}
+	return colour;
+}
+
 void image_colour_free(struct image_colour *colour)
 {
-	if (colour && colour->transform)
+	if (!colour || colour->kept)
+		return;
+	if (colour->transform)
 		cmsDeleteTransform(colour->transform);
 	free(colour);
 }
