@@ -15,10 +15,10 @@ set -eu
 
 PACKAGES="build-essential g++ make cmake pkg-config dpkg-dev ca-certificates
           libopenblas-openmp-dev libsqlite3-dev libjpeg62-turbo-dev libpng-dev libwebp-dev libheif-dev
-          libgif-dev libtiff-dev libraw-dev liblcms2-dev libexpat1-dev libexif-dev
+          libgif-dev libtiff-dev libraw-dev liblcms2-dev libexpat1-dev
           libpcre2-dev libutf8proc-dev libcjson-dev libxxhash-dev zlib1g-dev libcmocka-dev"
 
-MODULES="sqlite3 libjpeg libpng libwebp libheif libtiff-4 libraw_r lcms2 expat libexif libpcre2-8 libutf8proc libcjson libxxhash zlib"
+MODULES="sqlite3 libjpeg libpng libwebp libheif libtiff-4 libraw_r lcms2 expat libpcre2-8 libutf8proc libcjson libxxhash zlib"
 
 # The OpenMP flavour, wherever the alternatives point: the pthread flavour fights with FAISS's threads.
 openblas() {
@@ -107,7 +107,9 @@ faiss() {
 
 # What a build needs, asked of pkg-config so that it works where dpkg does not rule.
 check() {
-    pkg-config --exists $MODULES cmocka 2>/dev/null && [ -f /usr/include/gif_lib.h ] && openblas >/dev/null && [ -f "$1/lib/libfaiss_c.a" ] && [ -f "$1/lib/libfaiss.a" ]
+    # giflib has no entry in pkg-config.
+    pkg-config --exists $MODULES cmocka 2>/dev/null && [ -f /usr/include/gif_lib.h ] && openblas >/dev/null &&
+        [ -f "$1/lib/libfaiss_c.a" ] && [ -f "$1/lib/libfaiss.a" ]
 }
 
 flags() {
