@@ -230,7 +230,8 @@ static enum status plan_photo(struct run *run, const struct walk_photo *photo, s
 	/* One that could not even be read may be readable now, with neither size nor time changed. */
 	const struct sidecar *beside[SIDECARS_MOST];
 	int64_t facts = sidecars_stamp(beside, sidecars_of(&run->walk.sidecars, photo->path, beside));
-	bool settled = found && (stamp.state == PHOTO_READY ? stamp.embedded && stamp.facts == facts : stamp.content != 0 && !run->options.retry);
+	bool ready = stamp.state == PHOTO_READY;
+	bool settled = found && (ready ? stamp.embedded && stamp.facts == facts : stamp.content != 0 && !run->options.retry);
 	if (settled && stamp.size == photo->size && stamp.mtime_ns == photo->mtime_ns && photo->regular &&
 	    (stamp.ctime_ns == photo->ctime_ns || stamp.ctime_ns == 0))
 		return plan_unchanged(run, photo, &stamp, err);

@@ -272,6 +272,17 @@ static void read_description(const struct exif *exif, struct probe *probe)
 	free(text);
 }
 
+static void append_utf8(struct buffer *text, uint32_t c)
+{
+	static const uint8_t leads[] = {0, 0, 0xc0, 0xe0, 0xf0};
+	size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+	char bytes[4] = {(char)(leads[n] | c >> (6 * (n - 1)))};
+
+	for (size_t i = 1; i < n; i++)
+		bytes[i] = (char)(0x80 | (c >> (6 * (n - 1 - i)) & 0x3f));
+	buffer_append(text, bytes, n);
+}
+
 /* Windows's own tags: UTF-16, little endian. Keywords end in semicolons. */
 static void read_windows(const struct exif *exif, unsigned tag, enum probe_text kind, struct probe *probe)
 {
@@ -295,15 +306,8 @@ static void read_windows(const struct exif *exif, unsigned tag, enum probe_text 
 			if (text.size)
 				probe_add_text(probe, kind, text.data, text.size);
 			buffer_release(&text);
-		} else if (c < 0x80) {
-			buffer_append(&text, &(char){(char)c}, 1);
-		} else if (c < 0x800) {
-			buffer_append(&text, (char[]){(char)(0xc0 | c >> 6), (char)(0x80 | (c & 0x3f))}, 2);
-		} else if (c < 0x10000 && (c < 0xd800 || c > 0xdfff)) {
-			buffer_append(&text, (char[]){(char)(0xe0 | c >> 12), (char)(0x80 | (c >> 6 & 0x3f)), (char)(0x80 | (c & 0x3f))}, 3);
-		} else if (c >= 0x10000) {
-			buffer_append(&text, (char[]){(char)(0xf0 | c >> 18), (char)(0x80 | (c >> 12 & 0x3f)), (char)(0x80 | (c >> 6 & 0x3f)),
-						      (char)(0x80 | (c & 0x3f))}, 4);
+		} else if (c < 0xd800 || c > 0xdfff) {
+			append_utf8(&text, c);
 		}
 	}
 	if (text.size && !text.failed)

@@ -251,7 +251,8 @@ static struct image_colour *find_colour(const uint8_t *bytes, size_t size, enum 
 }
 
 /* info: of the stored picture, which bytes hold in info->format. Turns info's size into that of the pixels, still as stored. */
-static enum status decode_stored(const uint8_t *bytes, size_t size, size_t least, struct image_info *info, struct image *image, struct err *err)
+static enum status decode_stored(const uint8_t *bytes, size_t size, size_t least, struct image_info *info,
+				 struct image *image, struct err *err)
 {
 	unsigned eighths = 8;
 	enum status status;
@@ -280,7 +281,8 @@ static enum status decode_stored(const uint8_t *bytes, size_t size, size_t least
 }
 
 /* info: as the raw file's own directories have it. */
-static enum status decode_raw(const uint8_t *bytes, size_t size, size_t least, struct image_info *info, struct image *image, struct err *err)
+static enum status decode_raw(const uint8_t *bytes, size_t size, size_t least, struct image_info *info, struct image *image,
+			      struct err *err)
 {
 	struct image_preview preview;
 	enum status status = image_raw_preview(bytes, size, &preview, err);

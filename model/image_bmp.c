@@ -90,7 +90,8 @@ static enum status read_header(const uint8_t *bytes, size_t size, struct bitmap 
 	b->width = (size_t)width;
 	b->height = (size_t)(height < 0 ? -height : height);
 	if (!known(b))
-		return err_set(err, STATUS_UNSUPPORTED, "BMP of a kind that is not supported: %u bits, compression %u", b->bits, b->compression);
+		return err_set(err, STATUS_UNSUPPORTED, "BMP of a kind that is not supported: %u bits, compression %u", b->bits,
+			       b->compression);
 	size_t end = own;
 	read_masks(b, header, room, &end);
 	b->pixels = u32(bytes + 10);

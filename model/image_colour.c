@@ -83,8 +83,8 @@ static struct image_colour *make(const void *icc, size_t size)
 				       : space == cmsSigCmykData ? TYPE_CMYK_8_REV
 								 : 0;
 		colour->cmyk = space == cmsSigCmykData;
-		if (inks)
-			transform = cmsCreateTransform(profile, inks, srgb, TYPE_RGB_8, INTENT_PERCEPTUAL, cmsFLAGS_NOCACHE); /* threads share it */
+		if (inks) /* without a cache of its own, as threads share it */
+			transform = cmsCreateTransform(profile, inks, srgb, TYPE_RGB_8, INTENT_PERCEPTUAL, cmsFLAGS_NOCACHE);
 		if (transform)
 			wanted = colour->cmyk || (inks == TYPE_RGB_8 ? !changes_nothing(transform) : map_gray(colour, transform));
 		if (wanted && inks != TYPE_GRAY_8) {

@@ -163,7 +163,8 @@ enum status image_heif_decode(const uint8_t *bytes, size_t size, const struct im
 		status = err_memory(err, "decoding a HEIF picture");
 	if (status == STATUS_OK) {
 		options->convert_hdr_to_8bit = 1;
-		struct heif_error error = heif_decode_image(reader.handle, &picture, heif_colorspace_RGB, heif_chroma_interleaved_RGB, options);
+		struct heif_error error = heif_decode_image(reader.handle, &picture, heif_colorspace_RGB, heif_chroma_interleaved_RGB,
+							    options);
 		status = error.code == heif_error_Ok ? put_rows(picture, sink, err) : fail(error, err);
 	}
 	if (picture)

@@ -106,8 +106,8 @@ static TIFF *open_source(struct source *source)
 		TIFFOpenOptionsSetErrorHandlerExtR(options, on_error, source);
 		TIFFOpenOptionsSetWarningHandlerExtR(options, on_warning, source);
 		TIFFOpenOptionsSetMaxSingleMemAlloc(options, (tmsize_t)4 * IMAGE_PIXELS_MOST);
-		tiff = TIFFClientOpenExt("", "r", source, read_bytes, write_bytes, seek, close_source, source_size, map_source, unmap_source,
-					 options);
+		tiff = TIFFClientOpenExt("", "r", source, read_bytes, write_bytes, seek, close_source, source_size, map_source,
+					 unmap_source, options);
 		TIFFOpenOptionsFree(options);
 	}
 	return tiff;

@@ -39,7 +39,7 @@ static enum status parse(struct work *w, const struct arguments *args, struct er
 	if (status == STATUS_OK)
 		status = format_parse(arguments_text(args, "format", "text"), &w->format, err);
 	if (status == STATUS_OK && w->format == FORMAT_PATHS0)
-		status = err_set(err, STATUS_USAGE, "--format takes text or json here: a list of paths would not say which belong together");
+		status = err_set(err, STATUS_USAGE, "--format takes text or json: a list of paths would not say which belong together");
 	w->options.bits = (unsigned)bits;
 	if (status == STATUS_OK && in) {
 		w->options.in = w->in = parse_folder(in);
@@ -79,7 +79,8 @@ static void json_group(const struct duplicates *found, size_t group, struct buff
 		buffer_format(out, "%s{\"path\":", i > found->groups[group] ? "," : "");
 		json_string(out, copy->path, strlen(copy->path));
 		buffer_format(out, ",\"kind\":\"%s\",\"width\":%lld,\"height\":%lld,\"bytes\":%lld,\"hash_distance\":%u,\"similarity\":",
-			      kind_of(found, group, i), (long long)copy->width, (long long)copy->height, (long long)copy->bytes, copy->bits);
+			      kind_of(found, group, i), (long long)copy->width, (long long)copy->height, (long long)copy->bytes,
+			      copy->bits);
 		json_number(out, (double)copy->similarity);
 		buffer_format(out, ",\"missing\":%s}", access(copy->path, F_OK) != 0 ? "true" : "false");
 	}
@@ -159,8 +160,10 @@ static int run(struct cli *cli, const struct arguments *args)
 	enum status status = parse(&w, args, &err);
 	int code = EXIT_DONE;
 
-	if (status == STATUS_OK)
-		status = w.options.exact ? catalog_open(cli->database, CATALOG_READ, &library.catalog, &err) : library_open(cli, &library, &err);
+	if (status == STATUS_OK && w.options.exact)
+		status = catalog_open(cli->database, CATALOG_READ, &library.catalog, &err);
+	else if (status == STATUS_OK)
+		status = library_open(cli, &library, &err);
 	if (status == STATUS_OK)
 		status = duplicates_find(library.catalog, w.options.exact ? NULL : &library.row, &w.options, &w.found, &err);
 	if (status == STATUS_OK)

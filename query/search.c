@@ -208,7 +208,8 @@ enum status search_captions(struct catalog *catalog, struct results *results, st
 	return status;
 }
 
-enum status search_newest(struct catalog *catalog, const struct photo_filter *filter, size_t limit, struct results *results, struct err *err)
+enum status search_newest(struct catalog *catalog, const struct photo_filter *filter, size_t limit, struct results *results,
+			  struct err *err)
 {
 	static const struct photo_filter all; /* the ids have passed */
 	const struct candidate unranked = {.similarity = NAN, .match = NAN, .score = (double)NAN};

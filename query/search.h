@@ -60,7 +60,8 @@ enum status search_photos(struct catalog *catalog, const struct photo_filter *fi
 			  const char *leave_out, size_t limit, struct results *results, struct err *err);
 /* Every photo that passes the filter, newest first, those without a date last: what there is where nothing is asked for. Similarity,
  * match and score are NAN. */
-enum status search_newest(struct catalog *catalog, const struct photo_filter *filter, size_t limit, struct results *results, struct err *err);
+enum status search_newest(struct catalog *catalog, const struct photo_filter *filter, size_t limit, struct results *results,
+			  struct err *err);
 /* Gives every result its content's text of the collection "captions", else its first text. */
 enum status search_captions(struct catalog *catalog, struct results *results, struct err *err);
 void results_release(struct results *results);

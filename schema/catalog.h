@@ -133,7 +133,8 @@ typedef enum status (*photo_visitor)(void *context, const struct photo *photo, s
 enum status catalog_photos_of_root(struct catalog *catalog, int64_t root, photo_visitor visit, void *context, struct err *err);
 enum status catalog_photos_of_content(struct catalog *catalog, int64_t content, bool gone_too, photo_visitor visit, void *context, struct err *err);
 enum status catalog_photo_by_path(struct catalog *catalog, const char *path, photo_visitor visit, void *context, struct err *err); /* STATUS_NOT_FOUND */
-enum status catalog_photo_by_id(struct catalog *catalog, int64_t id, photo_visitor visit, void *context, struct err *err); /* STATUS_NOT_FOUND */
+/* STATUS_NOT_FOUND */
+enum status catalog_photo_by_id(struct catalog *catalog, int64_t id, photo_visitor visit, void *context, struct err *err);
 enum status catalog_photos_failed(struct catalog *catalog, photo_visitor visit, void *context, struct err *err);
 
 /* Deletes the rows of a root (and the root), or of every path below a folder of one; contents stay until catalog_purge.

@@ -242,6 +242,25 @@ static void long_names_are_cut(void **state)
 	assert_int_equal(strlen(p.lens), sizeof p.lens - 1);
 }
 
+static void descriptions_are_read_and_boilerplate_is_not(void **state)
+{
+	(void)state;
+	static const uint8_t windows[] = {'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x9e, 0x9c, 1, 0, 20, 0, 0, 0, 26, 0, 0, 0, 0, 0, 0, 0,
+					  'a', 0, 0xe9, 0, ';', 0, 0xac, 0x20, ';', 0, 0x3d, 0xd8, 0x00, 0xde, 'x', 0, 0, 0, 'y', 0};
+	struct probe p = PROBE(TEXT(0, 0x010e, "  A boat on the Thames "));
+
+	assert_int_equal(p.texts[PROBE_DESCRIPTION].size, 21);
+	assert_string_equal(p.texts[PROBE_DESCRIPTION].data, "A boat on the Thames");
+	probe_release(&p);
+	p = PROBE(TEXT(0, 0x010e, "OLYMPUS DIGITAL CAMERA         "));
+	assert_int_equal(p.texts[PROBE_DESCRIPTION].size, 0);
+	probe_release(&p);
+	probe_read(windows, sizeof windows, &p); /* keywords in UTF-16, one beyond its first 65536 */
+	assert_int_equal(p.texts[PROBE_KEYWORDS].size, 14);
+	assert_memory_equal(p.texts[PROBE_KEYWORDS].data, "a\xc3\xa9\0\xe2\x82\xac\0\xf0\x9f\x98\x80x", 14);
+	probe_release(&p);
+}
+
 /* Cut at every length, and with bytes changed: read or left out, never a crash. Under sanitizers this says more. */
 static void damaged_blocks_are_survived(void **state)
 {
@@ -275,4 +294,5 @@ TEST_MAIN(cmocka_unit_test(nothing_is_known_without_exif), cmocka_unit_test(the_
 	  cmocka_unit_test(the_original_time_comes_first), cmocka_unit_test(impossible_times_are_not_believed),
 	  cmocka_unit_test(the_position_has_its_signs), cmocka_unit_test(impossible_positions_are_not_believed),
 	  cmocka_unit_test(the_make_is_not_doubled), cmocka_unit_test(the_lens_is_read), cmocka_unit_test(long_names_are_cut),
+	  cmocka_unit_test(descriptions_are_read_and_boilerplate_is_not),
 	  cmocka_unit_test(damaged_blocks_are_survived))

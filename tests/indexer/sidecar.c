@@ -139,7 +139,8 @@ static void shorter_times_are_read(void **state)
 
 static void iptc_is_read(void **state)
 {
-	static const uint8_t iptc[] = "\x1c\1\x5a\0\3\x1b%G" "\x1c\2\5\0\4Boat" "\x1c\2\x78\0\6Caf\xe9 x" "\x1c\2\x19\0\3sea" "\x1c\2\x19\0\4sand"
+	static const uint8_t iptc[] = "\x1c\1\x5a\0\3\x1b%G" "\x1c\2\5\0\4Boat" "\x1c\2\x78\0\6Caf\xe9 x" "\x1c\2\x19\0\3sea"
+				      "\x1c\2\x19\0\4sand"
 				      "\x1c\2\x37\0\x08" "20230714" "\x1c\2\x3c\0\x0b" "210509+0200";
 	struct probe p;
 
@@ -163,8 +164,10 @@ static void iptc_is_read(void **state)
 
 static void takeouts_json_is_read(void **state)
 {
-	static const char json[] = "{\"title\":\"IMG_1.jpg\",\"description\":\"A goat\\non a roof\",\"photoTakenTime\":{\"timestamp\":\"1689361509\"},"
-				   "\"geoData\":{\"latitude\":48.5,\"longitude\":-2.25},\"people\":[{\"name\":\"Anna\"},{\"name\":\"Bo\"}]}";
+	static const char json[] = "{\"title\":\"IMG_1.jpg\",\"description\":\"A goat\\non a roof\","
+				   "\"photoTakenTime\":{\"timestamp\":\"1689361509\"},"
+				   "\"geoData\":{\"latitude\":48.5,\"longitude\":-2.25},"
+				   "\"people\":[{\"name\":\"Anna\"},{\"name\":\"Bo\"}]}";
 	struct probe p;
 
 	(void)state;
