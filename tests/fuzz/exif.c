@@ -13,5 +13,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_check(orientation >= 1 && orientation <= 8);
 	probe_read(data, size, &probe);
 	fuzz_check_probe(&probe);
+	probe_release(&probe);
 	return 0;
 }
