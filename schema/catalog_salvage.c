@@ -79,7 +79,8 @@ static enum status find_columns(struct salvage *v, struct table *table, struct e
 	if (status == STATUS_OK && (table->columns.failed || marks.failed))
 		status = err_memory(err, "a statement");
 	if (status == STATUS_OK && table->column_count)
-		status = prepare(v->new, &table->insert, err, "INSERT OR IGNORE INTO %s (%s) VALUES (%s)", table->name, table->columns.data, marks.data);
+		status = prepare(v->new, &table->insert, err, "INSERT OR IGNORE INTO %s (%s) VALUES (%s)", table->name, table->columns.data,
+				 marks.data);
 	buffer_release(&marks);
 	return status;
 }
@@ -108,7 +109,8 @@ struct gap {
 	int64_t low, high;
 };
 
-static enum status read_end(struct salvage *v, struct table *table, sqlite3_stmt *s, struct gap gap, int64_t *last, bool *whole, struct err *err)
+static enum status read_end(struct salvage *v, struct table *table, sqlite3_stmt *s, struct gap gap, int64_t *last, bool *whole,
+			    struct err *err)
 {
 	sqlite3_bind_int64(s, 1, gap.low);
 	sqlite3_bind_int64(s, 2, gap.high);
@@ -116,7 +118,8 @@ static enum status read_end(struct salvage *v, struct table *table, sqlite3_stmt
 }
 
 /* Widest gaps first: a queue. */
-static enum status read_gaps(struct salvage *v, struct table *table, sqlite3_stmt *up, sqlite3_stmt *down, struct gap first, struct err *err)
+static enum status read_gaps(struct salvage *v, struct table *table, sqlite3_stmt *up, sqlite3_stmt *down, struct gap first,
+			     struct err *err)
 {
 	struct gap *gaps = mem_array(LOOKS_MOST + 2, sizeof *gaps);
 	size_t head = 0, count = 0;
@@ -311,7 +314,8 @@ static enum status report_lost(struct salvage *v, struct err *err)
 	size_t lost = 0;
 	enum status status = prepare(v->new, &known, err, "SELECT 1 FROM photos WHERE path = ?");
 
-	if (status == STATUS_OK && prepare(v->old, &s, NULL, "SELECT path FROM photos INDEXED BY sqlite_autoindex_photos_1 ORDER BY path") == STATUS_OK) {
+	if (status == STATUS_OK &&
+	    prepare(v->old, &s, NULL, "SELECT path FROM photos INDEXED BY sqlite_autoindex_photos_1 ORDER BY path") == STATUS_OK) {
 		while (sqlite3_step(s) == SQLITE_ROW) {
 			sqlite3_bind_value(known, 1, sqlite3_column_value(s, 0));
 			bool there = sqlite3_step(known) == SQLITE_ROW;
@@ -406,8 +410,9 @@ static enum status search_pages(struct salvage *v, struct err *err)
 	enum status status = file_map_open(v->old->path, &map, err);
 	if (status != STATUS_OK)
 		return status;
-	status = prepare(v->new, &insert, err, "INSERT OR IGNORE INTO embeddings (model, content, vector) SELECT m.id, c.id, ?3 FROM models m, contents c"
-					       " WHERE m.id = ?1 AND c.id = ?2 AND length(?3) = 2 * m.dim");
+	status = prepare(v->new, &insert, err,
+			 "INSERT OR IGNORE INTO embeddings (model, content, vector) SELECT m.id, c.id, ?3 FROM models m, contents c"
+			 " WHERE m.id = ?1 AND c.id = ?2 AND length(?3) = 2 * m.dim");
 	for (size_t at = page; page && status == STATUS_OK && at + page <= map.size; at += page) {
 		const uint8_t *p = map.data + at;
 		size_t header = p[0] == 2 ? 12 : 8, cells = (size_t)p[3] << 8 | p[4];
@@ -444,8 +449,9 @@ static enum status mend(struct salvage *v, struct err *err)
 
 	/* A row that goes may be what another one refers to. */
 	for (int depth = 0; depth < 4 && status == STATUS_OK; depth++) {
-		status = prepare(v->new, &s, err, "SELECT t.name, f.\"from\", f.\"table\", f.\"to\" FROM pragma_table_list t, pragma_foreign_key_list(t.name) f"
-						  " WHERE t.schema = 'main' AND t.type = 'table'");
+		status = prepare(v->new, &s, err,
+				 "SELECT t.name, f.\"from\", f.\"table\", f.\"to\" FROM pragma_table_list t, pragma_foreign_key_list(t.name) f"
+				 " WHERE t.schema = 'main' AND t.type = 'table'");
 		while (status == STATUS_OK && sqlite3_step(s) == SQLITE_ROW) {
 			sqlite3_stmt *orphans;
 			status = prepare(v->new, &orphans, err, "DELETE FROM \"%w\" WHERE \"%w\" IS NOT NULL AND \"%w\" NOT IN (SELECT \"%w\" FROM \"%w\")",

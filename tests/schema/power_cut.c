@@ -331,8 +331,6 @@ int rename(const char *from, const char *to)
 {
 	struct stat st;
 
-	if (watching && strstr(to, "vectors") == NULL)
-		named += 1000;
 	if (watching) {
 		assert_int_equal(stat(from, &st), 0);
 		assert_int_equal(st.st_ino, synced.st_ino);
@@ -370,4 +368,5 @@ static void the_vector_file_is_on_the_disk_before_it_has_its_name(void **state)
 	catalog_close(catalog);
 }
 
-TEST_MAIN(cmocka_unit_test(the_vector_file_is_on_the_disk_before_it_has_its_name), cmocka_unit_test(a_power_cut_loses_no_commit_that_returned))
+TEST_MAIN(cmocka_unit_test(the_vector_file_is_on_the_disk_before_it_has_its_name),
+	  cmocka_unit_test(a_power_cut_loses_no_commit_that_returned))

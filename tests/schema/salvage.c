@@ -143,7 +143,8 @@ static void every_page_may_be_damaged(void **state)
 		catalog_close(catalog);
 		unlink(saved.kept);
 	}
-	print_message("of %zu pages %zu damaged one at a time: %zu leave nothing, %zu lose the rows of photos, all others save %zu of %d embeddings at least\n",
+	print_message("of %zu pages %zu damaged one at a time: %zu leave nothing, %zu lose the rows of photos; all others save %zu of %d"
+		      " embeddings at least\n",
 		      pages, tried, unreadable, tops, least, PHOTOS);
 	assert_true(unreadable <= 4 && tops <= 2 && tried > 15);
 	free(bytes);
