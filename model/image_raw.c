@@ -46,6 +46,36 @@ bool image_raw_is(const uint8_t *bytes, size_t size)
 	return (size > 10 && memcmp(bytes + 8, "CR", 2) == 0) || has_sensor(&block, directory, 0);
 }
 
+/* Before LibRaw unpacks a preview: LibRaw 0.20 reads one that is stored in planes by the length that the file gives into planes of the
+ * width and height that the file gives. So these are raised until the length fits; of a JPEG they say nothing. False: a length
+ * that cannot be. */
+static bool make_room(libraw_thumbnail_t *thumb, size_t size)
+{
+	if (thumb->tlength > size)
+		return false;
+	if ((size_t)thumb->twidth * thumb->theight < thumb->tlength) {
+		thumb->twidth = UINT16_MAX;
+		thumb->theight = (ushort)(thumb->tlength / UINT16_MAX + 1);
+	}
+	return thumb->tlength / UINT16_MAX < UINT16_MAX;
+}
+
+/* Whether a directory anywhere holds a CFAPattern (33422) of 6 x 6, as a DNG of an X-Trans sensor does: Debian's LibRaw 0.20.2 writes far
+ * beyond its 36 bytes. Looked for byte by byte, as LibRaw follows offsets that we do not know. */
+static bool breaks_libraw(const uint8_t *bytes, size_t size)
+{
+	static const uint8_t little[2] = {0x8e, 0x82}, big[2] = {0x82, 0x8e};
+
+	for (int order = 0; order < 2; order++) {
+		const uint8_t *tag = order ? big : little, *count = order ? (const uint8_t *)"\0\0\0\44" : (const uint8_t *)"\44\0\0\0";
+		const uint8_t *at = bytes, *end = bytes + size;
+		for (; (at = memmem(at, (size_t)(end - at), tag, 2)) && end - at >= 8; at++)
+			if (memcmp(at + 4, count, 4) == 0)
+				return true;
+	}
+	return false;
+}
+
 enum status image_raw_preview(const uint8_t *bytes, size_t size, struct image_preview *preview, struct err *err)
 {
 	libraw_data_t *raw = libraw_init(LIBRAW_OPIONS_NO_MEMERR_CALLBACK | LIBRAW_OPIONS_NO_DATAERR_CALLBACK);
@@ -54,9 +84,15 @@ enum status image_raw_preview(const uint8_t *bytes, size_t size, struct image_pr
 	*preview = (struct image_preview){0};
 	if (!raw)
 		return err_memory(err, "reading a raw file");
+	if (breaks_libraw(bytes, size)) {
+		libraw_close(raw);
+		return err_set(err, STATUS_UNSUPPORTED, "raw file of a kind that is not supported: a sensor with a pattern of 6 x 6");
+	}
 	error = libraw_open_buffer(raw, (void *)(uintptr_t)bytes, size); /* only read */
+	const libraw_thumbnail_t claimed = raw->thumbnail;
+	size_t pixels = (size_t)claimed.twidth * claimed.theight;
 	if (error == LIBRAW_SUCCESS)
-		error = libraw_unpack_thumb(raw);
+		error = make_room(&raw->thumbnail, size) ? libraw_unpack_thumb(raw) : LIBRAW_NO_THUMBNAIL;
 	const libraw_thumbnail_t *thumb = &raw->thumbnail;
 	if (error == LIBRAW_SUCCESS && thumb->thumb && thumb->tformat == LIBRAW_THUMBNAIL_JPEG && thumb->tlength > 4) {
 		preview->bytes = preview->owned = (uint8_t *)mem_copy(thumb->thumb, thumb->tlength);
@@ -67,10 +103,10 @@ enum status image_raw_preview(const uint8_t *bytes, size_t size, struct image_pr
 		const uint8_t *inside = memmem(bytes, size, thumb->thumb + 2, thumb->tlength - 2);
 		preview->at = inside && inside >= bytes + 2 ? inside - 2 : NULL;
 	} else if (error == LIBRAW_SUCCESS && thumb->thumb && thumb->tformat == LIBRAW_THUMBNAIL_BITMAP && thumb->tcolors == 3 &&
-		   thumb->twidth && thumb->theight && thumb->tlength == 3u * thumb->twidth * thumb->theight) {
-		preview->owned = (uint8_t *)mem_copy(thumb->thumb, thumb->tlength);
-		preview->width = thumb->twidth;
-		preview->height = thumb->theight;
+		   pixels && thumb->tlength >= 3 * pixels) {
+		preview->owned = (uint8_t *)mem_copy(thumb->thumb, 3 * pixels);
+		preview->width = claimed.twidth;
+		preview->height = claimed.theight;
 		if (!preview->owned)
 			error = LIBRAW_UNSUFFICIENT_MEMORY;
 	} else if (error == LIBRAW_SUCCESS || error == LIBRAW_NO_THUMBNAIL || error == LIBRAW_UNSUPPORTED_THUMBNAIL) {
