@@ -7,7 +7,7 @@ expect "without a photo it is wrong usage" 2 "--all" "$coca" caption
 expect "a photo and --all are wrong usage" 2 "--all stands" "$coca" caption x --all
 expect "a photo is described" 0 "[$photos/000001.jpg]" "$coca" caption "$photos/000001.jpg"
 expect "as JSON" 0 '"beams":1,"stored":false' "$coca" caption --beams 1 --format json "$photos/000001.jpg"
-is "that is valid" "$check" <"$work/out"
+is "that is valid" "$json_check" <"$work/out"
 expect "a file that cannot be read is skipped" 4 "nofile.jpg" "$coca" caption "$photos/000001.jpg" "$work/nofile.jpg"
 mkdir "$work/empty"
 expect "a folder without indexed photos has none to describe" 3 "hint: coca index" "$coca" caption "$work/empty"

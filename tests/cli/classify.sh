@@ -21,7 +21,7 @@ is "and no catalog is made" [ ! -e "$work/none.db" ]
 printf 'Paris, France\na dog\n' >"$work/commas"
 expect "a label may have a comma in a file" 0 "Paris, France" "$coca" classify "$photos/000001.jpg" --labels-file "$work/commas"
 expect "probabilities as JSON" 0 '"probability":' "$coca" classify "$photos/000001.jpg" --labels a,b --format json
-is "are valid" "$check" <"$work/out"
+is "are valid" "$json_check" <"$work/out"
 is "and add up to 1" [ "$(grep -o '"probability":[0-9.e-]*' "$work/out" | cut -d: -f2 | awk '{s += $1} END {print (s > 0.999999 && s < 1.000001)}')" = 1 ]
 printf 'no hole\n' >"$work/templates"
 expect "a template needs a hole" 2 "{}" "$coca" classify "$photos/000001.jpg" --labels a,b --templates "$work/templates"

@@ -1,33 +1,7 @@
 #!/bin/bash
 # `coca eval`: the line it prints, what it counts, and what it does with broken samples.
 set -u
-BUILD=${BUILD:-build}
-coca=$BUILD/coca
-check=$BUILD/tests/json_check
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-unset COCA_DB COCA_MODEL
-export COCA_DB=$work/library.db
-
-# expect NAME CODE TEXT COMMAND...: TEXT must stand in what the command prints; "" is any
-expect() {
-    local name=$1 want=$2 text=$3
-    shift 3
-    "$@" >"$work/out" 2>"$work/log"
-    local code=$?
-    if [ $code -eq "$want" ] && cat "$work/out" "$work/log" | grep -qaF -e "$text"; then
-        echo "ok - $name"
-    else
-        cat "$work/out" "$work/log"
-        echo "not ok - $name (exit code $code, expected $want and '$text')"
-    fi
-}
-# is NAME COMMAND...: succeeds
-is() {
-    local name=$1
-    shift
-    if "$@" >"$work/is" 2>&1; then echo "ok - $name"; else cat "$work/is"; echo "not ok - $name"; fi
-}
+. tests/cli/support.inc
 
 "$coca" scenes "$work/scenes.tar.gz" --count 20 --seed 2 --size 72 >"$work/out" 2>&1 || { cat "$work/out"; echo "not ok - scenes are drawn"; }
 "$coca" scenes "$work/folder" --count 20 --seed 2 --size 72 >"$work/out" 2>&1 || { cat "$work/out"; echo "not ok - scenes are drawn"; }
@@ -36,10 +10,10 @@ shard=$work/scenes.tar.gz
 
 expect "eval prints one line" 0 '{"photos":20,"texts":40,"text_to_image":{"r1":' "$coca" eval --shards "$shard" --format json
 is "one" test "$(wc -l <"$work/out")" -eq 1
-is "of valid JSON in the order that is promised" "$check" photos texts text_to_image image_to_text reranked <"$work/out"
+is "of valid JSON in the order that is promised" "$json_check" photos texts text_to_image image_to_text reranked <"$work/out"
 before=$(cut -d, -f1-8 "$work/out")
 expect "without reranking" 0 '"image_to_text"' "$coca" eval --shards "$shard" --format json --no-rerank
-is "reranked is left out" "$check" photos texts text_to_image image_to_text <"$work/out"
+is "reranked is left out" "$json_check" photos texts text_to_image image_to_text <"$work/out"
 is "and the rest is the same" test "$(cut -d, -f1-7 "$work/out")" = "$(printf %s "$before" | cut -d, -f1-7)"
 expect "a plain tar will do" 0 '{"photos":20,"texts":40' "$coca" eval --shards "$work/plain.tar" --format json --no-rerank
 expect "several shards are one collection" 0 '{"photos":40,"texts":80' "$coca" eval --shards "$shard" "$work/plain.tar" --format json --no-rerank
@@ -51,7 +25,7 @@ expect "--sweep prints a table more" 0 "image to text  sum" "$coca" eval --shard
 expect "one photo finds itself" 0 '"r1":100.00' "$coca" eval --shards "$shard" --limit 1 --format json
 
 expect "--classes counts captions" 0 '{"photos":20,"classes":' "$coca" eval --shards "$shard" --classes --format json
-is "as valid JSON" "$check" photos classes top1 top5 <"$work/out"
+is "as valid JSON" "$json_check" photos classes top1 top5 <"$work/out"
 mkdir "$work/classes"
 for i in 0 1 2 3 4 5; do cp "$work/folder/00000$i.jpg" "$work/classes/$i.jpg"; done
 for i in 0 2 4; do echo circle >"$work/classes/$i.txt"; done

@@ -1,28 +1,9 @@
 #!/bin/bash
 # What photographs say about themselves, end to end: formats by content, sidecars, filters and their negations, exact to the local day.
 set -u
-BUILD=${BUILD:-build}
-coca=$BUILD/coca
-images=tests/data/images
-work=$(mktemp -d)
-photos=$work/photos
-trap 'rm -rf "$work"' EXIT
-unset COCA_DB COCA_MODEL
-export COCA_DB=$work/library.db
+. tests/cli/support.inc
 
-# check NAME CODE TEXT COMMAND...: TEXT must stand in what the command prints
-check() {
-    local name=$1 want=$2 text=$3
-    shift 3
-    "$@" >"$work/out" 2>"$work/log"
-    local code=$?
-    if [ $code -eq "$want" ] && cat "$work/out" "$work/log" | grep -qF -e "$text"; then
-        echo "ok - $name"
-    else
-        cat "$work/out" "$work/log"
-        echo "not ok - $name (exit code $code, expected $want and '$text')"
-    fi
-}
+images=tests/data/images
 
 # lists NAME "FILES" FILTER...: the filters alone list these names, in that order
 lists() {
@@ -51,11 +32,11 @@ xmp "$photos/b.jpg.xmp" 2024-06-01T00:00:00-08:00 "tiff:Make='SONY'" "Harbour"
 printf '{"title":"c.gif","description":"Two goats on a roof","photoTakenTime":{"timestamp":"1700000000"}}' >"$photos/c.gif.supplemental-metadata.json"
 echo "a red kite over the beach" >"$photos/trip/d.txt"
 
-check "every format is indexed" 0 "5 photos: 5 new" "$coca" index "$photos"
+expect "every format is indexed" 0 "5 photos: 5 new" "$coca" index "$photos"
 for format in heic avif gif tiff bmp; do
     "$coca" search --in "$photos" --format json | grep -q "\"format\":\"$format\"" && echo "ok - $format is known by content" || echo "not ok - $format is known by content"
 done
-check "an unchanged library is not read again" 0 "5 photos: 0 new, 5 unchanged" "$coca" index "$photos"
+expect "an unchanged library is not read again" 0 "5 photos: 0 new, 5 unchanged" "$coca" index "$photos"
 
 lists "filters alone list the newest first, what has no date last" "b.jpg a.heic c.gif d.tif e.bmp" --in "$photos"
 lists "a day is the photographer's" "a.heic" --since 2024-05-31 --until 2024-05-31
@@ -74,22 +55,22 @@ lists "words of Takeout's description" "c.gif" --text "goats roof"
 lists "words of a text file" "d.tif" --text "red kite"
 lists "all but words" "b.jpg a.heic c.gif e.bmp" --not-text kite
 lists "filters together" "e.bmp" --in "$photos/trip" --not-text kite
-check "a query is filtered, too" 0 "d.tif" "$coca" search --no-rerank kite --in "$photos/trip" --not-text goats
-check "nothing is no success" 3 "no photograph passes the filter" "$coca" search --camera leica
-check "a date must be one" 2 "is no date" "$coca" search --not-since yesterday
-check "neither query nor filter is no question" 2 "the query is empty" "$coca" search
+expect "a query is filtered, too" 0 "d.tif" "$coca" search --no-rerank kite --in "$photos/trip" --not-text goats
+expect "nothing is no success" 3 "no photograph passes the filter" "$coca" search --camera leica
+expect "a date must be one" 2 "is no date" "$coca" search --not-since yesterday
+expect "neither query nor filter is no question" 2 "the query is empty" "$coca" search
 
 echo "a blue kite" >"$photos/trip/d.txt"
-check "changed words are read without embedding again" 0 "5 photos: 0 new, 4 unchanged, 1 with other notes" "$coca" index "$photos"
+expect "changed words are read without embedding again" 0 "5 photos: 0 new, 4 unchanged, 1 with other notes" "$coca" index "$photos"
 lists "the old words are gone" "" --text red
 lists "the new ones are there" "d.tif" --text blue
 cp "$photos/trip/d.tif" "$photos/copy.tif"
 echo "blue again, and red" >"$photos/copy.txt"
-check "a copy is recognised" 0 "1 moved or copied" "$coca" index "$photos"
+expect "a copy is recognised" 0 "1 moved or copied" "$coca" index "$photos"
 rm "$photos/copy.txt"
-check "a file beside it that goes is noticed" 0 "1 with other notes" "$coca" index "$photos"
+expect "a file beside it that goes is noticed" 0 "1 with other notes" "$coca" index "$photos"
 lists "and its words with it" "" --text again
 lists "but not those of the other copy" "copy.tif d.tif" --text blue
-check "a single photo keeps what lies beside it" 0 "1 photos: 0 new, 1 unchanged" "$coca" index "$photos/trip/d.tif"
+expect "a single photo keeps what lies beside it" 0 "1 photos: 0 new, 1 unchanged" "$coca" index "$photos/trip/d.tif"
 head -c $(($(stat -c %s "$images/portrait-333x500.jpg") * 98 / 100)) "$images/portrait-333x500.jpg" >"$photos/short.jpg"
-check "a JPEG without its last rows is indexed, and said to be short" 0 "cut short, indexed by what is there: 1" "$coca" index "$photos"
+expect "a JPEG without its last rows is indexed, and said to be short" 0 "cut short, indexed by what is there: 1" "$coca" index "$photos"

@@ -1,27 +1,7 @@
 #!/bin/bash
 # `coca index` and `coca forget` as a user meets them: exit codes, what is said, and that photographs are only read.
 set -u
-BUILD=${BUILD:-build}
-coca=$BUILD/coca
-work=$(mktemp -d)
-photos=$work/photos
-trap 'rm -rf "$work"' EXIT
-unset COCA_DB COCA_MODEL
-export COCA_DB=$work/library.db
-
-# expect NAME CODE TEXT COMMAND...: TEXT must stand in what the command prints; "" is any
-expect() {
-    local name=$1 want=$2 text=$3
-    shift 3
-    "$@" >"$work/out" 2>"$work/log"
-    local code=$?
-    if [ $code -eq "$want" ] && cat "$work/out" "$work/log" | grep -qF -e "$text"; then
-        echo "ok - $name"
-    else
-        cat "$work/out" "$work/log"
-        echo "not ok - $name (exit code $code, expected $want and '$text')"
-    fi
-}
+. tests/cli/support.inc
 
 "$coca" scenes "$photos" --count 12 --seed 5 --size 96 >"$work/out" 2>&1 || { cat "$work/out"; echo "not ok - pictures are drawn"; }
 

@@ -1,32 +1,7 @@
 #!/bin/bash
 # `coca inspect`: ids of a text, the crop of a picture, what a model is.
 set -u
-BUILD=${BUILD:-build}
-coca=$BUILD/coca
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-unset COCA_DB COCA_MODEL
-export COCA_DB=$work/library.db
-
-# expect NAME CODE TEXT COMMAND...: TEXT must stand in what the command prints; "" is any
-expect() {
-    local name=$1 want=$2 text=$3
-    shift 3
-    "$@" >"$work/out" 2>"$work/log"
-    local code=$?
-    if [ $code -eq "$want" ] && cat "$work/out" "$work/log" | grep -qaF -e "$text"; then
-        echo "ok - $name"
-    else
-        cat "$work/out" "$work/log"
-        echo "not ok - $name (exit code $code, expected $want and '$text')"
-    fi
-}
-# is NAME COMMAND...: succeeds
-is() {
-    local name=$1
-    shift
-    if "$@" >"$work/is" 2>&1; then echo "ok - $name"; else cat "$work/is"; echo "not ok - $name"; fi
-}
+. tests/cli/support.inc
 
 expect "inspect needs to know what" 2 "takes tokens, pixels or model" "$coca" inspect
 expect "and not something else" 2 "not 'weights'" "$coca" inspect weights

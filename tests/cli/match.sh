@@ -19,9 +19,9 @@ cp "$photos/000003.jpg" "$work/copy.jpg"
 expect "a copy that is not indexed" 0 "" "$coca" match "$work/copy.jpg"
 is "has the same answer" cmp "$work/out" "$work/first"
 expect "similarity alone" 0 '"caption_logprob":null,"prior_logprob":null' "$coca" match "$photos/000003.jpg" --no-rerank -n 3 --format json
-is "is JSON" "$check" <"$work/out"
+is "is JSON" "$json_check" <"$work/out"
 expect "with likelihoods" 0 '"tied_to":"'"$photos/" "$coca" match "$photos/000003.jpg" --rerank=5 --format json
-is "is JSON, too" "$check" <"$work/out"
+is "is JSON, too" "$json_check" <"$work/out"
 expect "a collection" 0 "a red circle" "$coca" match "$photos/000003.jpg" --collection words
 is "is searched alone" [ "$(wc -l <"$work/out")" = 2 ]
 expect "a collection that is not there is no result" 3 "no collection" "$coca" match "$photos/000003.jpg" --collection none

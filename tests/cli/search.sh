@@ -1,34 +1,7 @@
 #!/bin/bash
 # `coca search`, `similar`, `embed`, `status` and `verify` as a user meets them: exit codes, formats, filters, what is said.
 set -u
-BUILD=${BUILD:-build}
-coca=$BUILD/coca
-check=$BUILD/tests/json_check
-work=$(mktemp -d)
-photos=$work/photos
-trap 'rm -rf "$work"' EXIT
-unset COCA_DB COCA_MODEL
-export COCA_DB=$work/library.db
-
-# expect NAME CODE TEXT COMMAND...: TEXT must stand in what the command prints; "" is any
-expect() {
-    local name=$1 want=$2 text=$3
-    shift 3
-    "$@" >"$work/out" 2>"$work/log"
-    local code=$?
-    if [ $code -eq "$want" ] && cat "$work/out" "$work/log" | grep -qaF -e "$text"; then
-        echo "ok - $name"
-    else
-        cat "$work/out" "$work/log"
-        echo "not ok - $name (exit code $code, expected $want and '$text')"
-    fi
-}
-# is NAME COMMAND...: succeeds
-is() {
-    local name=$1
-    shift
-    if "$@" >"$work/is" 2>&1; then echo "ok - $name"; else cat "$work/is"; echo "not ok - $name"; fi
-}
+. tests/cli/support.inc
 
 expect "without a catalog a search says how to make one" 3 "hint: coca index DIR" "$coca" search dog
 expect "so does verify" 3 "hint: coca index DIR" "$coca" verify
@@ -57,7 +30,7 @@ OMP_NUM_THREADS=1 "$coca" search "a red circle" >"$work/out" 2>/dev/null
 is "on one thread, too" cmp <(awk '{print $1, $3}' "$work/out") <(awk '{print $1, $3}' "$work/several")
 
 expect "every photo is listed, copies too" 0 "sub/copy.jpg" "$coca" search circle -n 100 --format json
-is "as one JSON object a line" "$check" <"$work/out"
+is "as one JSON object a line" "$json_check" <"$work/out"
 is "26 of them" test "$(wc -l <"$work/out")" -eq 26
 is "with likelihoods" grep -q '"caption_logprob":-' "$work/out"
 is "and a path with odd bytes escaped" grep -qF 'line\nfeed \udcff \"quoted\" <b>.jpg' "$work/out"
@@ -98,7 +71,7 @@ expect "similar fails without a file" 1 "cannot open" "$coca" similar "$work/not
 expect "similar fails with what is no picture" 1 "not a JPEG" "$coca" similar "$COCA_DB"
 
 expect "embed prints JSON" 0 '"embedding":[' "$coca" embed --text "a dog" "$photos/000000.jpg"
-is "that is valid" "$check" <"$work/out"
+is "that is valid" "$json_check" <"$work/out"
 is "texts first" test "$(head -n 1 "$work/out" | cut -c1-15)" = '{"text":"a dog"'
 expect "embed prints floats" 0 "" "$coca" embed --text a --text b --format f32
 is "192 for each text" test "$(wc -c <"$work/out")" -eq $((2 * 192 * 4))

@@ -21,12 +21,12 @@ is "standard input is read" grep -qF "2 texts added to 'words'" "$work/log"
 expect "collections are listed" 0 "captions" "$coca" texts list
 is "with their numbers" grep -qE '^ +24 +24  captions$' "$work/out"
 expect "texts are listed with their photos" 0 '"path":"'"$photos/000000.jpg"'"' "$coca" texts list --collection notes --format json
-is "as JSON" "$check" <"$work/out"
+is "as JSON" "$json_check" <"$work/out"
 expect "a collection that is not there is no result" 3 "no collection 'x'" "$coca" texts list --collection x
 
 expect "a photo is found by its text" 0 "[text: grandmother at the seaside]" "$coca" search grandmother at the seaside -n 1
 expect "and says so" 0 '"found_by":"text","text":"grandmother at the seaside"' "$coca" search grandmother at the seaside -n 1 --format json
-is "in valid JSON" "$check" <"$work/out"
+is "in valid JSON" "$json_check" <"$work/out"
 is "at its own path" grep -qF "$photos/000000.jpg" "$work/out"
 expect "others by their pixels" 0 '"found_by":"pixels","text":null' "$coca" search grandmother at the seaside -n 24 --format json
 expect "--in leaves out what a text would find" 0 '000001.jpg' "$coca" search grandmother at the seaside --in "$photos/000001.jpg" --format json

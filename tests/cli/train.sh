@@ -1,33 +1,7 @@
 #!/bin/bash
 # `coca train` as a user meets it: a model from drawn scenes, stopping and going on, frozen parts, what is refused.
 set -u
-BUILD=${BUILD:-build}
-coca=$(realpath "$BUILD/coca")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-unset COCA_DB COCA_MODEL
-export COCA_DB=$work/library.db
-
-# expect NAME CODE TEXT COMMAND...: TEXT must stand in what the command prints; "" is any
-expect() {
-    local name=$1 want=$2 text=$3
-    shift 3
-    "$@" >"$work/out" 2>"$work/log"
-    local code=$?
-    if [ $code -eq "$want" ] && cat "$work/out" "$work/log" | grep -qF -e "$text"; then
-        echo "ok - $name"
-    else
-        cat "$work/out" "$work/log"
-        echo "not ok - $name (exit code $code, expected $want and '$text')"
-    fi
-}
-
-# holds NAME COMMAND...
-holds() {
-    local name=$1
-    shift
-    if "$@" >"$work/log" 2>&1; then echo "ok - $name"; else cat "$work/log"; echo "not ok - $name"; fi
-}
+. tests/cli/support.inc
 
 # log.csv but for the time it took
 steps_of() { cut -d, -f1-8,10- "$1/log.csv"; }
@@ -56,9 +30,9 @@ expect "without a tokenizer there is a way out" 1 "--new-tokenizer 4096" "$coca"
 expect "a folder without a run cannot be resumed" 1 "train_state.bin" "$coca" train --out "$work/nothing" --resume
 
 expect "a model is trained" 0 "held out: contrastive" "$coca" train --out "$work/whole" "${small[@]}" --steps 8 --eval-every 4 --shards "$work/scenes.tar.gz=1.5"
-holds "its folder has all of it" ls "$work"/whole/{open_clip_config.json,open_clip_model.safetensors,merges.txt,train_state.bin,log.csv,curves.svg}
-holds "each step has its line" test "$(wc -l <"$work/whole/log.csv")" -eq 9
-holds "the curves are drawn" grep -q "recall at 10" "$work/whole/curves.svg"
+is "its folder has all of it" ls "$work"/whole/{open_clip_config.json,open_clip_model.safetensors,merges.txt,train_state.bin,log.csv,curves.svg}
+is "each step has its line" test "$(wc -l <"$work/whole/log.csv")" -eq 9
+is "the curves are drawn" grep -q "recall at 10" "$work/whole/curves.svg"
 expect "it can be searched with" 0 "" "$coca" embed --model "$work/whole" --text "a red circle"
 expect "a folder with a run is not overwritten" 2 "--resume" "$coca" train --out "$work/whole" "${small[@]}" --shards "$work/scenes.tar.gz"
 
@@ -66,7 +40,7 @@ expect "a folder with a run is not overwritten" 2 "--resume" "$coca" train --out
 expect "another run with the same options" 0 "" "$coca" train --out "$work/parts" "${small[@]}" --steps 8 --eval-every 4 --save-every 4 --shards "$work/scenes.tar.gz=1.5"
 cp -r "$work/parts" "$work/again"
 expect "a finished run has nothing left to do" 0 "going on behind step 8" "$coca" train --out "$work/again" --resume --threads 1
-holds "and stays as it is" same_steps "$work/whole" "$work/again"
+is "and stays as it is" same_steps "$work/whole" "$work/again"
 
 # Ctrl-C in the middle, then on: the losses of the quiet run.
 "$coca" train --out "$work/stopped" "${small[@]}" --steps 400 --eval-every 1000 --shards "$work/scenes.tar.gz" >"$work/out" 2>"$work/log" &
@@ -81,16 +55,16 @@ wait $pid
 code=$?
 if [ $code -eq 1 ] && grep -q "stopped and saved at step" "$work/log"; then echo "ok - Ctrl-C saves"; else cat "$work/log"; echo "not ok - Ctrl-C saves ($code)"; fi
 done_steps=$(($(wc -l <"$work/stopped/log.csv") - 1))
-holds "it stopped on the way" test "$done_steps" -gt 0 -a "$done_steps" -lt 400
+is "it stopped on the way" test "$done_steps" -gt 0 -a "$done_steps" -lt 400
 # steps are part of the schedule: both runs plan 400
 (cd "$work" && "$coca" train --out stopped --resume --threads 1) >"$work/out" 2>"$work/log" || { cat "$work/log"; echo "not ok - a stopped run goes on"; }
 "$coca" train --out "$work/quiet" "${small[@]}" --steps 400 --eval-every 1000 --shards "$work/scenes.tar.gz" >"$work/out" 2>&1
-holds "a stopped run goes on with the same losses" same_steps "$work/quiet" "$work/stopped"
-holds "and ends in the same weights" cmp "$work/quiet/open_clip_model.safetensors" "$work/stopped/open_clip_model.safetensors"
+is "a stopped run goes on with the same losses" same_steps "$work/quiet" "$work/stopped"
+is "and ends in the same weights" cmp "$work/quiet/open_clip_model.safetensors" "$work/stopped/open_clip_model.safetensors"
 
 expect "a table of photographs will do" 0 "some frozen" "$coca" train --out "$work/tuned" --from "$work/whole" --tsv "$work/folder/photos.tsv" --steps 3 --batch 16 --freeze image,text
 expect "an old model learns to see larger photographs" 0 "" "$coca" train --out "$work/larger" --from "$work/whole" --image-size 48 --tsv "$work/folder/photos.tsv" --steps 2 --batch 8
-holds "and is one for those" grep -q '"image_size": 48' "$work/larger/open_clip_config.json"
+is "and is one for those" grep -q '"image_size": 48' "$work/larger/open_clip_config.json"
 expect "a side that patches do not fill is refused" 2 "multiple of the patch" "$coca" train --out "$work/x" --from "$work/whole" --image-size 50 --tsv "$work/folder/photos.tsv"
 expect "a new tokenizer does not fit an old model" 2 "--new-tokenizer" "$coca" train --out "$work/x" --from "$work/whole" --new-tokenizer 600 --tsv "$work/folder/photos.tsv"
 expect "what overflows stops the run" 1 "not finite" "$coca" train --out "$work/nan" "${small[@]}" --lr 1e30 --warmup 0 --steps 50 --shards "$work/scenes.tar.gz"
