@@ -178,6 +178,20 @@ int64_t sidecars_stamp(const struct sidecar *const *found, size_t n)
 	return stamp ? (int64_t)stamp : 1;
 }
 
+/* Each line is a text of its own, as captions beside photographs are written: a model reads only a sentence or two at once. */
+static void read_lines(const char *text, size_t size, struct probe *probe)
+{
+	enum { LINES_MOST = 200 };
+	const char *end = text + size;
+
+	for (int n = 0; text < end && n < LINES_MOST; n++) {
+		const char *line = memchr(text, '\n', (size_t)(end - text));
+		size_t length = (size_t)((line ? line : end) - text);
+		probe_add_text(probe, PROBE_SIDECAR, text, length);
+		text += length + 1;
+	}
+}
+
 void sidecar_read(const char *path, const char *photo, bool xmp, struct probe *probe)
 {
 	enum { SIZE_MOST = 16 << 20 };
@@ -193,6 +207,6 @@ void sidecar_read(const char *path, const char *photo, bool xmp, struct probe *p
 	else if (kind == KIND_JSON)
 		probe_json(probe, bytes, size, slash ? slash + 1 : photo);
 	else
-		probe_add_text(probe, PROBE_SIDECAR, (const char *)bytes, size);
+		read_lines((const char *)bytes, size, probe);
 	free(bytes);
 }

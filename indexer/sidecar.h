@@ -1,7 +1,7 @@
 /* sidecar.h: files beside photographs that say something about them. For "IMG_1.jpg":
  *
  *     IMG_1.xmp IMG_1.jpg.xmp      XMP, as Lightroom, darktable and digiKam write it
- *     IMG_1.txt IMG_1.jpg.txt      a text
+ *     IMG_1.txt IMG_1.jpg.txt      a text a line
  *     IMG_1.json IMG_1.jpg.json    a description, as Google Takeout writes it; its IMG_1.jpg.supplemental-metadata.json, also cut short,
  *                                  and IMG_1.jpg(2).json for IMG_1(2).jpg, too
  *

@@ -123,6 +123,20 @@ enum format format_for(enum format format, FILE *stream)
 	return FORMAT_COLOURED;
 }
 
+/* The text that found the photograph, cut to what fits beside a path. */
+static void result_tied(const char *text, size_t size, struct buffer *out)
+{
+	enum { SHOWN_MOST = 72 };
+	size_t shown = size;
+
+	if (shown > SHOWN_MOST)
+		for (shown = SHOWN_MOST; shown && ((unsigned char)text[shown] & 0xc0) == 0x80;)
+			shown--; /* not inside a character */
+	buffer_text(out, "  [text: ");
+	format_visible(text, shown, out);
+	buffer_text(out, shown < size ? "...]" : "]");
+}
+
 /* The folder is dim, so that the file's name stands out; the score is bold. */
 static void result_text(const struct result *r, bool coloured, struct buffer *out)
 {
@@ -147,9 +161,7 @@ static void result_text(const struct result *r, bool coloured, struct buffer *ou
 	}
 	format_visible(p->path + folder, p->path_size - folder, out);
 	if (r->text) {
-		buffer_text(out, "  [text: ");
-		format_visible(r->text, r->text_size, out);
-		buffer_text(out, "]");
+		result_tied(r->text, r->text_size, out);
 	}
 	buffer_text(out, r->missing ? "  (missing)\n" : "\n");
 }

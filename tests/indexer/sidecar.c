@@ -189,18 +189,18 @@ static void takeouts_json_is_read(void **state)
 	}
 }
 
-static void a_text_file_is_one_text(void **state)
+static void each_line_of_a_text_file_is_a_text(void **state)
 {
 	const char *folder = test_folder(), *path = test_path(folder, "a.txt");
 	struct probe p;
 
 	(void)state;
-	test_write(path, "\xef\xbb\xbf  Two dogs\r\nin the snow\n", 27);
+	test_write(path, "\xef\xbb\xbf  Two dogs\r\n\nIn the snow\nTwo dogs\n", 37);
 	probe_init(&p);
 	sidecar_read(path, test_path(folder, "a.jpg"), true, &p);
 	assert_int_equal(p.texts[PROBE_SIDECAR].size, 0);
 	sidecar_read(path, test_path(folder, "a.jpg"), false, &p);
-	TEXTS(&p, PROBE_SIDECAR, "Two dogs\r\nin the snow");
+	TEXTS(&p, PROBE_SIDECAR, "Two dogs\0In the snow");
 	sidecar_read(test_path(folder, "missing.txt"), "/a.jpg", false, &p);
 	probe_release(&p);
 }
@@ -231,4 +231,4 @@ static void damaged_xmp_is_survived(void **state)
 
 TEST_MAIN(cmocka_unit_test(a_photo_has_what_is_named_after_it), cmocka_unit_test(the_stamp_follows_name_size_and_time),
 	  cmocka_unit_test(xmp_is_read_in_all_its_forms), cmocka_unit_test(shorter_times_are_read), cmocka_unit_test(iptc_is_read),
-	  cmocka_unit_test(takeouts_json_is_read), cmocka_unit_test(a_text_file_is_one_text), cmocka_unit_test(damaged_xmp_is_survived))
+	  cmocka_unit_test(takeouts_json_is_read), cmocka_unit_test(each_line_of_a_text_file_is_a_text), cmocka_unit_test(damaged_xmp_is_survived))
