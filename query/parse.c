@@ -270,7 +270,7 @@ static char *filters_title(const struct arguments *args)
 	for (size_t i = 0; i < args->given_count; i++) {
 		const char *name = args->given[i].spec->name, *plain = strncmp(name, "not-", 4) == 0 ? name + 4 : name;
 		for (size_t k = 0; k < sizeof names / sizeof *names; k++)
-			if (strcmp(plain, names[k]) == 0)
+			if (strcmp(plain, names[k]) == 0 && args->given[i].value)
 				buffer_format(&title, "%s%s %s", title.size ? ", " : "", name, args->given[i].value);
 	}
 	if (!title.failed)
