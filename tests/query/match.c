@@ -10,7 +10,7 @@
 
 #include "schema/banned.h"
 
-enum { TEXTS = 14, LIMIT = 6, DEPTH = 8 };
+enum { TEXTS = 14, LIMIT = 6, DEPTH = 3 };
 
 static const char *const texts[TEXTS] = {
 	"a red circle", "a dog on a beach", "two yellow fish", "a blue star above a house", "people in the street", "a plate of food",
