@@ -94,17 +94,17 @@ enum status catalog_embedding_put(struct catalog *catalog, int64_t content, int6
 	return status;
 }
 
-static enum status get_embedding(struct catalog *catalog, const char *sql, int64_t content, int64_t model, float *embedding, size_t dim,
-				 bool *found, struct err *err)
+enum status catalog_vector_get(struct catalog *catalog, const char *select, int64_t id, int64_t model, float *embedding, size_t dim,
+			       bool *found, struct err *err)
 {
 	sqlite3_stmt *s;
-	enum status status = catalog_prepare(catalog, sql, &s, err);
+	enum status status = catalog_prepare(catalog, select, &s, err);
 
 	*found = false;
 	if (status != STATUS_OK)
 		return status;
 	sqlite3_bind_int64(s, 1, model);
-	sqlite3_bind_int64(s, 2, content);
+	sqlite3_bind_int64(s, 2, id);
 	status = catalog_step(catalog, s, found, err);
 	if (*found)
 		status = catalog_embedding_column(catalog, s, 0, embedding, dim, err);
@@ -117,13 +117,14 @@ static enum status get_embedding(struct catalog *catalog, const char *sql, int64
 enum status catalog_embedding_get(struct catalog *catalog, int64_t content, int64_t model, float *embedding, size_t dim, bool *found,
 				  struct err *err)
 {
-	return get_embedding(catalog, "SELECT vector FROM embeddings WHERE model = ? AND content = ?", content, model, embedding, dim, found, err);
+	return catalog_vector_get(catalog, "SELECT vector FROM embeddings WHERE model = ? AND content = ?", content, model, embedding, dim,
+				  found, err);
 }
 
 enum status catalog_embedding_get_live(struct catalog *catalog, int64_t content, int64_t model, float *embedding, size_t dim, bool *found,
 				       struct err *err)
 {
-	return get_embedding(catalog, "SELECT vector FROM embeddings e WHERE model = ? AND content = ? AND " LIVE_CONTENT,
+	return catalog_vector_get(catalog, "SELECT vector FROM embeddings e WHERE model = ? AND content = ? AND " LIVE_CONTENT,
 			     content, model, embedding, dim, found, err);
 }
 
@@ -144,8 +145,8 @@ enum status catalog_embeddings_count(struct catalog *catalog, int64_t model, siz
 	return status;
 }
 
-enum status catalog_embeddings_each(struct catalog *catalog, int64_t model, size_t dim, embedding_visitor visit, void *context,
-				    struct err *err)
+enum status catalog_vectors_each(struct catalog *catalog, const char *select, int64_t model, size_t dim, embedding_visitor visit,
+				 void *context, struct err *err)
 {
 	sqlite3_stmt *s;
 	bool row = true;
@@ -153,8 +154,7 @@ enum status catalog_embeddings_each(struct catalog *catalog, int64_t model, size
 
 	if (!embedding)
 		return err_memory(err, "an embedding");
-	enum status status = catalog_prepare(catalog, "SELECT content, vector FROM embeddings e WHERE model = ? AND " LIVE_CONTENT " ORDER BY content",
-					     &s, err);
+	enum status status = catalog_prepare(catalog, select, &s, err);
 	if (status == STATUS_OK)
 		sqlite3_bind_int64(s, 1, model);
 	while (status == STATUS_OK && (status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
@@ -165,6 +165,13 @@ enum status catalog_embeddings_each(struct catalog *catalog, int64_t model, size
 	catalog_done(catalog, s);
 	free(embedding);
 	return status;
+}
+
+enum status catalog_embeddings_each(struct catalog *catalog, int64_t model, size_t dim, embedding_visitor visit, void *context,
+				    struct err *err)
+{
+	return catalog_vectors_each(catalog, "SELECT content, vector FROM embeddings e WHERE model = ? AND " LIVE_CONTENT " ORDER BY content",
+				    model, dim, visit, context, err);
 }
 
 enum status catalog_generation(struct catalog *catalog, int64_t model, int64_t *generation, struct err *err)

@@ -69,6 +69,14 @@ enum status catalog_embeddings_count(struct catalog *catalog, int64_t model, siz
 enum status catalog_embedding_get_live(struct catalog *catalog, int64_t content, int64_t model, float *embedding, size_t dim,
 				       bool *found, struct err *err);
 
+/* Visits (id, F16 blob) rows of a SELECT whose one parameter is the model; the float vector [dim] is valid during the visit. */
+enum status catalog_vectors_each(struct catalog *catalog, const char *select, int64_t model, size_t dim, embedding_visitor visit,
+				 void *context, struct err *err);
+
+/* The F16 blob that a SELECT by model and id yields, as floats [dim]; *found false: no row. */
+enum status catalog_vector_get(struct catalog *catalog, const char *select, int64_t id, int64_t model, float *embedding, size_t dim,
+			       bool *found, struct err *err);
+
 /* The F16 blob in a column as floats. embedding: [dim] */
 enum status catalog_embedding_column(struct catalog *catalog, sqlite3_stmt *statement, int column, float *embedding, size_t dim,
 				     struct err *err);

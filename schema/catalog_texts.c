@@ -339,39 +339,13 @@ enum status catalog_texts_unembedded(struct catalog *catalog, int64_t model, siz
 enum status catalog_text_embeddings_each(struct catalog *catalog, int64_t model, size_t dim, embedding_visitor visit, void *context,
 					 struct err *err)
 {
-	sqlite3_stmt *s = NULL;
-	bool row = true;
-	float *embedding = mem_floats(dim); /* [dim] */
-	enum status status = embedding ? STATUS_OK : err_memory(err, "an embedding");
-
-	if (status == STATUS_OK)
-		status = catalog_prepare(catalog, "SELECT text, vector FROM text_embeddings WHERE model = ? ORDER BY text", &s, err);
-	if (status == STATUS_OK)
-		sqlite3_bind_int64(s, 1, model);
-	while (status == STATUS_OK && (status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
-		status = catalog_embedding_column(catalog, s, 1, embedding, dim, err);
-		if (status == STATUS_OK)
-			status = visit(context, sqlite3_column_int64(s, 0), embedding, err);
-	}
-	catalog_done(catalog, s);
-	free(embedding);
-	return status;
+	return catalog_vectors_each(catalog, "SELECT text, vector FROM text_embeddings WHERE model = ? ORDER BY text", model, dim, visit,
+				    context, err);
 }
 
 enum status catalog_text_embedding_get(struct catalog *catalog, int64_t text, int64_t model, float *embedding, size_t dim, bool *found,
 				       struct err *err)
 {
-	sqlite3_stmt *s;
-	enum status status = catalog_prepare(catalog, "SELECT vector FROM text_embeddings WHERE model = ? AND text = ?", &s, err);
-
-	*found = false;
-	if (status != STATUS_OK)
-		return status;
-	sqlite3_bind_int64(s, 1, model);
-	sqlite3_bind_int64(s, 2, text);
-	status = catalog_step(catalog, s, found, err);
-	if (*found)
-		status = catalog_embedding_column(catalog, s, 0, embedding, dim, err);
-	catalog_done(catalog, s);
-	return status;
+	return catalog_vector_get(catalog, "SELECT vector FROM text_embeddings WHERE model = ? AND text = ?", text, model, embedding, dim,
+				  found, err);
 }
