@@ -319,9 +319,16 @@ static void normalise(float *x, size_t rows, size_t E)
 enum status coca_encode_images(const struct coca *model, struct coca_state *state, const float *pixels, size_t B, float *features,
 			       float *tokens, struct err *err)
 {
+	return coca_encode_tokens(model, state, pixels, B, features, tokens, NULL, err);
+}
+
+enum status coca_encode_tokens(const struct coca *model, struct coca_state *state, const float *pixels, size_t B, float *features,
+			       float *tokens, float *encoder_tokens, struct err *err)
+{
 	const struct config *config = &model->config;
 	size_t E = config->embed_dim, image = 3 * config->image_size * config->image_size, stride;
 	size_t image_tokens = config->image_tokens * vision_token_width(config);
+	size_t encoded = vision_encoder_tokens(config) * config->vision.width;
 	enum status status = prepare_queries(state, err);
 
 	if (status != STATUS_OK || B == 0)
@@ -336,7 +343,8 @@ enum status coca_encode_images(const struct coca *model, struct coca_state *stat
 		size_t from = B * i / split.pieces, to = B * (i + 1) / split.pieces;
 		vision_forward(config, &model->weights, state->pool_queries, pixels + from * image, to - from, split.threads,
 			       scratch + stride * split_lane(&split), features + from * E,
-			       tokens ? tokens + from * image_tokens : NULL);
+			       tokens ? tokens + from * image_tokens : NULL,
+			       encoder_tokens ? encoder_tokens + from * encoded : NULL);
 	}
 	status = coca_check_finite(model, features, B * E, "an image's embedding", err);
 	if (status == STATUS_OK)

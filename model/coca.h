@@ -7,7 +7,8 @@
  *     coca_encode_texts(model, state, texts, T, features, NULL, err);
  *     coca_likelihood(model, state, tokens, B, texts, T, pairs, P, sums, NULL, err);
  *
- * Letters: B images, T texts, P pairs, S image side, E embedding, N image tokens, W decoder width, C context, V vocabulary, D any width.
+ * Letters: B images, T texts, P pairs, S image side, E embedding, N image tokens, W decoder width, M encoder tokens, C context, V vocabulary,
+ * D any width.
  * The fast path computes only the positions that matter; coca_plain_* computes every position with libm and plain loops
  * and is what tests compare it with.
  */
@@ -48,6 +49,10 @@ void coca_state_free(struct coca_state *state); /* takes NULL */
 /* pixels[B,3,S,S] -> features[B,E], L2-normalised, and tokens[B,N,W] if not NULL. */
 enum status coca_encode_images(const struct coca *model, struct coca_state *state, const float *pixels, size_t B,
 			       float *features, float *tokens, struct err *err);
+
+/* The same, and encoder_tokens[B,M,D]: what the model's poolers read, and what a pooler of a new task learns from (vision.h). */
+enum status coca_encode_tokens(const struct coca *model, struct coca_state *state, const float *pixels, size_t B,
+			       float *features, float *tokens, float *encoder_tokens, struct err *err);
 
 /* A text as ids: start first, end last, no padding; 1 <= count <= C. */
 struct coca_text {

@@ -42,6 +42,11 @@ size_t vision_token_width(const struct config *config)
 	return pools(config) ? config->embed_dim : config->vision.width;
 }
 
+size_t vision_encoder_tokens(const struct config *config)
+{
+	return positions(config);
+}
+
 static size_t work_carve(const struct config *config, size_t B, int threads, void *base, struct work *work)
 {
 	struct carver carver = {base, 0};
@@ -180,7 +185,6 @@ static void pool_twice(const struct config *config, const struct weights *weight
 	size_t E = config->embed_dim, D = config->vision.width, T = positions(config), n = config->pool_queries;
 	bool cascade = config->pooling == POOL_CASCADE;
 
-	op_norm(&weights->ln_post, work->x, B * T, D, work->x);
 	if (tokens || cascade)
 		pool(config, &weights->pool, queries, n, work->x, B, T, D, work, work->pooled);
 	if (tokens)
@@ -192,7 +196,7 @@ static void pool_twice(const struct config *config, const struct weights *weight
 }
 
 void vision_forward(const struct config *config, const struct weights *weights, const float *queries, const float *pixels, size_t B,
-		    int threads, void *scratch, float *features, float *tokens)
+		    int threads, void *scratch, float *features, float *tokens, float *encoder_tokens)
 {
 	size_t D = config->vision.width, E = config->embed_dim, T = positions(config);
 	struct linear proj = {weights->vision_proj, NULL, pools(config) ? E : D, E, true};
@@ -205,9 +209,12 @@ void vision_forward(const struct config *config, const struct weights *weights, 
 	struct pack pack = {work.begin, B, NULL, false};
 	for (size_t l = 0; l < config->vision.layers; l++)
 		block_self(weights->vision + l, &work.block, &pack, work.x);
+	if (config->pooling != POOL_SINGLE)
+		op_norm(&weights->ln_post, work.x, B * T, D, work.x);
+	if (encoder_tokens)
+		memcpy(encoder_tokens, work.x, B * T * D * sizeof *encoder_tokens);
 	switch (config->pooling) {
 	case POOL_NONE:
-		op_norm(&weights->ln_post, work.x, B * T, D, work.x);
 		split(work.x, B, T, D, work.latent, tokens);
 		break;
 	case POOL_SINGLE:

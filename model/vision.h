@@ -9,7 +9,9 @@
  *
  * and the embedding goes through proj. One call does one piece of a batch; coca.c splits batches over threads.
  *
- * Letters: B images, S image side, E embedding, N image tokens, W their width, n pooler queries.
+ * The encoder's tokens are what the poolers read: the last block's output, behind ln_post where ln_post comes before the pooling.
+ *
+ * Letters: B images, S image side, E embedding, N image tokens, W their width, n pooler queries, M encoder tokens, D the tower's width.
  */
 #ifndef MODEL_VISION_H
 #define MODEL_VISION_H
@@ -24,11 +26,14 @@ enum status vision_queries(const struct config *config, const struct weights *we
 /* Bytes of scratch for B images; SIZE_MAX if that overflows. */
 size_t vision_scratch(const struct config *config, size_t B, int threads);
 
-/* features[B,E], not normalised; tokens[B,N,W] or NULL. */
+/* features[B,E], not normalised; tokens[B,N,W] or NULL; encoder_tokens[B,M,D] or NULL. */
 void vision_forward(const struct config *config, const struct weights *weights, const float *queries, const float *pixels /* [B,3,S,S] */,
-		    size_t B, int threads, void *scratch, float *features, float *tokens);
+		    size_t B, int threads, void *scratch, float *features, float *tokens, float *encoder_tokens);
 
 /* Width of the image tokens. */
 size_t vision_token_width(const struct config *config);
+
+/* M: encoder tokens of an image, each of the tower's width. */
+size_t vision_encoder_tokens(const struct config *config);
 
 #endif
