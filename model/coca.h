@@ -7,8 +7,8 @@
  *     coca_encode_texts(model, state, texts, T, features, NULL, err);
  *     coca_likelihood(model, state, tokens, B, texts, T, pairs, P, sums, NULL, err);
  *
- * Letters: B images, T texts, P pairs, S image side, E embedding, N image tokens, W decoder width, M encoder tokens, C context, V vocabulary,
- * D any width.
+ * Letters: B images, T texts, P pairs, S image side, E embedding, N image tokens, W decoder width, M encoder tokens, C context,
+ * V vocabulary, D any width.
  * The fast path computes only the positions that matter; coca_plain_* computes every position with libm and plain loops
  * and is what tests compare it with.
  */
