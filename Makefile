@@ -79,7 +79,13 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(call lib,model) $(call lib,sch
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIB_LIBS) $(TEST_LIBS)
 
 TEST_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(wildcard $(foreach f,$(FLOORS),tests/$(f)/*.c)))
-TOOLS         := $(patsubst %.c,$(BUILD)/%,$(filter-out tests/support.c,$(wildcard tests/*.c)))
+TOOLS         := $(patsubst %.c,$(BUILD)/%,$(filter-out tests/support.c tests/bench_%.c,$(wildcard tests/*.c)))
+
+# tests/bench_NAME.c: the parts of tests/bench.c; see tests/bench.h.
+BENCH_PARTS   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench_*.c))
+
+$(BUILD)/tests/bench: $(BUILD)/tests/bench.o $(BENCH_PARTS) $(SUPPORT) $(foreach f,query indexer model schema,$(call lib,$(f)))
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIB_LIBS) $(TEST_LIBS)
 
 # tests/fuzz/NAME.c: what the fuzzers do, repeated without them; see tests/fuzz/fuzz.h.
 FUZZ_SHARED   := replay support
@@ -128,9 +134,13 @@ $(FUZZ)/bin/%: $(FUZZ)/tests/fuzz/%.o $(FUZZ)/tests/fuzz/support.o $(FUZZ)/lib.a
 .PHONY: all setup test check-deps fuzz bench demo info install clean help FORCE
 
 BENCH_MODEL ?= model/default
-bench: $(BUILD)/tests/bench $(BUILD)/tests/bench_train ## measure encoder, texts, reranking, training: BENCH_MODEL=DIR, FORMAT=json
-	@FORMAT='$(FORMAT)' $(BUILD)/tests/bench $(BENCH_MODEL)
-	@FORMAT='$(FORMAT)' $(BUILD)/tests/bench_train
+BENCH_SHAPE := build/tests/vit-b-32
+bench: all $(BUILD)/tests/bench $(BENCH_SHAPE)/open_clip_model.safetensors ## measure speed against its targets: PARTS="index scan", BENCH_MODEL=DIR, FORMAT=json
+	@BUILD=$(BUILD) FORMAT='$(FORMAT)' $(BUILD)/tests/bench $(BENCH_MODEL) $(BENCH_SHAPE) $(PARTS)
+
+# 1.0 GB of random weights, made once.
+$(BENCH_SHAPE)/open_clip_model.safetensors: tests/data/configs/coca_ViT-B-32.json | $(BUILD)/tests/random_model
+	@$(BUILD)/tests/random_model $< $(@D) >&2
 
 # ---- for people -------------------------------------------------------------------------------------------------
 

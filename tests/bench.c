@@ -1,56 +1,51 @@
-/* bench.c: how fast the model is here.
+/* bench.c: how fast the program is here: `make bench`. See bench.h.
  *
- *     build/tests/bench MODEL_DIR          a table; FORMAT=json: JSON Lines {"name","value","unit"}
- *
- * Each figure is the median of several runs. The share of the matrix product's own rate, measured in the same run, says more than
- * a time on a machine that others use, too.
+ *     build/tests/bench MODEL_DIR SHAPE_DIR [PART...]      a table; FORMAT=json: JSON Lines {"name","value","unit"}
  */
-#include <cblas.h>
-#include <omp.h>
+#include "tests/bench.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "model/coca.h"
-#include "model/generate.h"
-#include "model/vision.h"
 #include "schema/blas.h"
-#include "schema/memory.h"
+#include "schema/cli.h"
 
 #include "schema/banned.h"
 
-enum { RUNS = 5, IMAGES = 64, CANDIDATES = 50, WORDS = 10 };
+#pragma weak bench_index
+#pragma weak bench_int8
+#pragma weak bench_model
+#pragma weak bench_rerank
+#pragma weak bench_scan
+#pragma weak bench_train
 
-struct bench {
-	struct coca *model;
-	struct coca_state *state;
-	const struct config *config;
-	size_t images, texts, pairs; /* of the next call */
-	float *pixels, *features, *tokens, *sums;
-	int32_t *ids;
-	struct coca_text *list;
-	struct coca_pair *pair;
-	bool json;
-	enum status status;
-	struct err err;
+static const struct part {
+	const char *name;
+	void (*run)(struct bench *bench);
+} parts[] = {
+	{"int8", bench_int8}, {"index", bench_index}, {"rerank", bench_rerank},
+	{"scan", bench_scan}, {"model", bench_model}, {"train", bench_train},
 };
 
-static double now(void)
+double bench_now(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+	return cli_now();
 }
 
-static void print(const struct bench *b, const char *name, double value, const char *unit)
+void bench_rounds(struct bench_run *runs, size_t n, size_t rounds)
 {
-	if (b->json)
-		printf("{\"name\":\"%s\",\"value\":%.6g,\"unit\":\"%s\"}\n", name, value, unit);
-	else
-		printf("%-46s %10.4g %s\n", name, value, unit);
-	fflush(stdout);
+	rounds = rounds < BENCH_ROUNDS_MOST ? rounds : BENCH_ROUNDS_MOST;
+	for (size_t i = 0; i < n; i++) {
+		runs[i].rounds = rounds;
+		runs[i].work(runs[i].context);
+	}
+	for (size_t r = 0; r < rounds; r++)
+		for (size_t i = 0; i < n; i++) {
+			double start = bench_now();
+			runs[i].work(runs[i].context);
+			runs[i].seconds[r] = bench_now() - start;
+		}
 }
 
 static int ascending(const void *a, const void *b)
@@ -59,162 +54,76 @@ static int ascending(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Median seconds of work(b). */
-static double median(struct bench *b, void (*work)(struct bench *b))
+double bench_median_of(double *values, size_t n)
 {
-	double seconds[RUNS];
+	qsort(values, n, sizeof *values, ascending);
+	return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
 
-	work(b);
-	for (size_t i = 0; i < RUNS; i++) {
-		double start = now();
-		work(b);
-		seconds[i] = now() - start;
+double bench_median(const struct bench_run *run)
+{
+	double values[BENCH_ROUNDS_MOST];
+
+	memcpy(values, run->seconds, run->rounds * sizeof *values);
+	return bench_median_of(values, run->rounds);
+}
+
+double bench_ratio(const struct bench_run *a, const struct bench_run *b)
+{
+	double values[BENCH_ROUNDS_MOST];
+
+	for (size_t r = 0; r < a->rounds; r++)
+		values[r] = a->seconds[r] / b->seconds[r];
+	return bench_median_of(values, a->rounds);
+}
+
+void bench_print(struct bench *bench, const char *name, double value, const char *unit, double target)
+{
+	if (bench->json) {
+		printf("{\"name\":\"%s\",\"value\":%.6g,\"unit\":\"%s\"}\n", name, value, unit);
+	} else {
+		printf("%-46s %10.4g %-10s", name, value, unit);
+		if (target > 0)
+			printf(" at least %g%s", target, value >= target ? "" : ": missed");
+		else if (target < 0)
+			printf(" at most %g%s", -target, value <= -target ? "" : ": missed");
+		printf("\n");
 	}
-	qsort(seconds, RUNS, sizeof *seconds, ascending);
-	return seconds[RUNS / 2];
+	fflush(stdout);
 }
 
-static void encode_images(struct bench *b)
+static bool wanted(const struct part *part, char **names, int count)
 {
-	if (b->status == STATUS_OK)
-		b->status = coca_encode_images(b->model, b->state, b->pixels, b->images, b->features, b->tokens, &b->err);
-}
+	bool found = count == 0;
 
-static void encode_texts(struct bench *b)
-{
-	if (b->status == STATUS_OK)
-		b->status = coca_encode_texts(b->model, b->state, b->list, b->texts, b->features, NULL, &b->err);
-}
-
-static void score(struct bench *b)
-{
-	if (b->status == STATUS_OK)
-		b->status = coca_likelihood(b->model, b->state, b->tokens, b->images, b->list, b->texts, b->pair, b->pairs, b->sums, NULL,
-					    &b->err);
-}
-
-static void caption(struct bench *b)
-{
-	struct caption captions[CANDIDATES] = {{0}};
-
-	if (b->status == STATUS_OK)
-		b->status = generate_greedy(b->model, b->state, b->tokens, b->images, b->list[0].ids[0], 0, 20, captions, &b->err);
-	captions_release(captions, CANDIDATES);
-}
-
-/* A square product that fits no cache but the last. */
-static void multiply(struct bench *b)
-{
-	cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, 1024, 1024, 1024, 1, b->pixels, 1024, b->pixels, 1024, 0,
-		    b->pixels + 1024 * 1024, 1024);
-}
-
-/* Multiplications of one photograph's encoding, in its matrices alone. */
-static double image_products(const struct config *config)
-{
-	double D = (double)config->vision.width, E = (double)config->embed_dim, T = 1 + (double)config->patches;
-	double n = (double)config->pool_queries, P = (double)config->patch_size;
-	double blocks = (double)config->vision.layers * T * (4 * D * D + 2 * D * (double)config->vision.hidden + 2 * T * D);
-	double pooler = config->pooling == POOL_NONE ? 0 : 2 * T * D * E + n * E * E + 2 * n * T * E;
-
-	return T * 3 * P * P * D + blocks + pooler + E * E;
-}
-
-static void pair_all(struct bench *b, size_t images, size_t texts)
-{
-	b->images = images;
-	b->texts = texts;
-	b->pairs = images * texts;
-	for (size_t i = 0; i < b->pairs; i++)
-		b->pair[i] = (struct coca_pair){i / texts, i % texts};
-}
-
-static void measure(struct bench *b)
-{
-	char name[96];
-	double rate = 2 * 1024.0 * 1024 * 1024 / median(b, multiply) / 1e9;
-
-	print(b, "matrix product, 1024 cubed", rate, "GFLOP/s");
-	for (size_t images = 1; images <= IMAGES; images *= 8) {
-		b->images = images;
-		double seconds = median(b, encode_images), flops = 2 * image_products(b->config) * (double)images;
-		snprintf(name, sizeof name, "images, batch %zu", images);
-		print(b, name, (double)images / seconds, "photos/s");
-		snprintf(name, sizeof name, "images, batch %zu: share of the product's rate", images);
-		print(b, name, 100 * flops / seconds / 1e9 / rate, "%");
-	}
-	b->texts = 1;
-	print(b, "one text of 10 ids", 1e3 * median(b, encode_texts), "ms");
-	b->texts = CANDIDATES;
-	print(b, "50 texts of 10 ids", 1e3 * median(b, encode_texts), "ms");
-	pair_all(b, CANDIDATES, 1);
-	print(b, "likelihood, 50 images x 1 text", 1e3 * median(b, score), "ms");
-	pair_all(b, 1, CANDIDATES);
-	print(b, "likelihood, 1 image x 50 texts", 1e3 * median(b, score), "ms");
-	pair_all(b, CANDIDATES, CANDIDATES);
-	if (b->config->decoder.width <= 256)
-		print(b, "likelihood, 2500 pairs", (double)b->pairs / median(b, score), "pairs/s");
-	b->images = 1;
-	print(b, "caption of 20 ids, 1 image", 1e3 * median(b, caption), "ms");
-	b->images = 16;
-	print(b, "caption of 20 ids, 16 images", 1e3 * median(b, caption) / 16, "ms/photo");
-}
-
-static enum status prepare(struct bench *b, const char *path)
-{
-	double start = now();
-
-	b->status = coca_open(path, &b->model, &b->err);
-	if (b->status != STATUS_OK)
-		return b->status;
-	print(b, "opening the model", 1e3 * (now() - start), "ms");
-	b->config = coca_config(b->model);
-	size_t image = 3 * b->config->image_size * b->config->image_size, n = IMAGES * image;
-	size_t token = b->config->image_tokens * vision_token_width(b->config);
-	n = n > 2 * 1024 * 1024 ? n : 2 * 1024 * 1024;
-	b->state = coca_state_new(b->model);
-	b->pixels = mem_floats(n);
-	b->features = mem_floats(IMAGES * b->config->embed_dim);
-	b->tokens = mem_floats(IMAGES * token);
-	b->sums = mem_floats(CANDIDATES * CANDIDATES);
-	b->ids = mem_array(CANDIDATES * WORDS, sizeof *b->ids);
-	b->list = mem_array(CANDIDATES, sizeof *b->list);
-	b->pair = mem_array(CANDIDATES * CANDIDATES, sizeof *b->pair);
-	if (!b->state || !b->pixels || !b->features || !b->tokens || !b->sums || !b->ids || !b->list || !b->pair)
-		return b->status = err_memory(&b->err, "the benchmark's data");
-	for (size_t i = 0; i < n; i++)
-		b->pixels[i] = (float)(i * 2654435761u % 1024) / 256 - 2;
-	for (size_t i = 0; i < CANDIDATES * WORDS; i++)
-		b->ids[i] = (int32_t)(1 + i * 2654435761u % (b->config->vocab_size - 1));
-	for (size_t i = 0; i < CANDIDATES; i++)
-		b->list[i] = (struct coca_text){b->ids + i * WORDS, WORDS};
-	return STATUS_OK;
+	for (int i = 0; i < count; i++)
+		found = found || strcmp(names[i], part->name) == 0;
+	return found && part->run;
 }
 
 int main(int argc, char **argv)
 {
 	const char *format = getenv("FORMAT");
-	struct bench b = {.json = format && strcmp(format, "json") == 0};
+	struct bench bench = {.json = format && strcmp(format, "json") == 0};
+	bool failed = false;
 
 	blas_guard(argv, true);
-	if (argc != 2) {
-		fprintf(stderr, "usage: bench MODEL_DIR\n");
+	if (argc < 3) {
+		fprintf(stderr, "usage: bench MODEL_DIR SHAPE_DIR [PART...]\n");
 		return 2;
 	}
-	if (!b.json)
-		printf("%s; kernel %s, %d threads\n", argv[1], blas_kernel(), blas_threads());
-	if (prepare(&b, argv[1]) == STATUS_OK)
-		measure(&b);
-	if (b.status != STATUS_OK)
-		fprintf(stderr, "bench: %s\n", b.err.text);
-	coca_state_free(b.state);
-	coca_close(b.model);
-	free(b.pixels);
-	free(b.features);
-	free(b.tokens);
-	free(b.sums);
-	free(b.ids);
-	free(b.list);
-	free(b.pair);
-	return b.status == STATUS_OK ? 0 : 1;
+	bench.model = argv[1];
+	bench.shape = argv[2];
+	if (!bench.json)
+		printf("kernel %s, %d threads; shape %s; model %s\n", blas_kernel(), blas_threads(), bench.shape, bench.model);
+	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+		if (!wanted(&parts[i], argv + 3, argc - 3))
+			continue;
+		bench.status = STATUS_OK;
+		parts[i].run(&bench);
+		if (bench.status != STATUS_OK)
+			fprintf(stderr, "bench: %s: %s\n", parts[i].name, bench.err.text);
+		failed = failed || bench.status != STATUS_OK;
+	}
+	return failed ? 1 : 0;
 }

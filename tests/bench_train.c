@@ -1,28 +1,25 @@
 /* bench_train.c: how fast training is, with the configuration of the model that ships.
  *
- *     build/tests/bench_train [CONFIG.json]      FORMAT=json: JSON Lines with name, value, unit
- *
- * All figures are medians of rounds in which each is measured once, as the machine may be shared: the rate of a large sgemm, a
- * joint step (both losses, backward, AdamW), and a step of the captioning loss alone. Batches are noise and random ids of
- * the length that captions have.
+ * Medians of rounds in which each is measured once: the rate of a large sgemm, a joint step (both losses, backward, AdamW), and a
+ * step of the captioning loss alone. Batches are noise and random ids of the length that captions have.
  */
 #include <cblas.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "model/objective.h"
 #include "model/optimizer.h"
 #include "schema/blas.h"
-#include "schema/cli.h"
+#include "schema/file.h"
 #include "schema/memory.h"
+#include "tests/bench.h"
 #include "tests/support.h"
 
 #include "schema/banned.h"
 
 enum { BATCH = 160, ROUNDS = 7, SHORTEST = 8, LONGEST = 16, GEMM = 1024 };
 
-struct bench {
+struct data {
 	struct config config;
 	struct parameters parameters;
 	struct network *network;
@@ -30,7 +27,7 @@ struct bench {
 	float *gemm[3];
 };
 
-static enum status make_batch(struct bench *b, struct err *err)
+static enum status make_batch(struct data *b, struct err *err)
 {
 	size_t S = b->config.image_size, C = b->config.context_length;
 	uint8_t *rgb = mem_array(BATCH, 3 * S * S);
@@ -54,7 +51,7 @@ static enum status make_batch(struct bench *b, struct err *err)
 }
 
 /* Floating-point operations of all matrix products of a joint step: forward, and twice that backward. */
-static double operations(const struct bench *b)
+static double operations(const struct data *b)
 {
 	const struct config *c = &b->config;
 	const size_t *begin = b->part.batch.begin;
@@ -79,80 +76,63 @@ static double operations(const struct bench *b)
 	return 3 * 2 * (vision + pool + text + decoder);
 }
 
-static double time_gemm(const struct bench *b)
+static double time_gemm(const struct data *b)
 {
-	double started = cli_now();
+	double started = bench_now();
 
 	for (int i = 0; i < 8; i++)
 		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, GEMM, GEMM, GEMM, 1, b->gemm[0], GEMM, b->gemm[1], GEMM, 0,
 			    b->gemm[2], GEMM);
-	return (cli_now() - started) / 8;
+	return (bench_now() - started) / 8;
 }
 
-static double time_step(struct bench *b, struct objective objective, uint64_t step)
+static enum status time_step(struct data *b, struct objective objective, uint64_t step, double *seconds, struct err *err)
 {
 	const struct optimizer optimizer = {.rate = 1e-4, .weight_decay = 0.05, .beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-6, .clip = 1,
 					    .average = 0.999, .steps = 1000};
 	struct losses losses;
-	struct err err;
-	double started = cli_now(), norm;
+	double started = bench_now(), norm;
+	enum status status = objective_gradient(&objective, b->network, &b->parameters, &b->part, 1, &losses, err);
 
-	if (objective_gradient(&objective, b->network, &b->parameters, &b->part, 1, &losses, &err) != STATUS_OK ||
-	    optimizer_step(&optimizer, &b->parameters, step, &norm, &err) != STATUS_OK) {
-		fprintf(stderr, "bench_train: %s\n", err.text);
-		exit(1);
-	}
-	return cli_now() - started;
+	if (status == STATUS_OK)
+		status = optimizer_step(&optimizer, &b->parameters, step, &norm, err);
+	*seconds = bench_now() - started;
+	return status;
 }
 
-static int ascending(const void *a, const void *b)
+static enum status measure(struct bench *bench, struct data *b)
 {
-	double x = *(const double *)a, y = *(const double *)b;
-	return x < y ? -1 : x > y;
-}
+	double gemm[ROUNDS], joint[ROUNDS], caption[ROUNDS], ratio[ROUNDS], share[ROUNDS], flops = operations(b), first;
+	enum status status = time_step(b, (struct objective){1, 2}, 0, &first, &bench->err);
 
-static double median(double *values)
-{
-	qsort(values, ROUNDS, sizeof *values, ascending);
-	return values[ROUNDS / 2];
-}
-
-static void report(const char *name, double value, const char *unit)
-{
-	const char *format = getenv("FORMAT");
-
-	if (format && strcmp(format, "json") == 0)
-		printf("{\"name\":\"%s\",\"value\":%.6g,\"unit\":\"%s\"}\n", name, value, unit);
-	else
-		printf("%-44s %10.4g %s\n", name, value, unit);
-}
-
-static void measure(struct bench *b)
-{
-	double gemm[ROUNDS], joint[ROUNDS], caption[ROUNDS], ratio[ROUNDS], share[ROUNDS], flops = operations(b);
-
-	time_step(b, (struct objective){1, 2}, 0);
-	for (int i = 0; i < ROUNDS; i++) {
+	for (int i = 0; i < ROUNDS && status == STATUS_OK; i++) {
 		gemm[i] = time_gemm(b);
-		joint[i] = time_step(b, (struct objective){1, 2}, 1);
-		caption[i] = time_step(b, (struct objective){0, 2}, 1);
+		status = time_step(b, (struct objective){1, 2}, 1, &joint[i], &bench->err);
+		if (status == STATUS_OK)
+			status = time_step(b, (struct objective){0, 2}, 1, &caption[i], &bench->err);
 		ratio[i] = joint[i] / caption[i];
 		share[i] = flops / joint[i] / (2.0 * GEMM * GEMM * GEMM / gemm[i]);
 	}
-	double step = median(joint);
-	report("train samples", BATCH / step, "samples/s");
-	report("train step at batch 160", step * 1e3, "ms");
-	report("train matrix operations", flops / step / 1e9, "GFLOP/s");
-	report("sgemm beside it, 1024 cubed", 2.0 * GEMM * GEMM * GEMM / median(gemm) / 1e9, "GFLOP/s");
-	report("train share of the sgemm rate", 100 * median(share), "%");
-	report("train joint step over captioning alone", median(ratio), "times");
-	report("train threads", blas_threads(), "threads");
+	if (status != STATUS_OK)
+		return status;
+	double step = bench_median_of(joint, ROUNDS), product = bench_median_of(gemm, ROUNDS);
+	bench_print(bench, "train samples", BATCH / step, "samples/s", 0);
+	bench_print(bench, "train step at batch 160", step * 1e3, "ms", 0);
+	bench_print(bench, "train matrix operations", flops / step / 1e9, "GFLOP/s", 0);
+	bench_print(bench, "sgemm beside it, 1024 cubed", 2.0 * GEMM * GEMM * GEMM / product / 1e9, "GFLOP/s", 0);
+	bench_print(bench, "train share of the sgemm rate", 100 * bench_median_of(share, ROUNDS), "%", 0);
+	bench_print(bench, "train joint step over captioning alone", bench_median_of(ratio, ROUNDS), "times", 0);
+	bench_print(bench, "train threads", blas_threads(), "threads", 0);
+	return STATUS_OK;
 }
 
-static enum status run(struct bench *b, const char *config, struct err *err)
+static enum status run(struct bench *bench, struct data *b)
 {
-	enum status status = config_read(config, &b->config, err);
+	struct err *err = &bench->err;
+	char *config = path_join(bench->model, "open_clip_config.json");
+	enum status status = config ? config_read(config, &b->config, err) : err_memory(err, "a path");
 
+	free(config);
 	if (status == STATUS_OK)
 		status = parameters_init(&b->parameters, &b->config, err);
 	if (status == STATUS_OK)
@@ -169,26 +149,20 @@ static enum status run(struct bench *b, const char *config, struct err *err)
 	if (status != STATUS_OK)
 		return status;
 	parameters_random(&b->parameters, 1);
-	measure(b);
-	return STATUS_OK;
+	return measure(bench, b);
 }
 
-int main(int argc, char **argv)
+void bench_train(struct bench *bench)
 {
-	struct bench bench = {0};
-	struct err err = {0};
+	struct data data = {0};
 
-	blas_guard(argv, true);
-	enum status status = run(&bench, argc > 1 ? argv[1] : "model/default/open_clip_config.json", &err);
-	if (status != STATUS_OK)
-		fprintf(stderr, "bench_train: %s\n", err.text);
-	free((void *)(uintptr_t)bench.part.batch.rgb);
-	free((void *)(uintptr_t)bench.part.batch.ids);
-	free((void *)(uintptr_t)bench.part.batch.begin);
-	free((void *)(uintptr_t)bench.part.photo);
+	bench->status = run(bench, &data);
+	free((void *)(uintptr_t)data.part.batch.rgb);
+	free((void *)(uintptr_t)data.part.batch.ids);
+	free((void *)(uintptr_t)data.part.batch.begin);
+	free((void *)(uintptr_t)data.part.photo);
 	for (int i = 0; i < 3; i++)
-		free(bench.gemm[i]);
-	network_free(bench.network);
-	parameters_release(&bench.parameters);
-	return status == STATUS_OK ? 0 : 1;
+		free(data.gemm[i]);
+	network_free(data.network);
+	parameters_release(&data.parameters);
 }
