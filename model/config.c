@@ -24,6 +24,7 @@ enum {
 	HIDDEN_MOST = 1 << 17,
 	IMAGE_MOST = 1 << 13,
 	PATCHES_MOST = 1 << 16,
+	STRIDE_MOST = 4,
 	CONTEXT_MOST = 1 << 14,
 	VOCAB_MOST = 1 << 22,
 	MLP_RATIO = 4, /* of the decoder, whatever multimodal_cfg.mlp_ratio says */
@@ -91,6 +92,7 @@ static const struct option vision_options[] = {
 	{"attn_pooler_queries", USED, NULL},
 	{"attn_pooler_heads", USED, NULL},
 	{"no_ln_pre", USED, NULL},
+	{"stem", USED, NULL}, /* ours */
 	{"patch_dropout", ANY, NULL}, /* training only */
 	{"output_tokens", ANY, NULL}, /* a CoCa always needs them */
 	{"input_patchnorm", ONLY_FALSE, NULL},
@@ -399,6 +401,32 @@ static void parse_pooling(struct reader *r, struct config *c)
 		     shown(item, value));
 }
 
+/* [[32, 2], [64, 2]]: widths and strides. Every map's side must be a multiple of its stride, and the patches of the last map's. */
+static void parse_stem(struct reader *r, struct config *c)
+{
+	const cJSON *list = get(r, "stem"), *layer;
+	size_t strides = 1;
+
+	if (!list || cJSON_IsNull(list))
+		return;
+	if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) > STEM_MOST) {
+		fail(r, STATUS_FORMAT, "%sstem is not a list of at most %d convolutions", r->prefix, STEM_MOST);
+		return;
+	}
+	cJSON_ArrayForEach(layer, list) {
+		if (!cJSON_IsArray(layer) || cJSON_GetArraySize(layer) != 2) {
+			fail(r, STATUS_FORMAT, "%sstem has an entry that is not [width, stride]", r->prefix);
+			return;
+		}
+		struct stem_layer *to = &c->stem[c->stem_layers++];
+		to->width = take_size(r, "stem", cJSON_GetArrayItem(layer, 0), 1, WIDTH_MOST);
+		to->stride = take_size(r, "stem", cJSON_GetArrayItem(layer, 1), 1, STRIDE_MOST);
+		strides *= to->stride;
+	}
+	if (r->status == STATUS_OK && c->patch_size % strides != 0)
+		fail(r, STATUS_UNSUPPORTED, "%spatch_size %zu is no multiple of the stem's strides, %zu in all", r->prefix, c->patch_size, strides);
+}
+
 static void parse_vision(struct reader *r, struct config *c)
 {
 	struct tower *t = &c->vision;
@@ -414,6 +442,7 @@ static void parse_vision(struct reader *r, struct config *c)
 	c->image_size = get_side(r, "image_size", 224, IMAGE_MOST);
 	c->patch_size = get_side(r, "patch_size", 16, IMAGE_MOST);
 	c->no_ln_pre = get_flag(r, "no_ln_pre", false);
+	parse_stem(r, c);
 	parse_pooling(r, c);
 	if (r->status != STATUS_OK)
 		return;
@@ -613,6 +642,9 @@ static void write_vision(struct buffer *b, const struct config *c)
 		      "\t\t\t\"no_ln_pre\": %s,\n\t\t\t\"output_tokens\": true", poolings[c->pooling], c->pool_queries, c->pool_heads,
 		      c->no_ln_pre ? "true" : "false");
 	write_layer_scale(b, &c->vision);
+	for (size_t l = 0; l < c->stem_layers; l++)
+		buffer_format(b, "%s[%zu, %zu]%s", l ? ", " : ",\n\t\t\t\"stem\": [", c->stem[l].width, c->stem[l].stride,
+			      l + 1 == c->stem_layers ? "]" : "");
 	buffer_text(b, "\n\t\t},\n");
 }
 

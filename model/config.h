@@ -5,7 +5,7 @@
  *
  * Every option of OpenCLIP's CLIPVisionCfg, CLIPTextCfg and MultimodalCfg is known here: those that change the network are
  * honoured or refused by name, and an option that we have never heard of is refused too (STATUS_UNSUPPORTED).
- * Defaults are OpenCLIP's.
+ * Defaults are OpenCLIP's. One option is ours: vision_cfg.stem, a list of [width, stride], puts convolutions before the patches.
  */
 #ifndef MODEL_CONFIG_H
 #define MODEL_CONFIG_H
@@ -29,6 +29,12 @@ struct tower {
 	float layer_scale_init; /* its value, for training from scratch */
 };
 
+/* One convolution of the stem (stem.h). */
+struct stem_layer {
+	size_t width, stride;   /* channels that it makes; 1 to 4 */
+};
+enum { STEM_MOST = 8 };
+
 struct config {
 	size_t embed_dim;       /* E */
 
@@ -36,6 +42,8 @@ struct config {
 	size_t image_size;      /* S: photographs are S x S */
 	size_t patch_size;
 	size_t patches;         /* (S / patch)^2; the encoder sees 1 + patches positions */
+	size_t stem_layers;     /* 0: OpenCLIP's, the patches are cut from the pixels */
+	struct stem_layer stem[STEM_MOST];
 	enum pooling pooling;
 	size_t pool_queries;    /* attn_pooler_queries as configured */
 	size_t pool_heads;

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "model/grad_block.h"
+#include "model/grad_stem.h"
 #include "model/loss.h"
+#include "model/stem.h"
 #include "schema/memory.h"
 
 #include "schema/banned.h"
@@ -20,7 +22,9 @@ struct image_pass {
 	size_t T, R;                 /* positions of one image, of all */
 	struct block_shape shape;
 	struct grad_span *spans;
-	float *patches;              /* [B*patches, 3PP] */
+	struct stem_pass stem[STEM_MOST];
+	struct stem_scratch stem_scratch;
+	float *patches;              /* [B*patches, columns of conv1] */
 	float *embedded;             /* [B*patches, D] */
 	float *assembled, *stat_pre; /* [R,D] [R,2] */
 	struct block_pass *blocks;   /* [layers] */
@@ -33,7 +37,7 @@ struct image_pass {
 	size_t pooled_width;
 	float *tokens;               /* [B*N, W] */
 	float *features;             /* [B,E] */
-	float *dx, *dpost, *dpooled, *dtokens;
+	float *dx, *dpost, *dpooled, *dtokens, *dpatches;
 };
 
 struct text_pass {
@@ -234,6 +238,8 @@ static void need_scratch(struct network *n)
 	struct grad_scratch *s = &n->scratch;
 
 	*s = (struct grad_scratch){.partial_width = n->config.vision.width + n->config.embed_dim};
+	for (size_t l = 0; l < n->config.stem_layers; l++)
+		s->partial_width = n->config.stem[l].width > s->partial_width ? n->config.stem[l].width : s->partial_width;
 	block_pass_need(&n->image.shape, s);
 	if (n->config.pooling != POOL_NONE)
 		pooler_pass_need(&n->image.pool_shape, s);
@@ -265,8 +271,9 @@ static void carve_image(struct carver *carver, struct network *n)
 {
 	const struct config *c = &n->config;
 	struct image_pass *m = &n->image;
-	size_t B = m->B, D = c->vision.width, inputs = 3 * c->patch_size * c->patch_size;
+	size_t B = m->B, D = c->vision.width, inputs = stem_patch_inputs(c);
 
+	stem_pass_carve(carver, c, B, m->stem, &m->stem_scratch);
 	m->spans = carve(carver, B, sizeof *m->spans);
 	m->patches = carve_floats(carver, B * c->patches, inputs);
 	m->embedded = carve_floats(carver, B * c->patches, D);
@@ -291,6 +298,8 @@ static void carve_image(struct carver *carver, struct network *n)
 	m->dpost = carve_floats(carver, m->post_rows, m->post_width);
 	m->dpooled = carve_floats(carver, B, m->pooled_width);
 	m->dtokens = carve_floats(carver, B * c->image_tokens, c->embed_dim);
+	if (c->stem_layers)
+		m->dpatches = carve_floats(carver, B * c->patches, inputs);
 }
 
 static void carve_texts(struct carver *carver, struct network *n)
@@ -446,14 +455,32 @@ static void cut_bytes(const uint8_t *image, size_t S, size_t P, size_t top, size
 	}
 }
 
+static void make_shades(const struct config *c, float shade[256][3])
+{
+	for (size_t v = 0; v < 256; v++)
+		for (size_t k = 0; k < 3; k++)
+			shade[v][k] = ((float)v / 255 - c->mean[k]) / c->std[k];
+}
+
+/* x[B,S,S,3] for the stem. */
+static void lay_pixels(const struct config *c, const struct network_batch *batch, float *x)
+{
+	size_t area = c->image_size * c->image_size;
+	float shade[256][3];
+
+	make_shades(c, shade);
+#pragma omp parallel for schedule(static)
+	for (size_t i = 0; i < batch->B * area; i++)
+		for (size_t k = 0; k < 3; k++)
+			x[i * 3 + k] = batch->pixels ? batch->pixels[(i / area * 3 + k) * area + i % area] : shade[batch->rgb[i * 3 + k]][k];
+}
+
 static void cut_patches(const struct config *c, const struct network_batch *batch, float *patches)
 {
 	size_t S = c->image_size, P = c->patch_size, side = S / P, inputs = 3 * P * P;
 	float shade[256][3];
 
-	for (size_t v = 0; v < 256; v++)
-		for (size_t k = 0; k < 3; k++)
-			shade[v][k] = ((float)v / 255 - c->mean[k]) / c->std[k];
+	make_shades(c, shade);
 #pragma omp parallel for schedule(static)
 	for (size_t i = 0; i < batch->B * c->patches; i++) {
 		size_t image = i / c->patches * 3 * S * S, top = i % c->patches / side * P, left = i % c->patches % side * P;
@@ -501,9 +528,14 @@ static void image_forward(struct network *n, const struct weights *w)
 {
 	const struct config *c = &n->config;
 	struct image_pass *m = &n->image;
-	size_t B = m->B, D = c->vision.width, inputs = 3 * c->patch_size * c->patch_size;
+	size_t B = m->B, D = c->vision.width, inputs = stem_patch_inputs(c);
 
-	cut_patches(c, &n->batch, m->patches);
+	if (c->stem_layers) {
+		lay_pixels(c, &n->batch, m->stem[0].x);
+		stem_pass_forward(c, w, B, m->stem, &m->stem_scratch, m->patches);
+	} else {
+		cut_patches(c, &n->batch, m->patches);
+	}
 	grad_linear_forward(m->patches, B * c->patches, inputs, w->patch_weight, NULL, D, m->embedded, D);
 	assemble(c, w, m->embedded, B, m->assembled);
 	if (!c->no_ln_pre)
@@ -559,14 +591,14 @@ static size_t lowest(const struct block *blocks, size_t layers, bool below)
 	return below ? 0 : layers;
 }
 
-static bool patches_train(const struct weights *g)
+static bool patches_train(const struct network *n, const struct weights *g)
 {
-	return g->patch_weight || g->class_embedding || g->vision_positions || norm_trains(&g->ln_pre);
+	return stem_trains(&n->config, g) || g->patch_weight || g->class_embedding || g->vision_positions || norm_trains(&g->ln_pre);
 }
 
 static size_t image_lowest(const struct network *n, const struct weights *g)
 {
-	return lowest(g->vision, n->config.vision.layers, patches_train(g));
+	return lowest(g->vision, n->config.vision.layers, patches_train(n, g));
 }
 
 static bool image_trains(const struct network *n, const struct weights *g)
@@ -575,23 +607,28 @@ static bool image_trains(const struct network *n, const struct weights *g)
 	       pooler_trains(&g->pool_contrastive);
 }
 
-/* dx[R,D] of the towers' input: class, positions, patches. Rows of an item add up in the order of the batch. */
-static void assemble_backward(struct network *n, const struct weights *g, const float *dx)
+/* dx[R,D] of the towers' input: class, positions, patches and what is below. Rows of an item add up in the order of the batch. */
+static void assemble_backward(struct network *n, const struct weights *w, const struct weights *g, const float *dx)
 {
 	const struct config *c = &n->config;
 	struct image_pass *m = &n->image;
-	size_t B = n->batch.B, T = m->T, D = c->vision.width, inputs = 3 * c->patch_size * c->patch_size;
+	size_t B = n->batch.B, T = m->T, D = c->vision.width, inputs = stem_patch_inputs(c);
+	bool below = stem_trains(c, g);
 
 	for (size_t i = 0; i < B && g->vision_positions; i++)
 		grad_add(g->vision_positions, dx + i * T * D, T * D);
 	for (size_t i = 0; i < B && g->class_embedding; i++)
 		grad_add(g->class_embedding, dx + i * T * D, D);
-	if (!g->patch_weight)
+	if (!g->patch_weight && !below)
 		return;
 #pragma omp parallel for schedule(static)
 	for (size_t i = 0; i < B; i++)
 		memcpy(m->embedded + i * c->patches * D, dx + (i * T + 1) * D, c->patches * D * sizeof *dx);
 	grad_linear_weight(m->embedded, B * c->patches, D, D, m->patches, inputs, g->patch_weight, NULL, n->scratch.partial);
+	if (!below)
+		return;
+	grad_linear_input(m->embedded, B * c->patches, D, D, w->patch_weight, inputs, 0, m->dpatches);
+	stem_pass_backward(c, w, g, B, m->stem, &m->stem_scratch, m->dpatches, n->scratch.partial);
 }
 
 /* From the gradients of pooled and tokens to that of the last block's output, dx[R,D] (NULL: no block trains). */
@@ -639,14 +676,14 @@ static void image_backward(struct network *n, const struct weights *w, const str
 	pooling_backward(n, w, g, dx);
 	for (size_t l = c->vision.layers; l-- > bottom;)
 		block_pass_backward(&m->shape, &w->vision[l], &g->vision[l], NULL, &m->blocks[l], s, dx, NULL);
-	if (!patches_train(g))
+	if (!patches_train(n, g))
 		return;
 	if (!c->no_ln_pre) {
 		grad_norm_backward(dx, m->assembled, m->stat_pre, m->R, D, w->ln_pre.weight, g->ln_pre.weight, g->ln_pre.bias, 0, s->other,
 				   s->partial);
 		dx = s->other;
 	}
-	assemble_backward(n, g, dx);
+	assemble_backward(n, w, g, dx);
 }
 
 /* ---- text tower ------------------------------------------------------------------------------------------------- */

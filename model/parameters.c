@@ -155,8 +155,10 @@ static double deviation_of(const struct config *c, const struct weight_info *inf
 		return 0.02;
 	if (strcmp(name, "text.positional_embedding") == 0 || ends_with(name, "cls_emb"))
 		return 0.01;
+	if (ends_with(name, "conv.weight")) /* He's: a GELU follows */
+		return sqrt(2 / (double)(9 * info->shape[3]));
 	if (ends_with(name, "conv1.weight"))
-		return pow(3.0 * (double)(c->patch_size * c->patch_size), -0.5);
+		return pow((double)(info->shape[1] * info->shape[2] * info->shape[3]), -0.5);
 	if (starts_with(name, "visual.attn_pool"))
 		return ends_with(name, "query") ? 1 : sqrt(2 / (double)(info->shape[0] + info->shape[1]));
 	if (strcmp(name, "visual.proj") == 0)

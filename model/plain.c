@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "model/coca.h"
+#include "model/stem.h"
 #include "model/vision.h"
 #include "schema/memory.h"
 
@@ -170,25 +171,88 @@ out:
 	return status;
 }
 
-/* x[1+patches,D]: what the first block sees. */
-static void embed_image(const struct config *config, const struct weights *weights, const float *pixels, float *x)
+/* next[O,o,o] = gelu(norm(convolution of map[C,s,s])), plus map where nothing changes its shape; columns[O] is scratch. */
+static void convolve(const struct config *config, const struct weights *weights, size_t l, const float *map, float *next, float *column)
 {
-	size_t S = config->image_size, P = config->patch_size, side = S / P, D = config->vision.width;
+	size_t C = stem_channels(config, l), O = config->stem[l].width, stride = config->stem[l].stride;
+	size_t s = stem_side(config, l), o = stem_side(config, l + 1);
 
+	for (size_t y = 0; y < o; y++)
+		for (size_t x = 0; x < o; x++) {
+			for (size_t i = 0; i < O; i++) {
+				double sum = 0;
+				for (size_t u = 0; u < 3; u++)
+					for (size_t v = 0; v < 3; v++)
+						for (size_t c = 0; c < C; c++) {
+							size_t row = y * stride + u, at = x * stride + v; /* both one further */
+							if (row >= 1 && row <= s && at >= 1 && at <= s)
+								sum += (double)weights->stem[l].conv[((i * 3 + u) * 3 + v) * C + c] *
+								       (double)map[(c * s + row - 1) * s + at - 1];
+						}
+				column[i] = (float)sum;
+			}
+			plain_norm(&weights->stem[l].ln, column, 1, O, column);
+			plain_gelu(column, O, config->quick_gelu);
+			for (size_t i = 0; i < O; i++)
+				next[(i * o + y) * o + x] = column[i] + (stem_keeps(config, l) ? map[(i * s + y) * s + x] : 0);
+		}
+}
+
+/* What conv1 sees, [C,s,s]: the pixels themselves without a stem. The caller's to free. */
+static enum status stem(const struct config *config, const struct weights *weights, const float *pixels, float **map, struct err *err)
+{
+	size_t most = stem_map_most(config), floats = 3 * config->image_size * config->image_size, widest = 1;
+	float *next = mem_floats(most);
+
+	*map = mem_floats(most);
+	for (size_t l = 0; l < config->stem_layers; l++)
+		widest = config->stem[l].width > widest ? config->stem[l].width : widest;
+	float *column = mem_floats(widest);
+	if (*map && next && column) {
+		memcpy(*map, pixels, floats * sizeof **map);
+		for (size_t l = 0; l < config->stem_layers; l++) {
+			float *swap = *map;
+			convolve(config, weights, l, *map, next, column);
+			*map = next;
+			next = swap;
+		}
+	}
+	bool good = *map && next && column;
+	free(next);
+	free(column);
+	if (good)
+		return STATUS_OK;
+	free(*map);
+	*map = NULL;
+	return err_memory(err, "the stem's maps");
+}
+
+/* x[1+patches,D]: what the first block sees. */
+static enum status embed_image(const struct config *config, const struct weights *weights, const float *pixels, float *x, struct err *err)
+{
+	size_t L = config->stem_layers, S = stem_side(config, L), C = stem_channels(config, L), P = stem_patch(config);
+	size_t side = S / P, D = config->vision.width;
+	float *map;
+	enum status status = stem(config, weights, pixels, &map, err);
+
+	if (status != STATUS_OK)
+		return status;
 	for (size_t i = 0; i < D; i++)
 		x[i] = weights->class_embedding[i] + weights->vision_positions[i];
 	for (size_t t = 0; t < side * side; t++)
 		for (size_t i = 0; i < D; i++) {
 			double sum = 0;
-			for (size_t c = 0; c < 3; c++)
+			for (size_t c = 0; c < C; c++)
 				for (size_t u = 0; u < P; u++)
 					for (size_t v = 0; v < P; v++)
-						sum += (double)weights->patch_weight[((i * 3 + c) * P + u) * P + v] *
-						       (double)pixels[(c * S + t / side * P + u) * S + t % side * P + v];
+						sum += (double)weights->patch_weight[((i * C + c) * P + u) * P + v] *
+						       (double)map[(c * S + t / side * P + u) * S + t % side * P + v];
 			x[(1 + t) * D + i] = (float)(sum + (double)weights->vision_positions[(1 + t) * D + i]);
 		}
+	free(map);
 	if (!config->no_ln_pre)
 		plain_norm(&weights->ln_pre, x, 1 + side * side, D, x);
+	return STATUS_OK;
 }
 
 /* latent[1, E or D] and tokens[N,W] of x[T,D], the last block's output; x is used up. pooled[queries,E] is scratch. */
@@ -232,7 +296,7 @@ enum status coca_plain_images(const struct coca *model, const float *pixels, siz
 	enum status status = x && pooled && latent ? STATUS_OK : err_memory(err, "an image's activations");
 
 	for (size_t b = 0; b < B && status == STATUS_OK; b++) {
-		embed_image(config, weights, pixels + b * 3 * S * S, x);
+		status = embed_image(config, weights, pixels + b * 3 * S * S, x, err);
 		for (size_t l = 0; l < config->vision.layers && status == STATUS_OK; l++)
 			status = block(weights->vision + l, &config->vision, config->quick_gelu, x, T, NULL, NULL, 0, err);
 		if (status == STATUS_OK)

@@ -5,13 +5,15 @@
 #include <string.h>
 
 #include "model/block.h"
+#include "model/stem.h"
 #include "schema/memory.h"
 
 #include "schema/banned.h"
 
 /* One piece's memory. T positions of an image (class token and patches), D the tower's width. */
 struct work {
-	float *patches;       /* [B * patches, 3PP] */
+	float *columns, *maps; /* of the stem, one image's */
+	float *patches;       /* [B * patches, columns of conv1] */
 	float *embedded;      /* [B * patches, D] */
 	float *x;             /* [B * T, D] */
 	float *kv;            /* [B * most keys, 2E]: of a pooler */
@@ -54,7 +56,11 @@ static size_t work_carve(const struct config *config, size_t B, int threads, voi
 	size_t keys = config->pool_queries > T ? config->pool_queries : T;
 	size_t rows = mem_product(B, T);
 
-	work->patches = carve_floats(&carver, mem_product(B, config->patches), 3 * config->patch_size * config->patch_size);
+	if (config->stem_layers) {
+		work->columns = carve_floats(&carver, 1, stem_columns_most(config));
+		work->maps = carve_floats(&carver, 2, stem_map_most(config));
+	}
+	work->patches = carve_floats(&carver, mem_product(B, config->patches), stem_patch_inputs(config));
 	work->embedded = carve_floats(&carver, mem_product(B, config->patches), D);
 	work->x = carve_floats(&carver, rows, D);
 	work->latent = carve_floats(&carver, B, D > E ? D : E);
@@ -124,10 +130,14 @@ static void patchify(const struct config *config, const float *pixels, size_t B,
 /* x[B * T, D]: the class token, then the patches, each with its position; then ln_pre. */
 static void embed(const struct config *config, const struct weights *weights, const float *pixels, size_t B, struct work *work)
 {
-	size_t D = config->vision.width, T = positions(config), n = config->patches;
-	struct linear conv = {weights->patch_weight, NULL, 3 * config->patch_size * config->patch_size, D, false};
+	size_t D = config->vision.width, T = positions(config), n = config->patches, S = config->image_size;
+	size_t inputs = stem_patch_inputs(config);
+	struct linear conv = {weights->patch_weight, NULL, inputs, D, false};
 
-	patchify(config, pixels, B, work->patches);
+	for (size_t b = 0; b < B && config->stem_layers; b++)
+		stem_forward(config, weights, pixels + b * 3 * S * S, work->columns, work->maps, work->patches + b * n * inputs);
+	if (!config->stem_layers)
+		patchify(config, pixels, B, work->patches);
 	op_linear(&conv, work->patches, B * n, work->embedded);
 	for (size_t b = 0; b < B; b++)
 		for (size_t t = 0; t < T; t++) {

@@ -1,6 +1,6 @@
 /* vision.h: the image encoder of CoCa: a ViT and its attentional poolers.
  *
- *     pixels -> patches -> conv1 (one matrix product) -> class token, positions -> ln_pre -> blocks -> pooling
+ *     pixels -> (stem, ours) -> patches -> conv1 (one matrix product) -> class token, positions -> ln_pre -> blocks -> pooling
  *
  *     single    pooler of n queries -> ln_post; query 0 is the embedding, the rest are the image tokens
  *     parallel  ln_post -> generative pooler -> image tokens; ln_post -> contrastive pooler -> the embedding

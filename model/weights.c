@@ -3,7 +3,7 @@
  *
  *     logit_scale
  *     text.          cls_emb, positions, projection, token embedding, transformer.resblocks.*, ln_final
- *     visual.        class embedding, positions, proj, conv1, ln_pre, transformer.resblocks.*, attn_pool*, ln_post
+ *     visual.        class embedding, positions, proj, the stem (ours), conv1, ln_pre, transformer.resblocks.*, attn_pool*, ln_post
  *     text_decoder.  text_projection, resblocks.*, cross_attn.*, ln_final
  */
 #include "model/weights.h"
@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/stem.h"
 #include "schema/memory.h"
 
 #include "schema/banned.h"
@@ -117,12 +118,27 @@ static void walk_text(struct walk *w, struct weights *t, const struct config *c)
 	walk_norm(w, &t->text_ln_final, W, "text.", "ln_final");
 }
 
-static void walk_patches(struct walk *w, float **slot, size_t D, size_t P)
+static void walk_patches(struct walk *w, float **slot, const struct config *c)
 {
-	struct weight_info info = {"visual.conv1.weight", {D, 3, P, P}, 4, D * 3 * P * P};
+	size_t D = c->vision.width, C = stem_channels(c, c->stem_layers), P = stem_patch(c);
+	struct weight_info info = {"visual.conv1.weight", {D, C, P, P}, 4, D * C * P * P};
 
 	if (w->status == STATUS_OK)
 		w->status = w->visit(w->context, &info, slot, w->err);
+}
+
+static void walk_stem(struct walk *w, struct weights *t, const struct config *c)
+{
+	char name[64];
+
+	for (size_t l = 0; l < c->stem_layers && w->status == STATUS_OK; l++) {
+		size_t in = stem_channels(c, l), out = c->stem[l].width;
+		struct weight_info info = {"", {out, 3, 3, in}, 4, out * 9 * in};
+		snprintf(info.name, sizeof info.name, "visual.stem.%zu.conv.weight", l);
+		w->status = w->visit(w->context, &info, &t->stem[l].conv, w->err);
+		snprintf(name, sizeof name, "visual.stem.%zu.", l);
+		walk_norm(w, &t->stem[l].ln, out, name, "ln_1");
+	}
 }
 
 static void walk_vision(struct walk *w, struct weights *t, const struct config *c)
@@ -133,7 +149,8 @@ static void walk_vision(struct walk *w, struct weights *t, const struct config *
 	give(w, &t->class_embedding, 1, D, 0, "visual.", "class_embedding");
 	give(w, &t->vision_positions, 2, 1 + c->patches, D, "visual.", "positional_embedding");
 	give(w, &t->vision_proj, 2, pooled, E, "visual.", "proj");
-	walk_patches(w, &t->patch_weight, D, c->patch_size);
+	walk_stem(w, t, c);
+	walk_patches(w, &t->patch_weight, c);
 	if (!c->no_ln_pre)
 		walk_norm(w, &t->ln_pre, D, "visual.", "ln_pre");
 	walk_blocks(w, t->vision, &c->vision, false, "visual.transformer.resblocks");

@@ -41,10 +41,17 @@ struct pooler {
 	struct attention attn;
 };
 
+/* y = gelu(ln_1(conv x)) */
+struct stem_weights {
+	float *conv;                 /* [out,3,3,in] */
+	struct norm ln;              /* [out] */
+};
+
 struct weights {
 	float *logit_scale;          /* scalar, natural logarithm of the scale */
 
-	float *patch_weight;         /* visual.conv1.weight [D,3,P,P] */
+	struct stem_weights stem[STEM_MOST]; /* visual.stem.*, ours: config.stem_layers of them */
+	float *patch_weight;         /* visual.conv1.weight [D,3,P,P]; with a stem its last width and what its strides leave of P */
 	float *class_embedding;      /* [D] */
 	float *vision_positions;     /* [1+patches,D] */
 	struct norm ln_pre, ln_post;

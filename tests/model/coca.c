@@ -31,6 +31,7 @@ static const struct kind kinds[] = {
 	{"\"parallel\"", 24, 8, 3, 2, "", ",\"ls_init_value\":0.5"},
 	{"\"cascade\"", 24, 6, 2, 1, "", ""},
 	{"false", 24, 8, 2, 3, "\"quick_gelu\":true,", ",\"ls_init_value\":0.1"},
+	{"true,\"stem\":[[5,2],[6,1],[6,1],[7,2]]", 40, 8, 4, 2, "", ""},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 

@@ -138,6 +138,11 @@ static void assert_same_config(const struct config *a, const struct config *b)
 	assert_int_equal(a->image_size, b->image_size);
 	assert_int_equal(a->patch_size, b->patch_size);
 	assert_int_equal(a->patches, b->patches);
+	assert_int_equal(a->stem_layers, b->stem_layers);
+	for (size_t l = 0; l < a->stem_layers; l++) {
+		assert_int_equal(a->stem[l].width, b->stem[l].width);
+		assert_int_equal(a->stem[l].stride, b->stem[l].stride);
+	}
 	assert_int_equal(a->pooling, b->pooling);
 	assert_int_equal(a->pool_queries, b->pool_queries);
 	assert_int_equal(a->pool_heads, b->pool_heads);
@@ -172,6 +177,30 @@ static void what_is_written_reads_back_equal(void **state)
 		struct config c = read_config(names[i]);
 		assert_round_trip(&c);
 	}
+}
+
+static void a_stem_reads_back_equal(void **state)
+{
+	(void)state;
+	struct result r = parse_with(",\"stem\":[[8,2],[16,1],[24,2]]", "", "", "", "");
+
+	assert_ok(r.status, &r.err);
+	assert_int_equal(r.config.stem_layers, 3);
+	assert_int_equal(r.config.stem[2].width, 24);
+	assert_int_equal(r.config.stem[2].stride, 2);
+	assert_round_trip(&r.config);
+}
+
+static void a_stem_that_does_not_fit_is_refused(void **state)
+{
+	(void)state;
+	assert_refused(parse_with(",\"stem\":4", "", "", "", ""), STATUS_FORMAT, "vision_cfg.stem is not a list");
+	assert_refused(parse_with(",\"stem\":[[8,2],[8]]", "", "", "", ""), STATUS_FORMAT, "[width, stride]");
+	assert_refused(parse_with(",\"stem\":[[0,2]]", "", "", "", ""), STATUS_FORMAT, "vision_cfg.stem");
+	assert_refused(parse_with(",\"stem\":[[8,5]]", "", "", "", ""), STATUS_FORMAT, "vision_cfg.stem");
+	assert_refused(parse_with(",\"stem\":[[8,3]]", "", "", "", ""), STATUS_UNSUPPORTED, "no multiple of the stem's strides");
+	assert_refused(parse_with(",\"stem\":[[1,1],[1,1],[1,1],[1,1],[1,1],[1,1],[1,1],[1,1],[1,1]]", "", "", "", ""), STATUS_FORMAT,
+		       "at most 8");
 }
 
 static void odd_mlp_ratios_read_back_equal(void **state)
@@ -391,6 +420,7 @@ static void a_missing_file_is_not_found(void **state)
 TEST_MAIN(cmocka_unit_test(published_vit_b_32_has_its_size), cmocka_unit_test(published_vit_l_14_has_its_size),
 	  cmocka_unit_test(each_pooling_is_read), cmocka_unit_test(quick_gelu_and_layer_scale_are_read),
 	  cmocka_unit_test(defaults_are_openclips), cmocka_unit_test(what_is_written_reads_back_equal),
+	  cmocka_unit_test(a_stem_reads_back_equal), cmocka_unit_test(a_stem_that_does_not_fit_is_refused),
 	  cmocka_unit_test(odd_mlp_ratios_read_back_equal), cmocka_unit_test(harmless_options_are_accepted),
 	  cmocka_unit_test(options_that_change_the_network_are_refused_by_name), cmocka_unit_test(unknown_options_are_refused_by_name),
 	  cmocka_unit_test(a_transform_that_is_not_ours_is_refused), cmocka_unit_test(numbers_that_make_no_sense_are_refused),

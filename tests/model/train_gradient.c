@@ -211,6 +211,12 @@ static void gradients_without_poolers_agree_with_finite_differences(void **state
 	check_shape("false", false, false, 16, 16);
 }
 
+static void gradients_of_a_stem_agree_with_finite_differences(void **state)
+{
+	(void)state;
+	check_shape("true,\"stem\":[[5,2],[6,1],[6,1],[7,2]]", false, false, 16, 24);
+}
+
 static void each_loss_alone_has_its_gradient(void **state)
 {
 	struct config config;
@@ -418,5 +424,6 @@ TEST_MAIN(cmocka_unit_test(identical_captions_and_photographs_are_no_negatives),
 	  cmocka_unit_test(gradients_of_a_cascade_with_layer_scale_agree_with_finite_differences),
 	  cmocka_unit_test(gradients_of_parallel_poolers_agree_with_finite_differences),
 	  cmocka_unit_test(gradients_without_poolers_agree_with_finite_differences),
+	  cmocka_unit_test(gradients_of_a_stem_agree_with_finite_differences),
 	  cmocka_unit_test(each_loss_alone_has_its_gradient),
 	  cmocka_unit_test(identical_captions_in_a_batch_reach_the_loss))
