@@ -26,7 +26,7 @@
 
 #include "schema/status.h"
 
-enum { CATALOG_VERSION = 4, CATALOG_HASH = 16 };
+enum { CATALOG_VERSION = 5, CATALOG_HASH = 16 };
 #define CATALOG_NO_OFFSET INT32_MIN
 
 struct catalog;
@@ -168,6 +168,12 @@ void catalog_tokens_touch(struct catalog *catalog, const int64_t *contents, size
 /* Deletes least recently used tokens, of all models, until at most budget bytes are left. */
 enum status catalog_tokens_trim(struct catalog *catalog, size_t budget, size_t *left, struct err *err);
 
+/* The same for the encoder's tokens, which heads read (model/vision.h). room: bytes that are free of a budget. */
+enum status catalog_encoder_put(struct catalog *catalog, int64_t content, int64_t model, const void *blob, size_t size, struct err *err);
+enum status catalog_encoder_get(struct catalog *catalog, int64_t content, int64_t model, void **blob, size_t *size, struct err *err);
+enum status catalog_encoder_trim(struct catalog *catalog, size_t budget, size_t *left, struct err *err);
+enum status catalog_encoder_room(struct catalog *catalog, size_t budget, size_t *room, struct err *err);
+
 /* --- filters --- */
 
 struct photo_filter {
@@ -178,6 +184,9 @@ struct photo_filter {
 	bool has_near;
 	double latitude, longitude, km;
 	const char *text;            /* words that a text tied to the photo contains */
+	const char *label;           /* as the user wrote it (catalog_heads.h): NULL: any */
+	int64_t label_id;            /* what catalog_label_find makes of it */
+	double label_least;          /* a probability; 0: the label is what the head says of the photo */
 	const struct photo_filter *except; /* what passes this one (and no further `except`) does not pass; nor what passes its `except`, ... */
 };
 bool photo_filter_empty(const struct photo_filter *filter);
@@ -210,7 +219,7 @@ enum status catalog_texts_forget(struct catalog *catalog, const char *collection
 
 /* photos: every row; failed: those that are there and cannot be decoded; gone: those that are not there. */
 struct catalog_counts {
-	int64_t photos, failed, gone, contents, embeddings, token_rows, token_bytes, texts, roots;
+	int64_t photos, failed, gone, contents, embeddings, token_rows, token_bytes, encoder_rows, encoder_bytes, texts, roots;
 };
 enum status catalog_count(struct catalog *catalog, int64_t model /* 0: all models */, struct catalog_counts *counts, struct err *err);
 
@@ -222,7 +231,7 @@ enum status catalog_check(struct catalog *catalog, problem_reporter report, void
 /* Deletes embeddings and image tokens whose blob is damaged (a size their model does not have, NaN), so that the next run of
  * `coca index` makes them again, and raises every model's generation, so that vector indexes are built anew. */
 struct catalog_repairs {
-	size_t embeddings, text_embeddings, tokens;
+	size_t embeddings, text_embeddings, tokens; /* tokens: of both kinds */
 };
 enum status catalog_repair(struct catalog *catalog, struct catalog_repairs *done, struct err *err);
 

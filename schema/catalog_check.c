@@ -27,6 +27,8 @@ enum status catalog_count(struct catalog *catalog, int64_t model, struct catalog
 		{"SELECT count(*) FROM embeddings WHERE ?1 IN (0, model)", offsetof(struct catalog_counts, embeddings)},
 		{"SELECT count(*) FROM image_tokens WHERE ?1 IN (0, model)", offsetof(struct catalog_counts, token_rows)},
 		{"SELECT ifnull(sum(bytes), 0) FROM image_tokens WHERE ?1 IN (0, model)", offsetof(struct catalog_counts, token_bytes)},
+		{"SELECT count(*) FROM encoder_tokens WHERE ?1 IN (0, model)", offsetof(struct catalog_counts, encoder_rows)},
+		{"SELECT ifnull(sum(bytes), 0) FROM encoder_tokens WHERE ?1 IN (0, model)", offsetof(struct catalog_counts, encoder_bytes)},
 		{"SELECT count(*) FROM texts", offsetof(struct catalog_counts, texts)},
 		{"SELECT count(*) FROM roots", offsetof(struct catalog_counts, roots)},
 	};
@@ -107,6 +109,10 @@ static const struct {
 	{"image tokens without their blob, for content", "SELECT content FROM image_tokens WHERE id NOT IN (SELECT id FROM token_blobs)"},
 	{"image tokens of another size than their row says, for content",
 	 "SELECT content FROM image_tokens t JOIN token_blobs b ON b.id = t.id WHERE t.bytes <> length(b.blob)"},
+	{"encoder tokens without their blob, for content", "SELECT content FROM encoder_tokens WHERE id NOT IN (SELECT id FROM encoder_blobs)"},
+	{"encoder tokens of another size than their row says, for content",
+	 "SELECT content FROM encoder_tokens t JOIN encoder_blobs b ON b.id = t.id WHERE t.bytes <> length(b.blob)"},
+	{"a probability that is none, for content", "SELECT content FROM label_scores WHERE NOT probability BETWEEN 0 AND 1"},
 };
 
 /* One vector or set of tokens. numbers: [n] */
@@ -154,30 +160,37 @@ static enum status check_vectors(struct check *check, const char *what, const ch
 	return found_or_failed(check, status, err);
 }
 
-static enum status check_tokens(struct check *check, struct err *err)
+/* sql: content, blob, and N and W where its model says them; else the blob's own are taken. */
+static enum status check_tokens(struct check *check, const char *what, const char *sql, struct err *err)
 {
 	struct err problem;
 	sqlite3_stmt *s;
 	bool row;
 	float *tokens = NULL; /* [N,W] of the largest model so far */
 	size_t capacity = 0;
-	enum status status = catalog_prepare(check->catalog, "SELECT t.content, b.blob, m.tokens, m.width FROM image_tokens t"
-							     " JOIN token_blobs b ON b.id = t.id JOIN models m ON m.id = t.model ORDER BY t.id", &s, err);
+	enum status status = catalog_prepare(check->catalog, sql, &s, err);
 
 	while (status == STATUS_OK && (status = catalog_step(check->catalog, s, &row, err)) == STATUS_OK && row) {
 		int64_t content = sqlite3_column_int64(s, 0);
-		size_t n = (size_t)sqlite3_column_int64(s, 2), w = (size_t)sqlite3_column_int64(s, 3);
-		if (mem_product(n, w) > capacity) {
+		const void *blob = sqlite3_column_blob(s, 1);
+		size_t size = (size_t)sqlite3_column_bytes(s, 1), n = 0, w = 0;
+		if (sqlite3_column_count(s) == 2) {
+			packed_tokens_shape(blob, size, &n, &w);
+		} else {
+			n = (size_t)sqlite3_column_int64(s, 2);
+			w = (size_t)sqlite3_column_int64(s, 3);
+		}
+		if (!tokens || mem_product(n, w) > capacity) {
 			free(tokens);
 			tokens = mem_floats(capacity = mem_product(n, w));
 		}
 		if (!tokens) {
-			status = err_memory(err, "image tokens");
-		} else if (packed_tokens_read(sqlite3_column_blob(s, 1), (size_t)sqlite3_column_bytes(s, 1), n, w, tokens, &problem) != STATUS_OK) {
+			status = err_memory(err, "tokens");
+		} else if (packed_tokens_read(blob, size, n, w, tokens, &problem) != STATUS_OK) {
 			err_prefix(&problem, "content %" PRId64, content);
 			report(check, &problem);
 		} else {
-			check_numbers(check, "the image tokens of content", content, tokens, n * w);
+			check_numbers(check, what, content, tokens, n * w);
 		}
 	}
 	catalog_done(check->catalog, s);
@@ -212,7 +225,12 @@ enum status catalog_check(struct catalog *catalog, problem_reporter reporter, vo
 		status = check_vectors(&check, "the embedding of text", "SELECT e.text, e.vector, m.dim FROM text_embeddings e"
 								  " JOIN models m ON m.id = e.model", err);
 	if (status == STATUS_OK)
-		status = check_tokens(&check, err);
+		status = check_tokens(&check, "the image tokens of content",
+				      "SELECT t.content, b.blob, m.tokens, m.width FROM image_tokens t JOIN token_blobs b ON b.id = t.id"
+				      " JOIN models m ON m.id = t.model ORDER BY t.id", err);
+	if (status == STATUS_OK)
+		status = check_tokens(&check, "the encoder tokens of content",
+				      "SELECT t.content, b.blob FROM encoder_tokens t JOIN encoder_blobs b ON b.id = t.id ORDER BY t.id", err);
 	*problems = check.problems;
 	return status;
 }

@@ -191,11 +191,28 @@ enum status catalog_generation(struct catalog *catalog, int64_t model, int64_t *
 	return status;
 }
 
-/* --- image tokens --- */
+/* --- image tokens and the encoder's --- */
 
-#define NEXT_USE "(SELECT ifnull(max(used_at), 0) + 1 FROM image_tokens)"
+/* Both kinds have a table of rows and one of blobs, and are handled alike. */
+#define NEXT_USE(table) "(SELECT ifnull(max(used_at), 0) + 1 FROM " table ")"
+#define STORE(table, blobs)                                                                                                           \
+	{                                                                                                                             \
+		"INSERT INTO " table " (content, model, bytes, used_at) VALUES (?1, ?2, ?3, " NEXT_USE(table) ")"                     \
+		" ON CONFLICT (content, model) DO UPDATE SET bytes = ?3, used_at = excluded.used_at RETURNING id",                    \
+		"INSERT INTO " blobs " (id, blob) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET blob = ?2",                          \
+		"SELECT blob FROM " table " t JOIN " blobs " b ON b.id = t.id WHERE content = ? AND model = ?",                       \
+		"UPDATE " table " SET used_at = " NEXT_USE(table) " WHERE content = ? AND model = ?",                                 \
+		"SELECT ifnull(sum(bytes), 0) FROM " table,                                                                           \
+		"SELECT used_at, bytes FROM " table " ORDER BY used_at",                                                              \
+		"DELETE FROM " table " WHERE used_at <= ?",                                                                           \
+	}
 
-enum status catalog_tokens_put(struct catalog *catalog, int64_t content, int64_t model, const void *blob, size_t size, struct err *err)
+static const struct token_store {
+	const char *put, *put_blob, *get, *touch, *sum, *oldest, *drop;
+} image_store = STORE("image_tokens", "token_blobs"), encoder_store = STORE("encoder_tokens", "encoder_blobs");
+
+static enum status store_put(struct catalog *catalog, const struct token_store *store, int64_t content, int64_t model, const void *blob,
+			     size_t size, struct err *err)
 {
 	sqlite3_stmt *s;
 	bool own, row = false;
@@ -204,8 +221,7 @@ enum status catalog_tokens_put(struct catalog *catalog, int64_t content, int64_t
 
 	if (status != STATUS_OK)
 		return status;
-	status = catalog_prepare(catalog, "INSERT INTO image_tokens (content, model, bytes, used_at) VALUES (?1, ?2, ?3, " NEXT_USE ")"
-					  " ON CONFLICT (content, model) DO UPDATE SET bytes = ?3, used_at = excluded.used_at RETURNING id", &s, err);
+	status = catalog_prepare(catalog, store->put, &s, err);
 	if (status == STATUS_OK) {
 		sqlite3_bind_int64(s, 1, content);
 		sqlite3_bind_int64(s, 2, model);
@@ -215,7 +231,7 @@ enum status catalog_tokens_put(struct catalog *catalog, int64_t content, int64_t
 		catalog_done(catalog, s);
 	}
 	if (status == STATUS_OK)
-		status = catalog_prepare(catalog, "INSERT INTO token_blobs (id, blob) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET blob = ?2", &s, err);
+		status = catalog_prepare(catalog, store->put_blob, &s, err);
 	if (status == STATUS_OK) {
 		sqlite3_bind_int64(s, 1, id);
 		sqlite3_bind_blob64(s, 2, blob, size, SQLITE_STATIC);
@@ -224,12 +240,12 @@ enum status catalog_tokens_put(struct catalog *catalog, int64_t content, int64_t
 	return catalog_scope_leave(catalog, own, status, err);
 }
 
-enum status catalog_tokens_get(struct catalog *catalog, int64_t content, int64_t model, void **blob, size_t *size, struct err *err)
+static enum status store_get(struct catalog *catalog, const struct token_store *store, int64_t content, int64_t model, void **blob,
+			     size_t *size, struct err *err)
 {
 	sqlite3_stmt *s;
 	bool row = false;
-	enum status status = catalog_prepare(catalog, "SELECT blob FROM image_tokens t JOIN token_blobs b ON b.id = t.id WHERE content = ? AND model = ?",
-					     &s, err);
+	enum status status = catalog_prepare(catalog, store->get, &s, err);
 
 	*blob = NULL;
 	*size = 0;
@@ -243,10 +259,30 @@ enum status catalog_tokens_get(struct catalog *catalog, int64_t content, int64_t
 		*size = (size_t)sqlite3_column_bytes(s, 0);
 		*blob = mem_copy(bytes, *size);
 		if (!*blob)
-			status = err_memory(err, "image tokens");
+			status = err_memory(err, "tokens");
 	}
 	catalog_done(catalog, s);
 	return status;
+}
+
+enum status catalog_tokens_put(struct catalog *catalog, int64_t content, int64_t model, const void *blob, size_t size, struct err *err)
+{
+	return store_put(catalog, &image_store, content, model, blob, size, err);
+}
+
+enum status catalog_encoder_put(struct catalog *catalog, int64_t content, int64_t model, const void *blob, size_t size, struct err *err)
+{
+	return store_put(catalog, &encoder_store, content, model, blob, size, err);
+}
+
+enum status catalog_tokens_get(struct catalog *catalog, int64_t content, int64_t model, void **blob, size_t *size, struct err *err)
+{
+	return store_get(catalog, &image_store, content, model, blob, size, err);
+}
+
+enum status catalog_encoder_get(struct catalog *catalog, int64_t content, int64_t model, void **blob, size_t *size, struct err *err)
+{
+	return store_get(catalog, &encoder_store, content, model, blob, size, err);
 }
 
 static enum status mark_used(struct catalog *catalog, const int64_t *contents, size_t n, int64_t model)
@@ -255,7 +291,7 @@ static enum status mark_used(struct catalog *catalog, const int64_t *contents, s
 
 	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
 		sqlite3_stmt *s;
-		status = catalog_prepare(catalog, "UPDATE image_tokens SET used_at = " NEXT_USE " WHERE content = ? AND model = ?", &s, NULL);
+		status = catalog_prepare(catalog, image_store.touch, &s, NULL);
 		if (status != STATUS_OK)
 			break;
 		sqlite3_bind_int64(s, 1, contents[i]);
@@ -276,22 +312,33 @@ void catalog_tokens_touch(struct catalog *catalog, const int64_t *contents, size
 	sqlite3_busy_timeout(catalog->db, CATALOG_PATIENCE_MS);
 }
 
-/* How many of the least recently used must go: all up to use number *last. */
-static enum status find_surplus(struct catalog *catalog, size_t budget, int64_t *last, size_t *left, struct err *err)
+static enum status store_bytes(struct catalog *catalog, const struct token_store *store, size_t *bytes, struct err *err)
 {
 	sqlite3_stmt *s;
 	bool row = false;
-	enum status status = catalog_prepare(catalog, "SELECT ifnull(sum(bytes), 0) FROM image_tokens", &s, err);
+	enum status status = catalog_prepare(catalog, store->sum, &s, err);
 
-	*last = 0;
+	*bytes = 0;
 	if (status != STATUS_OK)
 		return status;
 	status = catalog_step(catalog, s, &row, err);
-	*left = row ? (size_t)sqlite3_column_int64(s, 0) : 0;
+	*bytes = row ? (size_t)sqlite3_column_int64(s, 0) : 0;
 	catalog_done(catalog, s);
+	return status;
+}
+
+/* How many of the least recently used must go: all up to use number *last. */
+static enum status find_surplus(struct catalog *catalog, const struct token_store *store, size_t budget, int64_t *last, size_t *left,
+				struct err *err)
+{
+	sqlite3_stmt *s;
+	bool row = false;
+	enum status status = store_bytes(catalog, store, left, err);
+
+	*last = 0;
 	if (status != STATUS_OK || *left <= budget)
 		return status;
-	status = catalog_prepare(catalog, "SELECT used_at, bytes FROM image_tokens ORDER BY used_at", &s, err);
+	status = catalog_prepare(catalog, store->oldest, &s, err);
 	while (status == STATUS_OK && *left > budget && (status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
 		*last = sqlite3_column_int64(s, 0);
 		*left -= (size_t)sqlite3_column_int64(s, 1);
@@ -300,7 +347,7 @@ static enum status find_surplus(struct catalog *catalog, size_t budget, int64_t 
 	return status;
 }
 
-enum status catalog_tokens_trim(struct catalog *catalog, size_t budget, size_t *left, struct err *err)
+static enum status store_trim(struct catalog *catalog, const struct token_store *store, size_t budget, size_t *left, struct err *err)
 {
 	sqlite3_stmt *s;
 	int64_t last;
@@ -309,13 +356,32 @@ enum status catalog_tokens_trim(struct catalog *catalog, size_t budget, size_t *
 
 	if (status != STATUS_OK)
 		return status;
-	status = find_surplus(catalog, budget, &last, left, err);
+	status = find_surplus(catalog, store, budget, &last, left, err);
 	/* Use numbers are unique, for each use takes the next one. */
 	if (status == STATUS_OK && last)
-		status = catalog_prepare(catalog, "DELETE FROM image_tokens WHERE used_at <= ?", &s, err);
+		status = catalog_prepare(catalog, store->drop, &s, err);
 	if (status == STATUS_OK && last) {
 		sqlite3_bind_int64(s, 1, last);
 		status = catalog_finish(catalog, s, err);
 	}
 	return catalog_scope_leave(catalog, own, status, err);
+}
+
+enum status catalog_tokens_trim(struct catalog *catalog, size_t budget, size_t *left, struct err *err)
+{
+	return store_trim(catalog, &image_store, budget, left, err);
+}
+
+enum status catalog_encoder_trim(struct catalog *catalog, size_t budget, size_t *left, struct err *err)
+{
+	return store_trim(catalog, &encoder_store, budget, left, err);
+}
+
+enum status catalog_encoder_room(struct catalog *catalog, size_t budget, size_t *room, struct err *err)
+{
+	size_t used;
+	enum status status = store_bytes(catalog, &encoder_store, &used, err);
+
+	*room = used < budget ? budget - used : 0;
+	return status;
 }

@@ -1,4 +1,4 @@
-/* catalog_filter.c: which photographs pass --in, --since, --until, --camera, --near and --text and their negations, as one SQL
+/* catalog_filter.c: which photographs pass --in, --since, --until, --camera, --near, --text and --label and their negations, as one SQL
  * condition with bound parameters. What SQL cannot say are three functions: coca_contains (ASCII case folded substring), coca_km (great
  * circle) and coca_words (whole words, Unicode case folded).
  */
@@ -137,7 +137,7 @@ enum status catalog_filter_register(struct catalog *catalog, struct err *err)
 bool photo_filter_empty(const struct photo_filter *filter)
 {
 	return !filter->in && !filter->has_since && !filter->has_until && !filter->camera && !filter->has_near && !filter->text &&
-	       !filter->except;
+	       !filter->label && !filter->except;
 }
 
 /* The words as has_words wants them. */
@@ -162,7 +162,7 @@ static enum status split_words(const char *text, struct buffer *words, struct er
 
 /* Parameters of one filter, from a base of its own: the first filter has 0, each further one PARAMETERS more. The latitudes within reach
  * spare most rows the trigonometry. */
-enum { FOLDER = 1, BELOW_FROM, BELOW_TO, SINCE, UNTIL, CAMERA, LATITUDE, LONGITUDE, KM, WORDS, SOUTH, NORTH, PARAMETERS };
+enum { FOLDER = 1, BELOW_FROM, BELOW_TO, SINCE, UNTIL, CAMERA, LATITUDE, LONGITUDE, KM, WORDS, SOUTH, NORTH, LABEL, LEAST, PARAMETERS };
 enum { FILTERS_MOST = 100, PHOTO = PARAMETERS * (FILTERS_MOST + 1), LIMIT };
 
 /* " AND ..." for each condition, or all of them as one that must not hold. What is not known does not hold, so its negation does. */
@@ -187,6 +187,9 @@ static void append_conditions(struct buffer *sql, const struct photo_filter *fil
 	if (filter->text)
 		buffer_format(sql, " AND EXISTS (SELECT 1 FROM texts t WHERE t.content = photos.content AND coca_words(t.text, ?%d))",
 			      base + WORDS);
+	if (filter->label)
+		buffer_format(sql, " AND EXISTS (SELECT 1 FROM label_scores l WHERE l.label = ?%d AND l.content = photos.content AND"
+				   " iif(?%d > 0, l.probability >= ?%d, l.has))", base + LABEL, base + LEAST, base + LEAST);
 	if (negated && sql->size == start + strlen(" AND NOT ifnull(1"))
 		sql->size = start; /* an empty filter excludes nothing */
 	else if (negated)
@@ -212,6 +215,10 @@ static enum status bind_conditions(sqlite3_stmt *s, const struct photo_filter *f
 		sqlite3_bind_double(s, base + KM, filter->km);
 		sqlite3_bind_double(s, base + SOUTH, filter->latitude - reach);
 		sqlite3_bind_double(s, base + NORTH, filter->latitude + reach);
+	}
+	if (filter->label) {
+		sqlite3_bind_int64(s, base + LABEL, filter->label_id);
+		sqlite3_bind_double(s, base + LEAST, filter->label_least);
 	}
 	enum status status = filter->text ? split_words(filter->text, &words, err) : STATUS_OK;
 	if (status == STATUS_OK && filter->text)

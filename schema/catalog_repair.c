@@ -41,19 +41,23 @@ static void sound_vector(sqlite3_context *context, int argc, sqlite3_value **arg
 	sqlite3_result_int(context, sound);
 }
 
-/* coca_sound_tokens(blob, tokens, width) */
+/* coca_sound_tokens(blob, tokens, width); or (blob), of the shape that the blob says */
 static void sound_tokens(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
-	(void)argc;
-	size_t n = (size_t)sqlite3_value_int64(argv[1]), w = (size_t)sqlite3_value_int64(argv[2]);
-	float *tokens = mem_floats(mem_product(n, w));
+	const void *blob = sqlite3_value_blob(argv[0]);
+	size_t size = (size_t)sqlite3_value_bytes(argv[0]), n, w;
 
+	if (argc == 1) {
+		packed_tokens_shape(blob, size, &n, &w);
+	} else {
+		n = (size_t)sqlite3_value_int64(argv[1]);
+		w = (size_t)sqlite3_value_int64(argv[2]);
+	}
+	float *tokens = mem_floats(mem_product(n, w));
 	if (!tokens) {
 		sqlite3_result_error_nomem(context);
 		return;
 	}
-	const void *blob = sqlite3_value_blob(argv[0]);
-	size_t size = (size_t)sqlite3_value_bytes(argv[0]);
 	sqlite3_result_int(context, packed_tokens_read(blob, size, n, w, tokens, NULL) == STATUS_OK && all_finite(tokens, n * w));
 	free(tokens);
 }
@@ -69,6 +73,7 @@ static enum status delete_unsound(struct catalog *catalog, const char *sql, size
 
 static enum status delete_all_unsound(struct catalog *catalog, struct catalog_repairs *done, struct err *err)
 {
+	size_t encoder;
 	enum status status = delete_unsound(catalog,
 		"DELETE FROM embeddings WHERE NOT coca_sound_vector(vector, (SELECT dim FROM models WHERE id = model))",
 		&done->embeddings, err);
@@ -83,6 +88,16 @@ static enum status delete_all_unsound(struct catalog *catalog, struct catalog_re
 			" AND m.id = image_tokens.model AND length(b.blob) = image_tokens.bytes AND coca_sound_tokens(b.blob, m.tokens, m.width))",
 			&done->tokens, err);
 	if (status == STATUS_OK)
+		status = delete_unsound(catalog,
+			"DELETE FROM encoder_tokens WHERE NOT EXISTS (SELECT 1 FROM encoder_blobs b WHERE b.id = encoder_tokens.id"
+			" AND length(b.blob) = encoder_tokens.bytes AND coca_sound_tokens(b.blob))",
+			&encoder, err);
+	if (status == STATUS_OK) {
+		done->tokens += encoder;
+		/* What damaged tokens were read as is not known: heads are asked again. */
+		status = catalog_execute(catalog, "DELETE FROM scored; DELETE FROM label_scores", err);
+	}
+	if (status == STATUS_OK)
 		status = catalog_execute(catalog, "UPDATE index_state SET generation = generation + 1, text_generation = text_generation + 1", err);
 	return status;
 }
@@ -94,7 +109,7 @@ enum status catalog_repair(struct catalog *catalog, struct catalog_repairs *done
 
 	*done = (struct catalog_repairs){0};
 	if (sqlite3_create_function(catalog->db, "coca_sound_vector", 2, flags, NULL, sound_vector, NULL, NULL) != SQLITE_OK ||
-	    sqlite3_create_function(catalog->db, "coca_sound_tokens", 3, flags, NULL, sound_tokens, NULL, NULL) != SQLITE_OK)
+	    sqlite3_create_function(catalog->db, "coca_sound_tokens", -1, flags, NULL, sound_tokens, NULL, NULL) != SQLITE_OK)
 		return catalog_failed(catalog, err);
 	enum status status = catalog_scope_enter(catalog, &own, err);
 	if (status == STATUS_OK)

@@ -445,7 +445,12 @@ static enum status mend(struct salvage *v, struct err *err)
 		"UPDATE photos SET error = 'not known' WHERE state = 1 AND ifnull(error, '') = '';"
 		"UPDATE OR IGNORE texts SET content = NULL WHERE content NOT IN (SELECT id FROM contents);"
 		"DELETE FROM image_tokens WHERE id NOT IN (SELECT id FROM token_blobs)"
-		" OR model NOT IN (SELECT id FROM models WHERE tokens > 0)", err);
+		" OR model NOT IN (SELECT id FROM models WHERE tokens > 0);"
+		"DELETE FROM encoder_tokens WHERE id NOT IN (SELECT id FROM encoder_blobs);"
+		/* A label without its head, or a head that lost one, is no head. */
+		"DELETE FROM heads WHERE id NOT IN (SELECT head FROM labels);"
+		/* Half of what a head said of a photograph would pass for all of it. */
+		"DELETE FROM scored; DELETE FROM label_scores", err);
 
 	/* A row that goes may be what another one refers to. */
 	for (int depth = 0; depth < 4 && status == STATUS_OK; depth++) {

@@ -124,8 +124,31 @@ static const char version_4[] =
 	/* A perceptual hash: for near-duplicates. */
 	"ALTER TABLE contents ADD COLUMN phash INTEGER;";
 
+static const char version_5[] =
+	/* What a model's poolers read, for the heads that are taught later: as image_tokens, within a budget of its own. */
+	"CREATE TABLE encoder_tokens (id INTEGER PRIMARY KEY, content INTEGER NOT NULL REFERENCES contents (id) ON DELETE CASCADE,"
+	" model INTEGER NOT NULL REFERENCES models (id), bytes INTEGER NOT NULL, used_at INTEGER NOT NULL,"
+	" UNIQUE (content, model));"
+	"CREATE INDEX encoder_tokens_used ON encoder_tokens (used_at, bytes);"
+	"CREATE TABLE encoder_blobs (id INTEGER PRIMARY KEY REFERENCES encoder_tokens (id) ON DELETE CASCADE, blob BLOB NOT NULL);"
+
+	/* A head is its file's bytes. What it says of each content is a cache, made again from tokens: scored has a row for each content
+	 * that it was asked about, label_scores one for each label that is not out of the question. */
+	"CREATE TABLE heads (id INTEGER PRIMARY KEY AUTOINCREMENT, model INTEGER NOT NULL REFERENCES models (id),"
+	" name BLOB NOT NULL UNIQUE, bytes BLOB NOT NULL);"
+	"CREATE TABLE labels (id INTEGER PRIMARY KEY AUTOINCREMENT, head INTEGER NOT NULL REFERENCES heads (id) ON DELETE CASCADE,"
+	" place INTEGER NOT NULL, name BLOB NOT NULL, UNIQUE (head, place));"
+	"CREATE INDEX labels_name ON labels (name);"
+	"CREATE TABLE scored (head INTEGER NOT NULL REFERENCES heads (id) ON DELETE CASCADE, content INTEGER NOT NULL"
+	" REFERENCES contents (id) ON DELETE CASCADE, PRIMARY KEY (head, content)) WITHOUT ROWID;"
+	"CREATE INDEX scored_content ON scored (content);"
+	"CREATE TABLE label_scores (label INTEGER NOT NULL REFERENCES labels (id) ON DELETE CASCADE, content INTEGER NOT NULL"
+	" REFERENCES contents (id) ON DELETE CASCADE, probability REAL NOT NULL, has INTEGER NOT NULL, PRIMARY KEY (label, content))"
+	" WITHOUT ROWID;"
+	"CREATE INDEX label_scores_content ON label_scores (content);";
+
 /* steps[v] leads from version v to v + 1. */
-static const char *const steps[] = {version_1, version_2, version_3, version_4};
+static const char *const steps[] = {version_1, version_2, version_3, version_4, version_5};
 static_assert(sizeof steps / sizeof *steps == CATALOG_VERSION, "a step for each version");
 
 static enum status read_version(struct catalog *catalog, int *version, struct err *err)

@@ -76,6 +76,21 @@ void packed_tokens_write(const float *tokens, size_t n, size_t w, void *blob)
 	}
 }
 
+void packed_tokens_shape(const void *blob, size_t size, size_t *n, size_t *w)
+{
+	const uint8_t *in = blob;
+	uint32_t sizes[2];
+
+	*n = *w = 0;
+	if (size < TOKENS_HEADER || memcmp(in, TOKENS_MAGIC, sizeof TOKENS_MAGIC) != 0)
+		return;
+	memcpy(sizes, in + 4, sizeof sizes);
+	if (size - TOKENS_HEADER != sizes[0] * (sizeof(float) + (uint64_t)sizes[1]))
+		return;
+	*n = sizes[0];
+	*w = sizes[1];
+}
+
 enum status packed_tokens_read(const void *blob, size_t size, size_t n, size_t w, float *tokens, struct err *err)
 {
 	const uint8_t *in = blob;

@@ -19,6 +19,8 @@ void packed_from_bfloat(const void *from, float *to, size_t n);
  * Value = byte * scale of its token; scale = largest magnitude / 127. */
 size_t packed_tokens_size(size_t n, size_t w);
 void packed_tokens_write(const float *tokens /* [N,W] */, size_t n, size_t w, void *blob);
+/* What a blob's header says; 0 and 0 unless its size agrees. */
+void packed_tokens_shape(const void *blob, size_t size, size_t *n, size_t *w);
 /* STATUS_FORMAT unless blob holds exactly n x w tokens. */
 enum status packed_tokens_read(const void *blob, size_t size, size_t n, size_t w, float *tokens /* [N,W] */, struct err *err);
 
