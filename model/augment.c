@@ -47,6 +47,29 @@ static void mirror(uint8_t *rgb, size_t side)
 			}
 }
 
+/* Saturation, then contrast, then brightness, each by a factor of its own: together one affine map of a pixel and its gray. */
+static void recolour(double colour, uint64_t *random, uint8_t *rgb, size_t side)
+{
+	float factor[3], mean = 0;
+	size_t n = side * side;
+
+	for (int i = 0; i < 3; i++)
+		factor[i] = (float)(1 + colour * (2 * random_unit(random) - 1));
+	float brightness = factor[0], contrast = factor[1], saturation = factor[2];
+	for (size_t i = 0; i < n; i++)
+		mean += 0.299f * (float)rgb[i * 3] + 0.587f * (float)rgb[i * 3 + 1] + 0.114f * (float)rgb[i * 3 + 2];
+	mean /= (float)n;
+	for (size_t i = 0; i < n; i++) {
+		uint8_t *p = rgb + i * 3;
+		float gray = 0.299f * (float)p[0] + 0.587f * (float)p[1] + 0.114f * (float)p[2];
+		float offset = brightness * (contrast * (1 - saturation) * gray + (1 - contrast) * mean) + 0.5f;
+		for (size_t c = 0; c < 3; c++) {
+			float value = brightness * contrast * saturation * (float)p[c] + offset;
+			p[c] = (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+		}
+	}
+}
+
 /* The part of an image that was decoded at another size than probed, as a window of the image resized. */
 static struct image_window window_of(const struct part *part, const struct image_info *info, const struct image *image, size_t side)
 {
@@ -87,6 +110,8 @@ enum status augment_image(const struct augment *augment, const uint8_t *bytes, s
 	status = image_resample(&image, &window, rgb, err);
 	if (flip && status == STATUS_OK)
 		mirror(rgb, side);
+	if (augment->colour > 0 && status == STATUS_OK)
+		recolour(augment->colour, random, rgb, side);
 	image_release(&image);
 	return status;
 }

@@ -2,12 +2,10 @@
  * sample of the oldest slot that has one left; the slots are handed out in order. */
 #include "model/batches.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include "model/image.h"
 #include "model/random.h"
@@ -15,7 +13,7 @@
 
 #include "schema/banned.h"
 
-enum { SLOTS = 3, TRIES = 50, AUGMENT = 0x61756767 };
+enum { SLOTS = 3, TRIES = 50, AUGMENT = 0x61756767, MIX = 0x6d6978 };
 
 /* What is to be made, and what came of it. */
 struct place {
@@ -31,6 +29,8 @@ struct slot {
 	int32_t *ids;           /* [n*C] */
 	size_t *begin;          /* [parts,B+1] */
 	uint64_t *photo, *caption; /* [n] */
+	uint32_t *partner;      /* [n] */
+	float *share;           /* [n] */
 	struct batches_place end;
 	size_t taken, done;     /* samples that a thread has begun, finished */
 	bool failed;
@@ -40,6 +40,7 @@ struct batches {
 	struct batches_options options;
 	size_t n;               /* samples of a slot */
 	size_t image;           /* bytes of a crop */
+	uint8_t *unmixed;       /* [S,S,3]: one of a pair that is being mixed */
 	struct slot slots[SLOTS];
 	uint64_t filled, handed; /* slots laid out, handed out, ever */
 	uint32_t *order;
@@ -58,15 +59,18 @@ struct batches {
 
 /* ---- making a sample -------------------------------------------------------------------------------------------- */
 
-static enum status make_crop(const struct batches *b, size_t sample, uint64_t *random, uint8_t *rgb, struct err *err)
+static enum status make_crop(const struct batches *b, size_t sample, size_t caption, uint64_t *random, uint8_t *rgb, struct err *err)
 {
+	bool whole = dataset_source(b->options.data, DATASET_TRAIN, sample)->whole;
+	struct augment augment = whole ? (struct augment){.scale_least = 1} : b->options.augment;
 	const uint8_t *bytes;
 	size_t size;
 	void *owned;
 	enum status status = dataset_bytes(b->options.data, DATASET_TRAIN, sample, &bytes, &size, &owned, err);
 
+	augment.flip = augment.flip && !dataset_sided(b->options.data, DATASET_TRAIN, sample, caption);
 	if (status == STATUS_OK)
-		status = augment_image(&b->options.augment, bytes, size, b->options.config->image_size, random, rgb, err);
+		status = augment_image(&augment, bytes, size, b->options.config->image_size, random, rgb, err);
 	free(owned);
 	return status;
 }
@@ -81,10 +85,9 @@ static bool make_sample(struct batches *b, struct place *place, uint8_t *rgb)
 	dataset_count(b->options.data, &counts);
 	place->sample = place->wanted;
 	for (int i = 0; i < TRIES; i++) {
-		if (make_crop(b, place->sample, &random, rgb, &err) == STATUS_OK) {
-			place->caption = (uint32_t)random_below(&random, dataset_captions(b->options.data, DATASET_TRAIN, place->sample));
+		place->caption = (uint32_t)dataset_draw(b->options.data, place->sample, &random);
+		if (make_crop(b, place->sample, place->caption, &random, rgb, &err) == STATUS_OK)
 			return true;
-		}
 		pthread_mutex_lock(&b->lock);
 		if (b->failures++ == 0)
 			b->failure = err;
@@ -172,7 +175,9 @@ static enum status slot_init(struct batches *b, struct slot *slot, struct err *e
 	slot->begin = mem_array(mem_product(o->parts, o->batch + 1), sizeof *slot->begin);
 	slot->photo = mem_array(b->n, sizeof *slot->photo);
 	slot->caption = mem_array(b->n, sizeof *slot->caption);
-	bool good = slot->places && slot->rgb && slot->ids && slot->begin && slot->photo && slot->caption;
+	slot->partner = mem_array(b->n, sizeof *slot->partner);
+	slot->share = mem_floats(b->n);
+	bool good = slot->places && slot->rgb && slot->ids && slot->begin && slot->photo && slot->caption && slot->partner && slot->share;
 	return good ? STATUS_OK : err_memory(err, "the batches");
 }
 
@@ -194,7 +199,8 @@ enum status batches_open(const struct batches_options *options, struct batches *
 	for (size_t i = 0; i < SLOTS && status == STATUS_OK; i++)
 		status = slot_init(b, &b->slots[i], err);
 	b->threads = mem_array(options->threads, sizeof *b->threads);
-	if (status == STATUS_OK && !b->threads)
+	b->unmixed = mem_array(b->image, 1);
+	if (status == STATUS_OK && (!b->threads || !b->unmixed))
 		status = err_memory(err, "the batches");
 	if (status == STATUS_OK)
 		status = next_epoch(b, err);
@@ -230,8 +236,11 @@ void batches_close(struct batches *b)
 		free(b->slots[i].begin);
 		free(b->slots[i].photo);
 		free(b->slots[i].caption);
+		free(b->slots[i].partner);
+		free(b->slots[i].share);
 	}
 	free(b->threads);
+	free(b->unmixed);
 	free(b->order);
 	pthread_mutex_destroy(&b->lock);
 	pthread_cond_destroy(&b->work);
@@ -241,8 +250,68 @@ void batches_close(struct batches *b)
 
 /* ---- handing out ------------------------------------------------------------------------------------------------ */
 
+/* A rectangle of the other photograph, of the sides' ratio, anywhere, cut off where it leaves the picture. Returns what is left of
+ * the photograph's own. */
+static double paste(uint8_t *rgb, const uint8_t *other, size_t S, double share, uint64_t *random)
+{
+	double side = (double)S * sqrt(1 - share), x = random_unit(random) * (double)S, y = random_unit(random) * (double)S;
+	size_t left = (size_t)fmax(x - side / 2, 0), right = (size_t)fmin(x + side / 2, (double)S);
+	size_t top = (size_t)fmax(y - side / 2, 0), bottom = (size_t)fmin(y + side / 2, (double)S);
+
+	for (size_t row = top; row < bottom; row++)
+		memcpy(rgb + (row * S + left) * 3, other + (row * S + left) * 3, (right - left) * 3);
+	return 1 - (double)((right - left) * (bottom - top)) / (double)(S * S);
+}
+
+/* Mixes rgb with another photograph; returns its own share. */
+static float mix(const struct batches *b, uint8_t *rgb, const uint8_t *other, uint64_t *random)
+{
+	double share = 1 - random_unit(random) / 2;
+
+	if (random_unit(random) < 0.5)
+		return (float)paste(rgb, other, b->options.config->image_size, share, random);
+	int own = (int)lround(share * 256);
+	for (size_t i = 0; i < b->image; i++)
+		rgb[i] = (uint8_t)((own * rgb[i] + (256 - own) * other[i] + 128) >> 8);
+	return (float)own / 256;
+}
+
+/* Samples i and j of a slot, each with the other. */
+static void mix_pair(struct batches *b, struct slot *slot, size_t i, size_t j)
+{
+	uint8_t *first = slot->rgb + i * b->image, *second = slot->rgb + j * b->image;
+	const struct place *places[2] = {&slot->places[i], &slot->places[j]};
+	uint64_t random[2];
+	bool mixed[2];
+
+	for (int k = 0; k < 2; k++) {
+		random[k] = random_keyed(b->options.seed ^ MIX, places[k]->epoch, places[k]->offset);
+		mixed[k] = random_unit(&random[k]) < b->options.mix;
+		if (dataset_source(b->options.data, DATASET_TRAIN, places[k]->sample)->whole)
+			return;
+	}
+	memcpy(b->unmixed, first, b->image);
+	if (mixed[0])
+		slot->share[i] = mix(b, first, second, &random[0]);
+	if (mixed[1])
+		slot->share[j] = mix(b, second, b->unmixed, &random[1]);
+}
+
+/* part: the number of its first sample. */
+static void mix_part(struct batches *b, struct slot *slot, size_t part)
+{
+	size_t B = b->options.batch;
+
+	for (size_t i = 0; i < B; i++) {
+		slot->partner[part + i] = (uint32_t)(B - 1 - i);
+		slot->share[part + i] = 1;
+	}
+	for (size_t i = 0; i < B / 2 && b->options.mix > 0; i++)
+		mix_pair(b, slot, part + i, part + B - 1 - i);
+}
+
 /* Which photograph and which text each sample turned out to be, in parts. */
-static void hand_out(const struct batches *b, struct slot *slot, struct objective_part *parts)
+static void hand_out(struct batches *b, struct slot *slot, struct objective_part *parts)
 {
 	const struct batches_options *o = &b->options;
 	int32_t *ids = slot->ids;
@@ -250,7 +319,7 @@ static void hand_out(const struct batches *b, struct slot *slot, struct objectiv
 	for (size_t k = 0; k < o->parts; k++) {
 		size_t *begin = slot->begin + k * (o->batch + 1), first = k * o->batch;
 		parts[k] = (struct objective_part){{o->batch, NULL, slot->rgb + first * b->image, ids, begin}, slot->photo + first,
-						   slot->caption + first};
+						   slot->caption + first, slot->partner + first, slot->share + first};
 		begin[0] = 0;
 		for (size_t i = 0; i < o->batch; i++) {
 			const struct place *place = &slot->places[first + i];
@@ -259,8 +328,9 @@ static void hand_out(const struct batches *b, struct slot *slot, struct objectiv
 			memcpy(ids + begin[i], text, count * sizeof *ids);
 			begin[i + 1] = begin[i] + count;
 			slot->photo[first + i] = dataset_photo(o->data, DATASET_TRAIN, place->sample);
-			slot->caption[first + i] = XXH3_64bits(text, count * sizeof *text);
+			slot->caption[first + i] = dataset_text(o->data, DATASET_TRAIN, place->sample, place->caption);
 		}
+		mix_part(b, slot, first);
 		ids += begin[o->batch];
 	}
 }

@@ -4,9 +4,12 @@
  *     while (batches_next(batches, parts, err) == STATUS_OK) { ... objective_gradient(..., parts, ...) ... }
  *     batches_close(batches);
  *
- * Batch after batch takes the next samples of epoch after epoch. What a sample looks like and which of its captions it
- * comes with is drawn from (seed, epoch, place in the epoch): neither threads nor interruptions change it. A photograph that cannot
- * be decoded gives its place to another one, drawn the same way.
+ * Batch after batch takes the next samples of epoch after epoch. What a sample looks like, which of its captions it comes
+ * with and how it is mixed is drawn from (seed, epoch, place in the epoch): neither threads nor interruptions change it. A
+ * photograph that cannot be decoded gives its place to another one, drawn the same way.
+ *
+ * Mixing: half of the mixed photographs are a sum of two (mixup, Zhang et al. 2018), half have a rectangle of another one pasted in
+ * (CutMix, Yun et al. 2019). Sample i of a part is mixed with the part's ith from the end; its own share is at least a half.
  */
 #ifndef MODEL_BATCHES_H
 #define MODEL_BATCHES_H
@@ -26,7 +29,8 @@ struct batches_place {
 struct batches_options {
 	const struct dataset *data; /* tokenised; must outlive the batches */
 	const struct config *config;
-	struct augment augment;
+	struct augment augment;     /* a photograph whose caption says left or right is not mirrored */
+	double mix;                 /* share of samples whose photograph is mixed with another one's */
 	size_t batch, parts;        /* samples of a part, parts of a batch */
 	uint64_t seed;
 	struct batches_place place;

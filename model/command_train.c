@@ -19,9 +19,9 @@
 #include "schema/banned.h"
 
 static const struct option_spec options[] = {
-	{"shards", 0, "TAR[=W]", OPTION_TEXT | OPTION_MANY | OPTION_FILE,
+	{"shards", 0, "TAR[=W,...]", OPTION_TEXT | OPTION_MANY | OPTION_FILE,
 	 "captioned photographs: a WebDataset tar, plain or .gz; its samples come W times an epoch (default 1)"},
-	{"tsv", 0, "FILE[=W]", OPTION_TEXT | OPTION_MANY | OPTION_FILE, "captioned photographs: lines of path, tab, caption"},
+	{"tsv", 0, "FILE[=W,...]", OPTION_TEXT | OPTION_MANY | OPTION_FILE, "captioned photographs: lines of path, tab, caption"},
 	{"out", 'o', "DIR", OPTION_TEXT | OPTION_FOLDER, "where the model goes, its log and what --resume needs"},
 	{"resume", 0, NULL, OPTION_FLAG, "go on with the run in --out as if it had never stopped; options given again replace its own"},
 	{"config", 0, "JSON", OPTION_TEXT | OPTION_FILE, "shape of a new model: an open_clip_config.json (default: that of --model)"},
@@ -42,7 +42,10 @@ static const struct option_spec options[] = {
 	{"ema", 0, "X", OPTION_REAL, "decay of the averaged weights, which are what is saved; 0: no averaging (default 0.999)"},
 	{"freeze", 0, "PARTS", OPTION_TEXT, "leave parts as they are: image, encoder, poolers, text, decoder, temperature; commas between"},
 	{"crop", 0, "X", OPTION_REAL, "least share of a photograph's area that a random crop keeps; 1: no random crops (default 0.4)"},
-	{"no-flip", 0, NULL, OPTION_FLAG, "do not mirror photographs at random (captions that say left and right)"},
+	{"no-flip", 0, NULL, OPTION_FLAG, "do not mirror photographs at random (those whose caption says left or right never are)"},
+	{"colour", 0, "X", OPTION_REAL, "change brightness, contrast and saturation by up to this share, each (default 0)"},
+	{"mix", 0, "P", OPTION_REAL, "share of samples whose photograph is mixed with another one, by mixup or CutMix (default 0)"},
+	{"prompts", 0, "FILE", OPTION_TEXT | OPTION_FILE, "what class names are put into: lines with {} in them (default: some built in)"},
 	{"seed", 0, "N", OPTION_NUMBER, "of everything random (default 1)"},
 	{"threads", 0, "N", OPTION_NUMBER, "cores to compute with (default: all)"},
 	{"holdout", 0, "N", OPTION_NUMBER, "keep every Nth sample aside and measure recall on up to 1,000 of them; 0: none (default 10)"},
@@ -57,15 +60,19 @@ static const struct option_spec options[] = {
 static const char details[] =
 	"The folder can be used as --model and loaded by OpenCLIP. log.csv has a line for each step, curves.svg shows\n"
 	"losses and recall. Ctrl-C saves and leaves; --resume goes on.\n\n"
+	"Words behind a source's weight: TAR=1,classes has names of classes for captions, one a line, the usual one first; they are\n"
+	"put into prompts at random, and one class's texts are not each other's negatives. TAR=1,whole has its photographs neither cut,\n"
+	"mirrored, recoloured nor mixed: drawings whose captions say where things are.\n\n"
 	"  coca train --out mine --new-tokenizer 4096 --epochs 20 --shards photos.tar.gz=2 more.tar\n"
+	"  coca train --out mine --shards photos.tar things.tar=0.5,classes drawings.tar=1,whole --mix 0.5 --colour 0.3\n"
 	"  coca train --out mine --resume\n"
 	"  coca train --out tuned --from mine --tsv my-photos.tsv --freeze encoder,text --lr 1e-4 --epochs 3\n";
 
-enum { CAPTION_MOST = 1 << 16 };
+enum { PROMPTS_MOST = 1 << 20 };
 
 struct source {
 	char *path;
-	double weight;
+	struct dataset_source kind;
 	bool table;
 };
 
@@ -104,19 +111,40 @@ static void say(const struct run *run, const char *format, ...)
 
 /* ---- options ---------------------------------------------------------------------------------------------------- */
 
-/* "path=2.5", unless there is a file of that whole name. */
+/* "2.5", "2.5,classes", "whole": what stands behind a source's last '='. */
+static bool parse_kind(const char *text, struct dataset_source *kind)
+{
+	for (const char *at = text, *next; at; at = next) {
+		size_t size = strcspn(at, ",");
+		char *end;
+		next = at[size] ? at + size + 1 : NULL;
+		double weight = strtod(at, &end);
+		if (end == at + size && size && weight > 0 && weight <= 1000)
+			kind->weight = weight;
+		else if (size == 7 && memcmp(at, "classes", size) == 0)
+			kind->classes = true;
+		else if (size == 5 && memcmp(at, "whole", size) == 0)
+			kind->whole = true;
+		else
+			return false;
+	}
+	return true;
+}
+
+/* "path=2.5,whole", unless there is a file of that whole name. */
 static enum status parse_source(struct run *run, const char *text, bool table, struct err *err)
 {
 	const char *equals = strrchr(text, '=');
 	size_t size = strlen(text);
-	double weight = 1;
+	struct dataset_source kind = {.weight = 1};
 
 	if (equals && access(text, F_OK) != 0) {
-		char *end;
-		weight = strtod(equals + 1, &end);
 		size = (size_t)(equals - text);
-		if (end == equals + 1 || *end || !(weight > 0 && weight <= 1000))
-			return err_set(err, STATUS_USAGE, "'%s' has no weight from 0 to 1000 behind the '='", text);
+		if (!parse_kind(equals + 1, &kind))
+			return err_set(err, STATUS_USAGE, "'%s' has something else than a weight from 0 to 1000, 'classes' and 'whole' behind "
+				       "the '='", text);
+		if (kind.classes && table)
+			return err_set(err, STATUS_USAGE, "'%s': classes come in shards, not in a table", text);
 	}
 	char *name = mem_copy(text, size);
 	char *path = name ? realpath(name, NULL) : NULL;
@@ -129,7 +157,7 @@ static enum status parse_source(struct run *run, const char *text, bool table, s
 	else if (!path)
 		status = err_set(err, STATUS_NOT_FOUND, "cannot open '%s': %s", name, strerror(errno));
 	if (status == STATUS_OK)
-		run->sources[run->source_count++] = (struct source){path, weight, table};
+		run->sources[run->source_count++] = (struct source){path, kind, table};
 	else
 		free(path);
 	free(name);
@@ -181,6 +209,8 @@ static enum status parse_weights(struct run *run, struct err *err)
 		{"contrastive-weight", 1, 0, 1e6, &contrastive},
 		{"caption-weight", 2, 0, 1e6, &caption},
 		{"crop", 0.4, 0.01, 1, &run->options.augment.scale_least},
+		{"colour", 0, 0, 1, &run->options.augment.colour},
+		{"mix", 0, 0, 1, &run->options.mix},
 	};
 
 	o->beta1 = 0.9;
@@ -278,7 +308,8 @@ static void write_note(struct run *run)
 
 	for (size_t i = 0; i < run->source_count; i++) {
 		const struct source *s = &run->sources[i];
-		buffer_format(&run->note, "--%s=%s=%.17g", s->table ? "tsv" : "shards", s->path, s->weight);
+		buffer_format(&run->note, "--%s=%s=%.17g%s%s", s->table ? "tsv" : "shards", s->path, s->kind.weight,
+			      s->kind.classes ? ",classes" : "", s->kind.whole ? ",whole" : "");
 		buffer_append(&run->note, "", 1);
 	}
 	for (size_t i = 0; i < run->args->given_count; i++) {
@@ -347,18 +378,50 @@ static enum status merge_note(const char *note, size_t size, const struct argume
 
 /* ---- data, shape, tokenizer ------------------------------------------------------------------------------------------ */
 
+/* --prompts: its lines, each with a {}. */
+static enum status read_prompts(struct run *run, const char *path, struct err *err)
+{
+	const char **lines = NULL;
+	uint8_t *bytes = NULL;
+	size_t size, count = 0;
+	char *rest = NULL;
+	enum status status = file_read(path, PROMPTS_MOST, &bytes, &size, err);
+
+	if (status != STATUS_OK)
+		return status;
+	lines = mem_array(size / 2 + 1, sizeof *lines); /* a line has at least two characters */
+	if (!lines)
+		status = err_memory(err, "the prompts");
+	for (char *line = lines ? strtok_r((char *)bytes, "\r\n", &rest) : NULL; line; line = strtok_r(NULL, "\r\n", &rest)) {
+		if (line[strspn(line, " \t")] == '\0')
+			continue;
+		if (strstr(line, "{}"))
+			lines[count++] = line;
+		else
+			status = err_set(err, STATUS_USAGE, "'%s': the line '%s' has no {} where the class would stand", path, line);
+	}
+	if (status == STATUS_OK)
+		status = count ? dataset_prompts(run->data, lines, count, err) : err_set(err, STATUS_USAGE, "'%s' holds no prompt", path);
+	free(lines);
+	free(bytes);
+	return status;
+}
+
 static enum status read_sources(struct run *run, struct err *err)
 {
 	struct dataset_counts counts;
 	char memory[16], spilled[16];
+	const char *prompts = arguments_text(run->args, "prompts", NULL);
 	enum status status = dataset_new(run->memory, run->out, run->holdout, &run->data, err);
 
+	if (status == STATUS_OK && prompts)
+		status = read_prompts(run, prompts, err);
 	for (size_t i = 0; i < run->source_count && status == STATUS_OK; i++) {
 		const struct source *s = &run->sources[i];
 		if (run->cli->progress)
 			fprintf(run->cli->log, "\r\033[Kreading %s", s->path);
-		status = s->table ? dataset_add_table(run->data, s->path, s->weight, err)
-				  : dataset_add_shard(run->data, s->path, s->weight, err);
+		status = s->table ? dataset_add_table(run->data, s->path, &s->kind, err)
+				  : dataset_add_shard(run->data, s->path, &s->kind, err);
 		if (*run->cli->interrupted && status == STATUS_OK)
 			status = err_set(err, STATUS_INTERRUPTED, "stopped while reading the photographs; nothing was trained");
 	}

@@ -2,11 +2,13 @@
  * numbers say which are for training and which are held out. */
 #include "model/dataset.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define XXH_INLINE_ALL
@@ -35,11 +37,24 @@ struct item {
 struct caption {
 	size_t at, size;        /* in texts */
 	size_t ids_at, ids_count;
+	uint64_t text;          /* equal where captions say the same */
+	bool sided;
 };
 
 struct source {
-	double weight;
+	struct dataset_source kind;
 	size_t count;           /* samples read from it */
+};
+
+/* Samples of one class share its captions: names, then the first prompt around each name, the second one, and so on. */
+struct class {
+	uint64_t key;           /* of all names */
+	size_t first_caption;
+};
+
+static const char *const built_in[] = {
+	"a photo of a {}.", "a photo of the {}.", "a photo of one {}.", "a close-up photo of a {}.", "a good photo of a {}.",
+	"a picture of a {}.", "{}.", "{}", "a photo of a {}", "a small {}.", "a large {}.", "there is a {} here.",
 };
 
 struct dataset {
@@ -54,6 +69,11 @@ struct dataset {
 	struct caption *captions;
 	size_t caption_count, caption_room;
 	struct buffer texts;
+	const char *const *prompts;
+	char **own_prompts;     /* [prompt_count], or NULL */
+	size_t prompt_count;
+	struct class *classes;  /* [class_room], a power of two: a hash table, empty where the key is 0 */
+	size_t class_count, class_room;
 	int32_t *ids;
 	size_t ids_count, ids_room;
 
@@ -73,6 +93,8 @@ enum status dataset_new(size_t memory, const char *spill_folder, size_t holdout,
 	}
 	d->memory_most = memory;
 	d->holdout = holdout;
+	d->prompts = built_in;
+	d->prompt_count = sizeof built_in / sizeof *built_in;
 	*data = d;
 	return STATUS_OK;
 }
@@ -87,6 +109,10 @@ void dataset_free(struct dataset *d)
 	}
 	if (d->spill)
 		fclose(d->spill);
+	for (size_t i = 0; d->own_prompts && i < d->prompt_count; i++)
+		free(d->own_prompts[i]);
+	free(d->own_prompts);
+	free(d->classes);
 	free(d->spill_folder);
 	free(d->sources);
 	free(d->items);
@@ -114,14 +140,14 @@ static bool grow(void **array, size_t count, size_t *room, size_t size)
 	return true;
 }
 
-static enum status add_source(struct dataset *d, double weight, struct err *err)
+static enum status add_source(struct dataset *d, const struct dataset_source *kind, struct err *err)
 {
 	struct source *grown = mem_resize(d->sources, d->source_count + 1, sizeof *grown);
 
 	if (!grown)
 		return err_memory(err, "the list of sources");
 	d->sources = grown;
-	d->sources[d->source_count++] = (struct source){weight, 0};
+	d->sources[d->source_count++] = (struct source){kind ? *kind : (struct dataset_source){.weight = 1}, 0};
 	return STATUS_OK;
 }
 
@@ -138,16 +164,144 @@ static struct item *add_item(struct dataset *d)
 	return item;
 }
 
-static bool add_caption(struct dataset *d, const char *text, size_t size)
+/* Whether text has a word of its own that is left or right. */
+static bool is_sided(const char *text, size_t size)
+{
+	static const char *const words[] = {"left", "right"};
+
+	for (size_t w = 0; w < 2; w++) {
+		size_t n = strlen(words[w]);
+		for (size_t i = 0; i + n <= size; i++)
+			if (strncasecmp(text + i, words[w], n) == 0 && (i == 0 || !isalpha((unsigned char)text[i - 1])) &&
+			    (i + n == size || !isalpha((unsigned char)text[i + n])))
+				return true;
+	}
+	return false;
+}
+
+static bool append_caption(struct dataset *d, const char *text, size_t size)
 {
 	if (!grow((void **)&d->captions, d->caption_count, &d->caption_room, sizeof *d->captions))
 		return false;
-	d->captions[d->caption_count++] = (struct caption){.at = d->texts.size, .size = size};
-	d->items[d->item_count - 1].caption_count++;
+	d->captions[d->caption_count++] = (struct caption){.at = d->texts.size, .size = size, .sided = is_sided(text, size)};
 	buffer_append(&d->texts, text, size);
 	buffer_append(&d->texts, "", 1);
 	return !d->texts.failed;
 }
+
+static bool add_caption(struct dataset *d, const char *text, size_t size)
+{
+	d->items[d->item_count - 1].caption_count++;
+	return append_caption(d, text, size);
+}
+
+/* ---- classes ---------------------------------------------------------------------------------------------------- */
+
+enum status dataset_prompts(struct dataset *d, const char *const *prompts, size_t count, struct err *err)
+{
+	d->own_prompts = mem_array(count, sizeof *d->own_prompts);
+	if (!d->own_prompts)
+		return err_memory(err, "the prompts");
+	d->prompts = (const char *const *)d->own_prompts;
+	d->prompt_count = count;
+	for (size_t i = 0; i < count; i++)
+		if (!(d->own_prompts[i] = mem_copy(prompts[i], strlen(prompts[i]))))
+			return err_memory(err, "the prompts");
+	return STATUS_OK;
+}
+
+/* Behind "a photo of a", where a caption begins so. */
+static const char *name_of(const char *caption)
+{
+	static const char *const starts[] = {"a photo of ", "a ", "an ", "the "};
+	bool article = false;
+
+	for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+		size_t n = strlen(starts[i]);
+		if (!article && strncasecmp(caption, starts[i], n) == 0 && caption[n]) {
+			caption += n;
+			article = i > 0;
+		}
+	}
+	return caption;
+}
+
+/* The place of a class in the table: its own or an empty one. */
+static struct class *class_at(const struct dataset *d, uint64_t key)
+{
+	size_t i = key & (d->class_room - 1);
+
+	while (d->classes[i].key && d->classes[i].key != key)
+		i = (i + 1) & (d->class_room - 1);
+	return &d->classes[i];
+}
+
+/* Room for one more class; at most half of the table is taken. */
+static bool grow_classes(struct dataset *d)
+{
+	if (2 * d->class_count < d->class_room)
+		return true;
+	struct dataset larger = {.class_room = d->class_room ? 2 * d->class_room : 1024};
+	larger.classes = mem_array(larger.class_room, sizeof *larger.classes);
+	if (!larger.classes)
+		return false;
+	for (size_t i = 0; i < d->class_room; i++)
+		if (d->classes[i].key)
+			*class_at(&larger, d->classes[i].key) = d->classes[i];
+	free(d->classes);
+	d->classes = larger.classes;
+	d->class_room = larger.class_room;
+	return true;
+}
+
+/* The captions of a class that was not seen before. */
+static bool append_class(struct dataset *d, const char *const *captions, size_t count)
+{
+	size_t first = d->caption_count;
+	struct buffer prompt = {0};
+	bool good = true;
+
+	for (size_t c = 0; c < count && good; c++)
+		good = append_caption(d, captions[c], strlen(captions[c]));
+	for (size_t p = 0; p < d->prompt_count && good; p++)
+		for (size_t c = 0; c < count && good; c++) {
+			const char *hole = strstr(d->prompts[p], "{}");
+			prompt.size = 0;
+			buffer_format(&prompt, "%.*s%s%s", (int)(hole - d->prompts[p]), d->prompts[p], name_of(captions[c]), hole + 2);
+			good = !prompt.failed && append_caption(d, prompt.data, prompt.size);
+		}
+	buffer_release(&prompt);
+	/* Synonyms are one class wherever the usual name is the same. */
+	const char *usual = name_of(captions[0]);
+	for (size_t c = first; c < d->caption_count; c++)
+		d->captions[c].text = XXH3_64bits(usual, strlen(usual));
+	return good;
+}
+
+/* captions become those of the last item. */
+static bool add_class(struct dataset *d, const char *const *captions, size_t count)
+{
+	struct item *item = &d->items[d->item_count - 1];
+	uint64_t key = 0;
+
+	for (size_t c = 0; c < count; c++)
+		key = random_keyed(key, XXH3_64bits(captions[c], strlen(captions[c])), c);
+	key += key == 0;
+	if (!grow_classes(d))
+		return false;
+	struct class *class = class_at(d, key);
+	if (!class->key) {
+		*class = (struct class){key, d->caption_count};
+		d->class_count++;
+		if (!append_class(d, captions, count))
+			return false;
+	}
+	item->first_caption = class->first_caption;
+	item->caption_count = count;
+	return true;
+}
+
+/* ---- samples of shards and tables ------------------------------------------------------------------------------- */
 
 /* Beyond the memory limit. The file loses its name at once: it goes with the process, however that ends. */
 static enum status spill(struct dataset *d, const uint8_t *bytes, struct item *item, struct err *err)
@@ -177,9 +331,14 @@ static enum status add_sample(struct dataset *d, const struct sample *sample, st
 
 	if (!item)
 		return err_memory(err, "the samples");
-	for (size_t c = 0; c < sample->caption_count; c++)
-		if (!add_caption(d, sample->captions[c], strlen(sample->captions[c])))
-			return err_memory(err, "the captions");
+	bool good = true;
+	if (d->sources[item->source].kind.classes)
+		good = add_class(d, sample->captions, sample->caption_count);
+	else
+		for (size_t c = 0; c < sample->caption_count && good; c++)
+			good = add_caption(d, sample->captions[c], strlen(sample->captions[c]));
+	if (!good)
+		return err_memory(err, "the captions");
 	item->size = sample->image_size;
 	item->photo = XXH3_64bits(sample->image, sample->image_size);
 	if (d->counts.memory + item->size > d->memory_most)
@@ -191,11 +350,11 @@ static enum status add_sample(struct dataset *d, const struct sample *sample, st
 	return STATUS_OK;
 }
 
-enum status dataset_add_shard(struct dataset *d, const char *path, double weight, struct err *err)
+enum status dataset_add_shard(struct dataset *d, const char *path, const struct dataset_source *source, struct err *err)
 {
 	struct shard *shard = NULL;
 	struct sample sample;
-	enum status status = add_source(d, weight, err);
+	enum status status = add_source(d, source, err);
 
 	if (status == STATUS_OK)
 		status = shard_open(path, &shard, err);
@@ -253,7 +412,7 @@ static enum status add_line(struct dataset *d, const char *table, const char *fo
 	return add_row(d, folder, line, (size_t)(tab - line), caption, (size_t)(line + size - caption), err);
 }
 
-enum status dataset_add_table(struct dataset *d, const char *path, double weight, struct err *err)
+enum status dataset_add_table(struct dataset *d, const char *path, const struct dataset_source *source, struct err *err)
 {
 	uint8_t *bytes = NULL;
 	size_t size, number = 0;
@@ -262,7 +421,7 @@ enum status dataset_add_table(struct dataset *d, const char *path, double weight
 	enum status status = file_read(path, TABLE_MOST, &bytes, &size, err);
 
 	if (status == STATUS_OK)
-		status = add_source(d, weight, err);
+		status = add_source(d, source, err);
 	if (status != STATUS_OK)
 		goto out;
 	folder = slash ? mem_copy(path, slash == path ? 1 : (size_t)(slash - path)) : mem_copy(".", 1);
@@ -339,8 +498,11 @@ uint64_t dataset_digest(const struct dataset *d)
 
 	for (size_t i = 0; i < d->item_count; i++)
 		digest = random_keyed(digest, d->items[i].photo, d->items[i].held_out);
-	for (size_t i = 0; i < d->source_count; i++)
-		digest = random_keyed(digest, (uint64_t)(d->sources[i].weight * 1e6), d->sources[i].count);
+	for (size_t i = 0; i < d->source_count; i++) {
+		const struct dataset_source *kind = &d->sources[i].kind;
+		digest = random_keyed(digest, (uint64_t)(kind->weight * 1e6), d->sources[i].count);
+		digest = random_keyed(digest, kind->classes, kind->whole);
+	}
 	return digest;
 }
 
@@ -349,6 +511,11 @@ uint64_t dataset_digest(const struct dataset *d)
 static const struct item *item_of(const struct dataset *d, enum dataset_part part, size_t sample)
 {
 	return &d->items[d->part[part][sample]];
+}
+
+const struct dataset_source *dataset_source(const struct dataset *d, enum dataset_part part, size_t sample)
+{
+	return &d->sources[item_of(d, part, sample)->source].kind;
 }
 
 size_t dataset_captions(const struct dataset *d, enum dataset_part part, size_t sample)
@@ -367,6 +534,26 @@ const int32_t *dataset_ids(const struct dataset *d, enum dataset_part part, size
 
 	*count = caption->ids_count;
 	return d->ids + caption->ids_at;
+}
+
+size_t dataset_draw(const struct dataset *d, size_t sample, uint64_t *random)
+{
+	const struct item *item = item_of(d, DATASET_TRAIN, sample);
+
+	if (!d->sources[item->source].kind.classes)
+		return random_below(random, item->caption_count);
+	size_t name = random_unit(random) < 0.5 ? 0 : random_below(random, item->caption_count);
+	return name + item->caption_count * random_below(random, d->prompt_count + 1);
+}
+
+uint64_t dataset_text(const struct dataset *d, enum dataset_part part, size_t sample, size_t which)
+{
+	return d->captions[item_of(d, part, sample)->first_caption + which].text;
+}
+
+bool dataset_sided(const struct dataset *d, enum dataset_part part, size_t sample, size_t which)
+{
+	return d->captions[item_of(d, part, sample)->first_caption + which].sided;
 }
 
 uint64_t dataset_photo(const struct dataset *d, enum dataset_part part, size_t sample)
@@ -423,6 +610,8 @@ enum status dataset_tokenise(struct dataset *d, const struct tokenizer *tokenize
 		if (!caption->ids_count)
 			return err_memory(err, "the captions' ids");
 		d->ids_count += caption->ids_count;
+		if (!caption->text)
+			caption->text = XXH3_64bits(d->ids + caption->ids_at, caption->ids_count * sizeof *d->ids);
 	}
 	return STATUS_OK;
 }
@@ -448,7 +637,7 @@ enum { LOTS = 0x6c6f7473, SHUFFLE = 0x73687566 };
 /* How often sample s comes in an epoch. */
 static size_t times(const struct dataset *d, uint64_t seed, uint64_t epoch, size_t s)
 {
-	double weight = d->sources[item_of(d, DATASET_TRAIN, s)->source].weight, whole = floor(weight);
+	double weight = d->sources[item_of(d, DATASET_TRAIN, s)->source].kind.weight, whole = floor(weight);
 	uint64_t lot = random_keyed(seed ^ LOTS, epoch, s);
 
 	return (size_t)whole + (weight > whole && random_unit(&lot) < weight - whole);
@@ -484,6 +673,6 @@ size_t dataset_epoch_samples(const struct dataset *d)
 	double sum = 0;
 
 	for (size_t s = 0; s < d->part_count[DATASET_TRAIN]; s++)
-		sum += d->sources[item_of(d, DATASET_TRAIN, s)->source].weight;
+		sum += d->sources[item_of(d, DATASET_TRAIN, s)->source].kind.weight;
 	return sum < 1 ? 1 : (size_t)(sum + 0.5);
 }

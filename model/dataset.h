@@ -2,13 +2,16 @@
  *
  *     struct dataset *data;
  *     dataset_new(memory, spill_folder, holdout, &data, err);
- *     dataset_add_shard(data, "coco.tar.gz", 2.0, err);          // twice as often as its size says
- *     dataset_add_table(data, "photos.tsv", 1.0, err);
+ *     dataset_add_shard(data, "coco.tar.gz", &(struct dataset_source){.weight = 2}, err); // twice as often as its size says
+ *     dataset_add_table(data, "photos.tsv", NULL, err);
  *     dataset_finish(data, err);
  *
  * Compressed photographs of shards are kept in memory up to a limit, and beyond it in a file without a name in spill_folder;
  * those of a table (lines of path, tab, caption; paths relative to the table's folder; a path may come again with another caption)
  * stay where they are and are read when they are wanted.
+ *
+ * A source of classes has the names of a thing for captions, the usual one first ("a photo of a tusker"). They are put into
+ * prompts when training, and whatever is said of one class counts as the same text.
  *
  * Every holdout-th sample of each source is kept aside for measuring; a photograph that is among those is never trained on,
  * wherever else it occurs.
@@ -25,11 +28,20 @@
 
 struct dataset;
 
+struct dataset_source {
+	double weight;          /* how often a sample comes in an epoch */
+	bool classes;           /* captions are names of classes */
+	bool whole;             /* photographs are trained on as they are: neither cut, mirrored, recoloured nor mixed */
+};
+
 enum status dataset_new(size_t memory, const char *spill_folder, size_t holdout /* 0: none */, struct dataset **data, struct err *err);
 void dataset_free(struct dataset *data); /* takes NULL */
 
-enum status dataset_add_shard(struct dataset *data, const char *path, double weight, struct err *err);
-enum status dataset_add_table(struct dataset *data, const char *path, double weight, struct err *err);
+/* What classes are put into, each with a {} where the name stands; before any are added. Otherwise there are some built in. */
+enum status dataset_prompts(struct dataset *data, const char *const *prompts, size_t count, struct err *err);
+/* source NULL: weight 1, and nothing special. */
+enum status dataset_add_shard(struct dataset *data, const char *path, const struct dataset_source *source, struct err *err);
+enum status dataset_add_table(struct dataset *data, const char *path, const struct dataset_source *source, struct err *err);
 /* Parts training from held-out samples. STATUS_NOT_FOUND if nothing is left to train on. */
 enum status dataset_finish(struct dataset *data, struct err *err);
 
@@ -50,17 +62,26 @@ uint64_t dataset_digest(const struct dataset *data);
 
 enum dataset_part { DATASET_TRAIN, DATASET_HELD_OUT };
 
+const struct dataset_source *dataset_source(const struct dataset *data, enum dataset_part part, size_t sample);
+
+/* Captions as the source has them; a class's prompts are numbered behind them. */
 size_t dataset_captions(const struct dataset *data, enum dataset_part part, size_t sample);
 const char *dataset_caption(const struct dataset *data, enum dataset_part part, size_t sample, size_t which);
 /* After dataset_tokenise; *count ids. */
 const int32_t *dataset_ids(const struct dataset *data, enum dataset_part part, size_t sample, size_t which, size_t *count);
+/* One of a training sample's captions; of a class, its usual name as often as all of its names together, in any prompt. */
+size_t dataset_draw(const struct dataset *data, size_t sample, uint64_t *random);
+/* The same number for captions that say the same: the same ids, or the same class. */
+uint64_t dataset_text(const struct dataset *data, enum dataset_part part, size_t sample, size_t which);
+/* Whether a caption says left or right: its photograph's mirror image is another one. */
+bool dataset_sided(const struct dataset *data, enum dataset_part part, size_t sample, size_t which);
 /* The same number for the same photograph. */
 uint64_t dataset_photo(const struct dataset *data, enum dataset_part part, size_t sample);
 /* Compressed bytes: *bytes is valid until *owned is freed by the caller (NULL: as long as data). Threads may call it at once. */
 enum status dataset_bytes(const struct dataset *data, enum dataset_part part, size_t sample, const uint8_t **bytes, size_t *size,
 			  void **owned, struct err *err);
 
-/* Calls visit for each caption of the training part. */
+/* Calls visit for each caption of the training part, without prompts. */
 typedef enum status (*caption_visitor)(void *context, const char *caption, size_t size, struct err *err);
 enum status dataset_captions_each(const struct dataset *data, caption_visitor visit, void *context, struct err *err);
 

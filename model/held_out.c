@@ -6,9 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "model/image.h"
 #include "schema/memory.h"
 
@@ -161,7 +158,7 @@ static void put_text(struct measuring *m, size_t i, uint32_t photo, uint32_t whi
 	memcpy(m->ids + at, ids, count * sizeof *ids);
 	m->begin[i + 1] = at + count;
 	m->photo[i] = dataset_photo(m->held->data, DATASET_HELD_OUT, m->held->samples[photo]);
-	m->caption[i] = XXH3_64bits(ids, count * sizeof *ids);
+	m->caption[i] = dataset_text(m->held->data, DATASET_HELD_OUT, m->held->samples[photo], which);
 }
 
 /* Photographs with their first captions: image features and losses. */
@@ -175,7 +172,7 @@ static enum status measure_images(struct measuring *m, size_t batch, struct trai
 		struct losses losses;
 		for (size_t i = 0; i < n; i++)
 			put_text(m, i, (uint32_t)(from + i), 0);
-		struct objective_part part = {{n, NULL, h->rgb + from * h->image, m->ids, m->begin}, m->photo, m->caption};
+		struct objective_part part = {{n, NULL, h->rgb + from * h->image, m->ids, m->begin}, m->photo, m->caption, NULL, NULL};
 		enum status status = objective_losses(m->objective, m->network, m->weights, &part, &losses, err);
 		if (status != STATUS_OK)
 			return status;

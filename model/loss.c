@@ -3,6 +3,7 @@
 
 #include <cblas.h>
 #include <math.h>
+#include <omp.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,32 +41,100 @@ static void normalise_backward(float *du, const float *u, const float *length, s
 	}
 }
 
-static bool left_out(const struct loss_pairs *pairs, size_t i, size_t j)
+static bool same(const struct loss_pairs *pairs, size_t i, size_t j)
 {
-	return i != j && (pairs->photo[i] == pairs->photo[j] || pairs->caption[i] == pairs->caption[j]);
+	return pairs->photo[i] == pairs->photo[j] || pairs->caption[i] == pairs->caption[j];
 }
 
-/* Cross entropy along each line of s (rows: step 1 apart, columns: step N apart) against the diagonal; adds half of
- * (softmax - 1 on the diagonal) to g. Returns the sum over lines. */
-static double cross_entropy(const struct loss_pairs *pairs, const float *s, bool columns, float *g)
+/* What photograph i shows besides itself, i if it is not mixed; *share of itself. */
+static size_t partner_of(const struct loss_pairs *pairs, size_t i, float *share)
 {
-	size_t N = pairs->N, line = columns ? 1 : N, step = columns ? N : 1;
+	size_t partner = pairs->partner ? pairs->partner[i] : i;
+
+	*share = pairs->partner ? pairs->share[i] : 1;
+	if (*share < 1 && !same(pairs, i, partner))
+		return partner;
+	*share = 1;
+	return i;
+}
+
+/* Text j in the line of photograph i, which also shows `partner`: a negative, a target, or neither. */
+static bool left_out(const struct loss_pairs *pairs, size_t i, size_t partner, size_t j)
+{
+	return i != j && partner != j && (same(pairs, i, j) || same(pairs, partner, j));
+}
+
+/* For each text, the photographs' shares that show it, added up: what its targets are divided by. */
+static void add_shares(const struct loss_pairs *pairs, float *sums)
+{
+	memset(sums, 0, pairs->N * sizeof *sums);
+	for (size_t i = 0; i < pairs->N; i++) {
+		float share;
+		size_t partner = partner_of(pairs, i, &share);
+		sums[i] += share;
+		sums[partner] += 1 - share;
+	}
+}
+
+/* One line of a matrix of similarities: N of them, `step` apart, and their gradient likewise. */
+struct line {
+	const float *s;
+	float *g;
+	size_t step;
+};
+
+/* Cross entropy of a line against its targets; adds half of (softmax - target) to the gradient. p[N]: scratch. */
+static double line_cross_entropy(const struct line *line, size_t N, const float *target, const bool *out, float *p)
+{
+	double at_targets = 0;
+
+	for (size_t j = 0; j < N; j++) {
+		p[j] = out[j] ? -INFINITY : line->s[j * line->step];
+		if (target[j] != 0)
+			at_targets += (double)target[j] * (double)p[j];
+	}
+	float most = vector_most(p, N), sum = vector_exponentials(p, N, most);
+	for (size_t j = 0; j < N; j++)
+		line->g[j * line->step] += 0.5f * (p[j] / sum - target[j]);
+	return (double)most + log((double)sum) - at_targets;
+}
+
+/* The targets of photograph i's line, or of text i's, and what takes no part in it. */
+static void lay_out(const struct loss_pairs *pairs, const float *sums, size_t i, bool columns, float *target, bool *out)
+{
+	float share;
+	size_t own = partner_of(pairs, i, &share);
+
+	memset(target, 0, pairs->N * sizeof *target);
+	if (!columns) {
+		for (size_t j = 0; j < pairs->N; j++)
+			out[j] = left_out(pairs, i, own, j);
+		target[i] += share;
+		target[own] += 1 - share;
+		return;
+	}
+	for (size_t j = 0; j < pairs->N; j++) {
+		size_t partner = partner_of(pairs, j, &share);
+		out[j] = left_out(pairs, j, partner, i);
+		target[j] = (j == i ? share : 0) + (partner == i ? 1 - share : 0);
+		target[j] /= sums[i];
+	}
+}
+
+/* Adds up the cross entropies of all rows of s (photographs), or of all columns (texts), and their gradients in g. scratch: 3 N for each
+ * thread. */
+static double cross_entropy(const struct loss_pairs *pairs, const float *s, bool columns, const float *sums, float *scratch, float *g)
+{
+	size_t N = pairs->N;
 	double total = 0;
 
 #pragma omp parallel for schedule(static) reduction(+ : total)
 	for (size_t i = 0; i < N; i++) {
-		const float *row = s + i * line;
-		double sum = 0, most = -INFINITY;
-		for (size_t j = 0; j < N; j++)
-			if (!left_out(pairs, i, j))
-				most = row[j * step] > most ? row[j * step] : most;
-		for (size_t j = 0; j < N; j++)
-			if (!left_out(pairs, i, j))
-				sum += exp((double)row[j * step] - most);
-		total += most + log(sum) - (double)row[i * step];
-		for (size_t j = 0; j < N; j++)
-			if (!left_out(pairs, i, j))
-				g[i * line + j * step] += 0.5f * ((float)(exp((double)row[j * step] - most) / sum) - (i == j));
+		float *target = scratch + (size_t)omp_get_thread_num() * 3 * N, *p = target + N;
+		bool *out = (bool *)(p + N);
+		struct line line = columns ? (struct line){s + i, g + i, N} : (struct line){s + i * N, g + i * N, 1};
+		lay_out(pairs, sums, i, columns, target, out);
+		total += line_cross_entropy(&line, N, target, out, p);
 	}
 	return total;
 }
@@ -76,17 +145,20 @@ enum status loss_contrastive(const struct loss_pairs *pairs, float log_scale, fl
 	size_t N = pairs->N, E = pairs->E, n = mem_product(N, E);
 	float scale = expf(log_scale);
 	float *u = mem_floats(n), *w = mem_floats(n), *u_length = mem_floats(N), *w_length = mem_floats(N);
+	float *sums = mem_floats(N), *scratch = mem_floats(mem_product(3 * (size_t)omp_get_max_threads(), N));
 	float *s = mem_floats(mem_product(N, N)), *g = mem_array(mem_product(N, N), sizeof *g);
 	enum status status = STATUS_OK;
 
-	if (!u || !w || !u_length || !w_length || !s || !g) {
+	if (!u || !w || !u_length || !w_length || !sums || !scratch || !s || !g) {
 		status = err_memory(err, "the similarities of a batch");
 		goto out;
 	}
 	normalise(pairs->image, N, E, u, u_length);
 	normalise(pairs->text, N, E, w, w_length);
 	cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)N, (int)N, (int)E, scale, u, (int)E, w, (int)E, 0, s, (int)N);
-	*loss = (cross_entropy(pairs, s, false, g) + cross_entropy(pairs, s, true, g)) / (2 * (double)N);
+	add_shares(pairs, sums);
+	*loss = cross_entropy(pairs, s, false, sums, scratch, g) + cross_entropy(pairs, s, true, sums, scratch, g);
+	*loss /= 2 * (double)N;
 	if (dlog_scale) {
 		double sum = 0;
 		for (size_t i = 0; i < N * N; i++)
@@ -103,6 +175,8 @@ out:
 	free(w);
 	free(u_length);
 	free(w_length);
+	free(sums);
+	free(scratch);
 	free(s);
 	free(g);
 	return status;

@@ -11,14 +11,18 @@
 #include "schema/status.h"
 
 /* A batch of pairs as the contrastive loss sees it. Pairs with the same photo or the same caption number are not each
- * other's negatives: their entries off the diagonal are left out in both directions. */
+ * other's negatives: their entries off the diagonal are left out in both directions. Photograph i may be a mixture of i's, to share[i],
+ * and of partner[i]'s: then text i and text partner[i] are its targets, and what is left out for either is left out. */
 struct loss_pairs {
 	size_t N, E;
 	const float *image, *text;        /* [N,E] before normalisation */
 	const uint64_t *photo, *caption;  /* [N] */
+	const uint32_t *partner;          /* [N]; NULL: nothing is mixed */
+	const float *share;               /* [N], above 0 */
 };
 
-/* Symmetric InfoNCE: the mean of the cross entropies of exp(log_scale) u_i . w_j along rows and along columns.
+/* Symmetric InfoNCE: the mean of the cross entropies of exp(log_scale) u_i . w_j along rows and along columns, against the targets of
+ * each line, which sum to 1 (UniCL, Yang et al. 2022).
  * Sets dimage and dtext [N,E] (weight times the gradient) and adds to *dlog_scale (NULL: frozen); *loss is unweighted. */
 enum status loss_contrastive(const struct loss_pairs *pairs, float log_scale, float weight, float *dimage, float *dtext, float *dlog_scale,
 			     double *loss, struct err *err);

@@ -14,6 +14,8 @@ struct gathered {
 	size_t N, E;
 	float *image, *text, *dimage, *dtext; /* [N,E] */
 	uint64_t *photo, *caption;            /* [N] */
+	uint32_t *partner;                    /* [N] */
+	float *share;                         /* [N] */
 };
 
 static enum status gathered_init(struct gathered *g, const struct objective_part *parts, size_t count, size_t E, struct err *err)
@@ -28,12 +30,18 @@ static enum status gathered_init(struct gathered *g, const struct objective_part
 	g->dtext = mem_floats(n);
 	g->photo = mem_array(g->N, sizeof *g->photo);
 	g->caption = mem_array(g->N, sizeof *g->caption);
-	if (!g->image || !g->text || !g->dimage || !g->dtext || !g->photo || !g->caption)
+	g->partner = mem_array(g->N, sizeof *g->partner);
+	g->share = mem_floats(g->N);
+	if (!g->image || !g->text || !g->dimage || !g->dtext || !g->photo || !g->caption || !g->partner || !g->share)
 		return err_memory(err, "the features of a batch");
 	size_t at = 0;
 	for (size_t k = 0; k < count; at += parts[k++].batch.B) {
 		memcpy(g->photo + at, parts[k].photo, parts[k].batch.B * sizeof *g->photo);
 		memcpy(g->caption + at, parts[k].caption, parts[k].batch.B * sizeof *g->caption);
+		for (size_t i = 0; i < parts[k].batch.B; i++) {
+			g->partner[at + i] = (uint32_t)(at + (parts[k].partner ? parts[k].partner[i] : i));
+			g->share[at + i] = parts[k].partner ? parts[k].share[i] : 1;
+		}
 	}
 	return STATUS_OK;
 }
@@ -46,6 +54,8 @@ static void gathered_release(struct gathered *g)
 	free(g->dtext);
 	free(g->photo);
 	free(g->caption);
+	free(g->partner);
+	free(g->share);
 }
 
 static enum network_want wanted(const struct objective *o)
@@ -56,7 +66,7 @@ static enum network_want wanted(const struct objective *o)
 static enum status contrastive(const struct objective *o, struct gathered *g, const struct weights *weights, float *dlog_scale,
 			       struct losses *losses, struct err *err)
 {
-	struct loss_pairs pairs = {g->N, g->E, g->image, g->text, g->photo, g->caption};
+	struct loss_pairs pairs = {g->N, g->E, g->image, g->text, g->photo, g->caption, g->partner, g->share};
 	return loss_contrastive(&pairs, *weights->logit_scale, o->contrastive_weight, g->dimage, g->dtext, dlog_scale,
 				&losses->contrastive, err);
 }

@@ -112,6 +112,7 @@ static enum status open_batches(struct train *t, struct err *err)
 		.data = t->data,
 		.config = &t->config,
 		.augment = t->options.augment,
+		.mix = t->options.mix,
 		.batch = t->options.batch,
 		.parts = t->options.accumulate,
 		.seed = t->options.seed,

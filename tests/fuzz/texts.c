@@ -31,7 +31,7 @@ static void read_table(const uint8_t *data, size_t size)
 	struct err err;
 
 	fuzz_check(dataset_new(1 << 20, "/tmp", 2, &dataset, &err) == STATUS_OK);
-	if (dataset_add_table(dataset, fuzz_file(data, size), 1, &err) == STATUS_OK && dataset_finish(dataset, &err) == STATUS_OK) {
+	if (dataset_add_table(dataset, fuzz_file(data, size), NULL, &err) == STATUS_OK && dataset_finish(dataset, &err) == STATUS_OK) {
 		dataset_count(dataset, &counts);
 		for (size_t i = 0; i < counts.samples; i++)
 			for (size_t c = 0; c < dataset_captions(dataset, DATASET_TRAIN, i); c++) {

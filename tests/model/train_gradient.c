@@ -69,7 +69,7 @@ static void make_batch(struct bench *b)
 		b->photo[i] = b->caption[i] = i;
 	}
 	b->ids[b->begin[3] + 3] = 0;
-	b->part = (struct objective_part){{SAMPLES, b->pixels, NULL, b->ids, b->begin}, b->photo, b->caption};
+	b->part = (struct objective_part){{SAMPLES, b->pixels, NULL, b->ids, b->begin}, b->photo, b->caption, NULL, NULL};
 }
 
 static struct bench *bench_new(const struct config *config)
@@ -262,7 +262,7 @@ static void identical_captions_and_photographs_are_no_negatives(void **state)
 	enum { N = 7, E = 5 };
 	float image[N * E], text[N * E], dimage[N * E], dtext[N * E], dscale = 0;
 	const uint64_t caption[N] = {1, 2, 1, 4, 5, 1, 7}, photo[N] = {1, 2, 3, 4, 5, 6, 4};
-	const struct loss_pairs pairs = {N, E, image, text, photo, caption};
+	const struct loss_pairs pairs = {N, E, image, text, photo, caption, NULL, NULL};
 	uint64_t random = 9;
 	double masked;
 	struct err err;
@@ -323,7 +323,7 @@ static void parts_of_a_batch_add_up_to_the_whole(void **state)
 		for (size_t i = 0; i <= 2; i++)
 			begin[k][i] = b->begin[2 * k + i] - b->begin[2 * k];
 		three[k] = (struct objective_part){{2, b->pixels + 2 * k * 3 * 24 * 24, NULL, b->ids + b->begin[2 * k], begin[k]},
-						   b->photo + 2 * k, b->caption + 2 * k};
+						   b->photo + 2 * k, b->caption + 2 * k, NULL, NULL};
 	}
 	memset(b->p.gradient, 0, b->p.floats * sizeof *b->p.gradient);
 	assert_ok(objective_gradient(&(struct objective){1, 2}, b->network, &b->p, three, 3, &parts, &err), &err);

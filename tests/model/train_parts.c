@@ -229,9 +229,9 @@ static void every_nth_sample_is_held_out_and_its_twins_are_not_trained_on(void *
 	struct err err;
 
 	(void)state;
-	assert_ok(dataset_add_shard(data, write_shard(folder, "a.tar", 10, 0), 1, &err), &err);
+	assert_ok(dataset_add_shard(data, write_shard(folder, "a.tar", 10, 0), NULL, &err), &err);
 	/* photo 4 is held out of a.tar; here it is the first, and photo 8 the held-out one, which a.tar trains on */
-	assert_ok(dataset_add_shard(data, write_shard(folder, "b.tar.gz", 5, 4), 1, &err), &err);
+	assert_ok(dataset_add_shard(data, write_shard(folder, "b.tar.gz", 5, 4), NULL, &err), &err);
 	assert_ok(dataset_finish(data, &err), &err);
 	dataset_count(data, &counts);
 	assert_int_equal(counts.held_out, 3);
@@ -249,8 +249,8 @@ static void weights_say_how_often_samples_come(void **state)
 	size_t seen[2] = {0};
 
 	(void)state;
-	assert_ok(dataset_add_shard(data, write_shard(folder, "a.tar", 10, 0), 2, &err), &err);
-	assert_ok(dataset_add_shard(data, write_shard(folder, "b.tar", 10, 100), 0.5, &err), &err);
+	assert_ok(dataset_add_shard(data, write_shard(folder, "a.tar", 10, 0), &(struct dataset_source){.weight = 2}, &err), &err);
+	assert_ok(dataset_add_shard(data, write_shard(folder, "b.tar", 10, 100), &(struct dataset_source){.weight = 0.5}, &err), &err);
 	assert_ok(dataset_finish(data, &err), &err);
 	assert_int_equal(dataset_epoch_samples(data), 25);
 	for (uint64_t epoch = 0; epoch < 40; epoch++) {
@@ -275,8 +275,8 @@ static void what_memory_cannot_hold_is_read_back_from_a_file(void **state)
 	struct err err;
 
 	(void)state;
-	assert_ok(dataset_add_shard(all, shard, 1, &err), &err);
-	assert_ok(dataset_add_shard(some, shard, 1, &err), &err);
+	assert_ok(dataset_add_shard(all, shard, NULL, &err), &err);
+	assert_ok(dataset_add_shard(some, shard, NULL, &err), &err);
 	assert_ok(dataset_finish(all, &err), &err);
 	assert_ok(dataset_finish(some, &err), &err);
 	dataset_count(some, &counts);
@@ -310,7 +310,7 @@ static void a_table_has_a_path_and_a_caption_in_each_line(void **state)
 	(void)state;
 	test_write(path, table, sizeof table - 1);
 	test_write(test_path(folder, "a.jpg"), "bytes", 5);
-	assert_ok(dataset_add_table(data, path, 1, &err), &err);
+	assert_ok(dataset_add_table(data, path, NULL, &err), &err);
 	assert_ok(dataset_finish(data, &err), &err);
 	assert_int_equal(dataset_captions(data, DATASET_TRAIN, 0), 2);
 	assert_string_equal(dataset_caption(data, DATASET_TRAIN, 0, 1), "a ball");
@@ -320,7 +320,7 @@ static void a_table_has_a_path_and_a_caption_in_each_line(void **state)
 	free(owned);
 	assert_int_equal(dataset_bytes(data, DATASET_TRAIN, 1, &bytes, &size, &owned, &err), STATUS_NOT_FOUND);
 	test_write(path, broken, sizeof broken - 1);
-	assert_int_equal(dataset_add_table(data, path, 1, &err), STATUS_FORMAT);
+	assert_int_equal(dataset_add_table(data, path, NULL, &err), STATUS_FORMAT);
 	assert_non_null(strstr(err.text, "line 2"));
 	dataset_free(data);
 }
@@ -329,7 +329,7 @@ static void a_table_has_a_path_and_a_caption_in_each_line(void **state)
 
 static void a_whole_crop_is_the_reference_crop(void **state)
 {
-	const struct augment none = {1, false};
+	const struct augment none = {.scale_least = 1};
 	uint8_t *bytes, ours[SIDE * SIDE * 3], expected[SIDE * SIDE * 3];
 	uint64_t random = 1;
 	size_t size;
@@ -352,7 +352,7 @@ static void a_whole_crop_is_the_reference_crop(void **state)
 static void crops_of_any_shape_are_drawn_and_repeat(void **state)
 {
 	static const size_t sides[][2] = {{40, 32}, {8, 8}, {200, 16}, {17, 300}, {500, 400}};
-	const struct augment augment = {0.2, true};
+	const struct augment augment = {0.2, true, 0};
 	uint8_t first[SIDE * SIDE * 3], again[SIDE * SIDE * 3];
 	struct err err;
 
@@ -378,7 +378,7 @@ static void crops_of_any_shape_are_drawn_and_repeat(void **state)
 static void open_batches(const struct dataset *data, const struct config *config, size_t threads, struct batches_place place,
 			 struct batches **b)
 {
-	const struct batches_options options = {.data = data, .config = config, .augment = {0.5, true}, .batch = 4, .parts = 2, .seed = 9,
+	const struct batches_options options = {.data = data, .config = config, .augment = {0.5, true, 0.3}, .mix = 0.5, .batch = 4, .parts = 2, .seed = 9,
 						.place = place, .threads = threads};
 	struct err err;
 
@@ -405,8 +405,8 @@ static struct dataset *data_with_a_bad_photo(const char *folder)
 	test_write(test_path(folder, "merges.txt"), "#version\n", 9);
 	test_write(test_path(folder, "bad.jpg"), "no picture", 10);
 	test_write(test_path(folder, "t.tsv"), "bad.jpg\tnothing\n", 16);
-	assert_ok(dataset_add_shard(data, write_shard(folder, "a.tar", 9, 0), 1, &err), &err);
-	assert_ok(dataset_add_table(data, test_path(folder, "t.tsv"), 1, &err), &err);
+	assert_ok(dataset_add_shard(data, write_shard(folder, "a.tar", 9, 0), NULL, &err), &err);
+	assert_ok(dataset_add_table(data, test_path(folder, "t.tsv"), NULL, &err), &err);
 	assert_ok(dataset_finish(data, &err), &err);
 	assert_ok(tokenizer_open(test_path(folder, "merges.txt"), 0, &tokenizer, &err), &err);
 	assert_ok(dataset_tokenise(data, tokenizer, 12, &err), &err);
@@ -461,7 +461,7 @@ static void photographs_that_are_all_broken_are_an_error(void **state)
 	small_config(&config);
 	test_write(test_path(folder, "merges.txt"), "#version\n", 9);
 	test_write(test_path(folder, "t.tsv"), "away.jpg\tnothing\n", 17);
-	assert_ok(dataset_add_table(data, test_path(folder, "t.tsv"), 1, &err), &err);
+	assert_ok(dataset_add_table(data, test_path(folder, "t.tsv"), NULL, &err), &err);
 	assert_ok(dataset_finish(data, &err), &err);
 	assert_ok(tokenizer_open(test_path(folder, "merges.txt"), 0, &tokenizer, &err), &err);
 	assert_ok(dataset_tokenise(data, tokenizer, 12, &err), &err);

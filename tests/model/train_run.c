@@ -101,7 +101,7 @@ static void setting_init(struct setting *s, size_t holdout)
 
 	s->folder = test_folder();
 	assert_ok(dataset_new(1 << 20, s->folder, holdout, &s->data, &err), &err);
-	assert_ok(dataset_add_shard(s->data, write_pairs(s->folder), 1, &err), &err);
+	assert_ok(dataset_add_shard(s->data, write_pairs(s->folder), NULL, &err), &err);
 	assert_ok(dataset_finish(s->data, &err), &err);
 	assert_ok(bpe_new(s->folder, &bpe, &err), &err);
 	assert_ok(dataset_captions_each(s->data, add_caption, bpe, &err), &err);
@@ -127,7 +127,7 @@ static struct train_options options_of(const struct setting *s, uint64_t steps)
 		.objective = {1, 2},
 		.optimizer = {.rate = 2e-3, .weight_decay = 0.01, .beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-6, .clip = 1, .average = 0.9,
 			      .warmup = 20, .steps = steps},
-		.augment = {1, false},
+		.augment = {.scale_least = 1},
 		.batch = PAIRS,
 		.accumulate = 1,
 		.seed = 11,
@@ -269,7 +269,7 @@ static void a_stopped_run_goes_on_bit_for_bit(void **state)
 	blas_set_threads(1);
 	setting_init(&s, 8);
 	struct train_options options = options_of(&s, STEPS);
-	options.augment = (struct augment){0.5, true};
+	options.augment = (struct augment){0.5, true, 0};
 	options.batch = 6;
 	options.accumulate = 2;
 	const char *whole = test_path(s.folder, "whole"), *parts = test_path(s.folder, "parts");
