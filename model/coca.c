@@ -253,9 +253,18 @@ struct split split_work(size_t items, size_t cost, size_t most)
 	return (struct split){pieces < items ? pieces : items, threads, 1};
 }
 
-size_t split_lane(const struct split *split)
+void split_run(const struct split *split, void (*work)(void *context, size_t piece, size_t lane), void *context)
 {
-	return split->lanes > 1 ? (size_t)omp_get_thread_num() : 0;
+	/* Not a region of one thread: OpenMP would take the operations' own regions inside for nested ones, and make and end threads for
+	 * each of them. */
+	if (split->lanes == 1) {
+		for (size_t p = 0; p < split->pieces; p++)
+			work(context, p, 0);
+		return;
+	}
+#pragma omp parallel for schedule(dynamic, 1) num_threads((int)split->lanes)
+	for (size_t p = 0; p < split->pieces; p++)
+		work(context, p, (size_t)omp_get_thread_num());
 }
 
 void split_cut(const size_t *cost, size_t items, size_t pieces, size_t *cuts)
@@ -322,13 +331,34 @@ enum status coca_encode_images(const struct coca *model, struct coca_state *stat
 	return coca_encode_tokens(model, state, pixels, B, features, tokens, NULL, err);
 }
 
+struct image_job {
+	const struct coca *model;
+	const float *queries;
+	const struct split *split;
+	size_t B, stride;
+	char *scratch;
+	const float *pixels;
+	float *features, *tokens, *encoder_tokens;
+};
+
+static void encode_piece(void *context, size_t piece, size_t lane)
+{
+	const struct image_job *job = context;
+	const struct config *config = &job->model->config;
+	size_t from = job->B * piece / job->split->pieces, to = job->B * (piece + 1) / job->split->pieces;
+	size_t tokens = from * config->image_tokens * vision_token_width(config);
+	size_t encoder_tokens = from * vision_encoder_tokens(config) * config->vision.width;
+
+	vision_forward(config, &job->model->weights, job->queries, job->pixels + from * 3 * config->image_size * config->image_size,
+		       to - from, job->split->threads, job->scratch + job->stride * lane, job->features + from * config->embed_dim,
+		       job->tokens ? job->tokens + tokens : NULL, job->encoder_tokens ? job->encoder_tokens + encoder_tokens : NULL);
+}
+
 enum status coca_encode_tokens(const struct coca *model, struct coca_state *state, const float *pixels, size_t B, float *features,
 			       float *tokens, float *encoder_tokens, struct err *err)
 {
 	const struct config *config = &model->config;
-	size_t E = config->embed_dim, image = 3 * config->image_size * config->image_size, stride;
-	size_t image_tokens = config->image_tokens * vision_token_width(config);
-	size_t encoded = vision_encoder_tokens(config) * config->vision.width;
+	size_t E = config->embed_dim, stride;
 	enum status status = prepare_queries(state, err);
 
 	if (status != STATUS_OK || B == 0)
@@ -338,14 +368,8 @@ enum status coca_encode_tokens(const struct coca *model, struct coca_state *stat
 	char *scratch = state_scratch(state, vision_scratch(config, most, split.threads), split.lanes, &stride);
 	if (!scratch)
 		return err_memory(err, "the image encoder's activations");
-#pragma omp parallel for schedule(dynamic, 1) num_threads((int)split.lanes) if (split.lanes > 1)
-	for (size_t i = 0; i < split.pieces; i++) {
-		size_t from = B * i / split.pieces, to = B * (i + 1) / split.pieces;
-		vision_forward(config, &model->weights, state->pool_queries, pixels + from * image, to - from, split.threads,
-			       scratch + stride * split_lane(&split), features + from * E,
-			       tokens ? tokens + from * image_tokens : NULL,
-			       encoder_tokens ? encoder_tokens + from * encoded : NULL);
-	}
+	struct image_job job = {model, state->pool_queries, &split, B, stride, scratch, pixels, features, tokens, encoder_tokens};
+	split_run(&split, encode_piece, &job);
 	status = coca_check_finite(model, features, B * E, "an image's embedding", err);
 	if (status == STATUS_OK)
 		normalise(features, B, E);
@@ -390,6 +414,28 @@ static enum status plan_texts(const struct coca *model, const struct coca_text *
 	return STATUS_OK;
 }
 
+struct text_job {
+	const struct coca *model;
+	const struct coca_text *texts;
+	const struct text_plan *plan;
+	const struct split *split;
+	size_t stride;
+	char *scratch;
+	float *features, *tokens;
+};
+
+static void text_piece(void *context, size_t piece, size_t lane)
+{
+	const struct text_job *job = context;
+	const struct config *config = &job->model->config;
+	size_t from = job->plan->cuts[piece], to = job->plan->cuts[piece + 1];
+
+	if (from < to)
+		text_forward(config, &job->model->weights, job->texts + from, to - from, job->split->threads,
+			     job->scratch + job->stride * lane, job->features + from * config->embed_dim,
+			     job->tokens ? job->tokens + job->plan->first[from] * config->text.width : NULL);
+}
+
 enum status coca_encode_texts(const struct coca *model, struct coca_state *state, const struct coca_text *texts, size_t T,
 			      float *features, float *tokens, struct err *err)
 {
@@ -410,14 +456,8 @@ enum status coca_encode_texts(const struct coca *model, struct coca_state *state
 		status = err_memory(err, "the text tower's activations");
 		goto out;
 	}
-#pragma omp parallel for schedule(dynamic, 1) num_threads((int)split.lanes) if (split.lanes > 1)
-	for (size_t p = 0; p < split.pieces; p++) {
-		size_t from = plan.cuts[p], to = plan.cuts[p + 1];
-		if (from < to)
-			text_forward(config, &model->weights, texts + from, to - from, split.threads,
-				     scratch + stride * split_lane(&split), features + from * E,
-				     tokens ? tokens + plan.first[from] * config->text.width : NULL);
-	}
+	struct text_job job = {model, texts, &plan, &split, stride, scratch, features, tokens};
+	split_run(&split, text_piece, &job);
 	status = coca_check_finite(model, features, T * E, "a text's embedding", err);
 	if (status == STATUS_OK)
 		normalise(features, T, E);

@@ -6,7 +6,6 @@
  * Sorting makes an image's keys and values, the larger part of the work where few texts meet many images, once for all its pairs
  * of a piece. Only positions 0..n-2 of a text predict anything.
  */
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,9 +132,29 @@ static size_t begin_scratch(const struct job *job, size_t rows, size_t T, int th
 	return carver.used;
 }
 
+struct begin_run {
+	const struct job *job;
+	const struct coca_text *texts;
+	const size_t *cuts, *first;
+	const struct split *split;
+	size_t stride;
+	char *scratch;
+};
+
+static void begin_run(void *context, size_t piece, size_t lane)
+{
+	const struct begin_run *run = context;
+	const struct job *job = run->job;
+	size_t from = run->cuts[piece], to = run->cuts[piece + 1], W = job->config->text.width;
+
+	if (from < to)
+		begin_piece(job, run->texts + from, to - from, run->split->threads, run->scratch + run->stride * lane,
+			    job->x + run->first[from] * W, job->q + run->first[from] * W);
+}
+
 static enum status begin_texts(struct job *job, size_t block, struct err *err)
 {
-	size_t W = job->config->text.width, n = 0, total = 0, rows_most = 0, texts_most = 0, stride;
+	size_t n = 0, total = 0, rows_most = 0, texts_most = 0, stride;
 	struct coca_text *texts = mem_array(job->T, sizeof *texts);
 	size_t *rows = mem_array(job->T, sizeof *rows), *first = mem_array(job->T, sizeof *first), *cuts = NULL;
 	enum status status = STATUS_OK;
@@ -168,11 +187,8 @@ static enum status begin_texts(struct job *job, size_t block, struct err *err)
 		status = err_memory(err, "the text tower's activations");
 		goto out;
 	}
-#pragma omp parallel for schedule(dynamic, 1) num_threads((int)split.lanes) if (split.lanes > 1)
-	for (size_t p = 0; p < split.pieces; p++)
-		if (cuts[p] < cuts[p + 1])
-			begin_piece(job, texts + cuts[p], cuts[p + 1] - cuts[p], split.threads, scratch + stride * split_lane(&split),
-				    job->x + first[cuts[p]] * W, job->q + first[cuts[p]] * W);
+	struct begin_run run = {job, texts, cuts, first, &split, stride, scratch};
+	split_run(&split, begin_run, &run);
 out:
 	free(texts);
 	free(rows);
@@ -265,6 +281,24 @@ static enum status cut_pairs(const struct job *job, const struct ordered *order,
 	return *cuts ? STATUS_OK : err_memory(err, "a list of pairs");
 }
 
+struct score_run {
+	const struct job *job;
+	const struct ordered *order;
+	const size_t *cuts;
+	const struct split *split;
+	size_t stride;
+	char *scratch;
+};
+
+static void score_run(void *context, size_t piece, size_t lane)
+{
+	const struct score_run *run = context;
+	size_t from = run->cuts[piece], to = run->cuts[piece + 1];
+
+	if (from < to)
+		score_piece(run->job, run->order + from, to - from, run->split->threads, run->scratch + run->stride * lane);
+}
+
 static enum status score_pairs(const struct job *job, const struct ordered *order, size_t n, struct err *err)
 {
 	size_t *cuts = NULL, size = 0, stride;
@@ -286,10 +320,8 @@ static enum status score_pairs(const struct job *job, const struct ordered *orde
 		status = err_memory(err, "the decoder's activations");
 		goto out;
 	}
-#pragma omp parallel for schedule(dynamic, 1) num_threads((int)split.lanes) if (split.lanes > 1)
-	for (size_t p = 0; p < split.pieces; p++)
-		if (cuts[p] < cuts[p + 1])
-			score_piece(job, order + cuts[p], cuts[p + 1] - cuts[p], split.threads, scratch + stride * split_lane(&split));
+	struct score_run run = {job, order, cuts, &split, stride, scratch};
+	split_run(&split, score_run, &run);
 out:
 	free(cuts);
 	return status;

@@ -21,8 +21,8 @@ struct split {
 /* items of cost in all, pieces of about `most` where that can be. */
 struct split split_work(size_t items, size_t cost, size_t most);
 
-/* The thread that asks, among split->lanes. */
-size_t split_lane(const struct split *split);
+/* Calls work for every piece; lane < split->lanes is the thread that does so. */
+void split_run(const struct split *split, void (*work)(void *context, size_t piece, size_t lane), void *context);
 
 /* cuts[pieces+1]: piece i has items cuts[i]..cuts[i+1]-1, of about equal cost; it may be empty. */
 void split_cut(const size_t *cost /* [items] */, size_t items, size_t pieces, size_t *cuts);
