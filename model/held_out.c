@@ -37,8 +37,29 @@ static bool crop(const struct dataset *data, size_t sample, size_t side, uint8_t
 	return good;
 }
 
-/* Crops every stride-th sample; keeps those that could be decoded, in order. */
-static enum status crop_all(struct held_out *h, size_t samples, size_t side, struct err *err)
+/* At most `most` of the samples, in order; returns how many. */
+static size_t choose(const struct dataset *data, size_t samples, size_t most, uint32_t *chosen)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < samples; i++) {
+		const struct dataset_source *source = dataset_source(data, DATASET_HELD_OUT, i);
+		if (!source->classes && !source->whole)
+			chosen[n++] = (uint32_t)i;
+	}
+	if (n == 0)
+		while (n < samples) {
+			chosen[n] = (uint32_t)n;
+			n++;
+		}
+	size_t count = n < most ? n : most;
+	for (size_t i = 0; i < count; i++)
+		chosen[i] = chosen[i * n / count];
+	return count;
+}
+
+/* Crops them all; keeps those that could be decoded, in order. */
+static enum status crop_all(struct held_out *h, size_t side, struct err *err)
 {
 	bool *good = mem_array(h->count, sizeof *good);
 	size_t kept = 0;
@@ -47,7 +68,6 @@ static enum status crop_all(struct held_out *h, size_t samples, size_t side, str
 		return err_memory(err, "the held-out samples");
 #pragma omp parallel for schedule(dynamic)
 	for (size_t i = 0; i < h->count; i++) {
-		h->samples[i] = (uint32_t)(i * samples / h->count);
 		good[i] = crop(h->data, h->samples[i], side, h->rgb + i * h->image);
 	}
 	for (size_t i = 0; i < h->count; i++)
@@ -93,12 +113,13 @@ enum status held_out_new(const struct dataset *data, const struct config *config
 	h->E = config->embed_dim;
 	h->image = 3 * config->image_size * config->image_size;
 	h->context = config->context_length;
-	h->count = counts.held_out < most ? counts.held_out : most;
-	h->samples = mem_array(h->count, sizeof *h->samples);
+	h->samples = mem_array(counts.held_out, sizeof *h->samples);
+	if (h->samples)
+		h->count = choose(data, counts.held_out, most, h->samples);
 	h->rgb = mem_array(h->count, h->image);
 	enum status status = err_memory(err, "the held-out samples");
 	if (h->samples && h->rgb)
-		status = crop_all(h, counts.held_out, config->image_size, err);
+		status = crop_all(h, config->image_size, err);
 	if (status == STATUS_OK)
 		status = list_texts(h, err);
 	if (status == STATUS_OK && h->count)

@@ -229,6 +229,26 @@ static void each_loss_alone_has_its_gradient(void **state)
 	bench_free(b);
 }
 
+/* A photograph that is mixed with its partner's, whose texts are equal or not; losses agree with their gradients. */
+static void gradients_of_mixed_photographs_agree_with_finite_differences(void **state)
+{
+	static const uint32_t partner[SAMPLES] = {5, 4, 3, 2, 1, 0};
+	static const float share[SAMPLES] = {0.6f, 1, 0.75f, 0.5f, 0.9f, 1};
+	struct config config;
+
+	(void)state;
+	make_config(&config, "true", false, false, 16, 24);
+	struct bench *b = bench_new(&config);
+	double apart = loss(b, (struct objective){1, 0});
+	b->part.partner = partner;
+	b->part.share = share;
+	assert_true(fabs(loss(b, (struct objective){1, 0}) - apart) > 1e-3);
+	check_all(b, (struct objective){1, 2});
+	b->caption[4] = b->caption[0];
+	check_all(b, (struct objective){1, 0});
+	bench_free(b);
+}
+
 /* The loss as its definition says, in double. */
 static double plain_contrastive(const struct loss_pairs *p, double scale)
 {
@@ -285,6 +305,69 @@ static void identical_captions_and_photographs_are_no_negatives(void **state)
 	}
 	double slope = (plain_contrastive(&pairs, exp(1.501)) - plain_contrastive(&pairs, exp(1.499))) / 2e-3;
 	assert_true(fabs(slope - (double)dscale) < 1e-4);
+}
+
+/* Mixed photographs: two texts each, and for a text the photographs that show it, by their shares. */
+static double plain_mixed(const struct loss_pairs *p, double scale)
+{
+	size_t N = p->N;
+	double total = 0;
+
+	for (int columns = 0; columns < 2; columns++)
+		for (size_t i = 0; i < N; i++) {
+			double sum = 0, at_targets = 0, shares = 0;
+			for (size_t j = 0; j < N; j++) {
+				size_t photo = columns ? j : i, text = columns ? i : j, other = p->partner[photo];
+				const float *u = p->image + photo * p->E, *w = p->text + text * p->E;
+				double dot = 0, a = 0, c = 0, share = text == photo ? (double)p->share[photo] : 0;
+				for (size_t e = 0; e < p->E; e++) {
+					dot += (double)u[e] * (double)w[e];
+					a += (double)u[e] * (double)u[e];
+					c += (double)w[e] * (double)w[e];
+				}
+				double similarity = scale * dot / sqrt(a * c);
+				if (text == other)
+					share += 1 - (double)p->share[photo];
+				bool shown = share > 0 || text == photo || text == other;
+				if (!shown && (p->caption[text] == p->caption[photo] || p->caption[text] == p->caption[other]))
+					continue;
+				sum += exp(similarity);
+				at_targets += share * similarity;
+				shares += share;
+			}
+			total += log(sum) - at_targets / shares;
+		}
+	return total / (2 * (double)N);
+}
+
+static void a_mixed_photograph_has_both_texts_for_targets(void **state)
+{
+	enum { N = 7, E = 5 };
+	float image[N * E], text[N * E], dimage[N * E], dtext[N * E], dscale = 0;
+	const uint64_t caption[N] = {1, 2, 1, 4, 5, 4, 7}, photo[N] = {1, 2, 3, 4, 5, 6, 7};
+	const uint32_t partner[N] = {6, 5, 4, 3, 2, 1, 0};
+	const float share[N] = {0.6f, 0.75f, 0.5f, 1, 0.875f, 0.9f, 0.55f};
+	const struct loss_pairs pairs = {N, E, image, text, photo, caption, partner, share};
+	uint64_t random = 11;
+	double mixed;
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < N * E; i++) {
+		image[i] = (float)random_normal(&random);
+		text[i] = (float)random_normal(&random);
+	}
+	assert_ok(loss_contrastive(&pairs, 1.5f, 1, dimage, dtext, &dscale, &mixed, &err), &err);
+	assert_true(fabs(mixed - plain_mixed(&pairs, exp(1.5))) < 1e-5);
+	for (size_t i = 0; i < 2 * N * E; i++) {
+		float *x = i < N * E ? image + i : text + i - N * E, kept = *x;
+		*x = kept + 1e-3f;
+		double more = plain_mixed(&pairs, exp(1.5));
+		*x = kept - 1e-3f;
+		double less = plain_mixed(&pairs, exp(1.5));
+		*x = kept;
+		assert_true(fabs((more - less) / 2e-3 - (double)(i < N * E ? dimage[i] : dtext[i - N * E])) < 2e-4);
+	}
 }
 
 static void identical_captions_in_a_batch_reach_the_loss(void **state)
@@ -425,5 +508,7 @@ TEST_MAIN(cmocka_unit_test(identical_captions_and_photographs_are_no_negatives),
 	  cmocka_unit_test(gradients_of_parallel_poolers_agree_with_finite_differences),
 	  cmocka_unit_test(gradients_without_poolers_agree_with_finite_differences),
 	  cmocka_unit_test(gradients_of_a_stem_agree_with_finite_differences),
+	  cmocka_unit_test(a_mixed_photograph_has_both_texts_for_targets),
+	  cmocka_unit_test(gradients_of_mixed_photographs_agree_with_finite_differences),
 	  cmocka_unit_test(each_loss_alone_has_its_gradient),
 	  cmocka_unit_test(identical_captions_in_a_batch_reach_the_loss))
