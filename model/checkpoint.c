@@ -129,16 +129,43 @@ out:
 	return status;
 }
 
+enum status checkpoint_parse(const void *bytes, size_t size, const char *name, struct checkpoint **checkpoint, struct err *err)
+{
+	struct checkpoint *c = mem_array(1, sizeof *c);
+
+	*checkpoint = NULL;
+	if (!c || !(c->path = mem_copy(name, strlen(name)))) {
+		free(c);
+		return err_memory(err, "a checkpoint");
+	}
+	c->map = (struct file_map){bytes, size};
+	c->borrowed = true;
+	enum status status = safetensors_read(c, err);
+	if (status == STATUS_OK)
+		status = sort_names(c, err);
+	if (status == STATUS_OK)
+		*checkpoint = c;
+	else
+		checkpoint_close(c);
+	return status;
+}
+
 void checkpoint_close(struct checkpoint *c)
 {
 	if (!c)
 		return;
+	for (size_t i = 0; i < c->metadata_count; i++) {
+		free((char *)c->metadata[i].key);
+		free((char *)c->metadata[i].value);
+	}
+	free(c->metadata);
 	for (size_t i = 0; i < c->count; i++)
 		free((char *)c->tensors[i].name);
 	free(c->tensors);
 	free(c->by_name);
 	free(c->path);
-	file_map_close(&c->map);
+	if (!c->borrowed)
+		file_map_close(&c->map);
 	free(c);
 }
 
@@ -155,6 +182,14 @@ const struct tensor *checkpoint_at(const struct checkpoint *c, size_t i)
 const char *checkpoint_path(const struct checkpoint *c)
 {
 	return c->path;
+}
+
+const char *checkpoint_metadata(const struct checkpoint *c, const char *key)
+{
+	for (size_t i = 0; i < c->metadata_count; i++)
+		if (strcmp(c->metadata[i].key, key) == 0)
+			return c->metadata[i].value;
+	return NULL;
 }
 
 const struct tensor *checkpoint_find(const struct checkpoint *c, const char *name)
@@ -229,11 +264,19 @@ static size_t floats_in(const struct named_floats *t)
 
 /* {"__metadata__":{"format":"pt"},"NAME":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},...} and spaces up to a multiple
  * of 8, so that the data behind it are aligned. */
-static enum status write_header(const struct named_floats *tensors, size_t n, enum dtype store, struct buffer *header, struct err *err)
+static enum status write_header(const struct named_floats *tensors, size_t n, enum dtype store, const struct metadata *metadata, size_t m,
+				struct buffer *header, struct err *err)
 {
 	size_t offset = 0;
 
-	buffer_text(header, "{\"__metadata__\":{\"format\":\"pt\"}");
+	buffer_text(header, "{\"__metadata__\":{\"format\":\"pt\"");
+	for (size_t i = 0; i < m; i++) {
+		buffer_text(header, ",");
+		json_string(header, metadata[i].key, strlen(metadata[i].key));
+		buffer_text(header, ":");
+		json_string(header, metadata[i].value, strlen(metadata[i].value));
+	}
+	buffer_text(header, "}");
 	for (size_t i = 0; i < n; i++) {
 		const struct named_floats *t = &tensors[i];
 		size_t size = mem_product(floats_in(t), dtype_size(store));
@@ -282,33 +325,37 @@ static enum status write_tensor(const struct named_floats *t, enum dtype store, 
 	return STATUS_OK;
 }
 
-enum status checkpoint_write(const char *path, const struct named_floats *tensors, size_t n, enum dtype store, struct err *err)
+enum status checkpoint_print(FILE *stream, const struct named_floats *tensors, size_t n, enum dtype store, const struct metadata *metadata,
+			     size_t m, struct err *err)
 {
 	struct buffer header = {0};
-	struct file_writer writer = {0};
 	enum status status;
 
 	if (store != DTYPE_F32 && store != DTYPE_F16)
-		return err_set(err, STATUS_UNSUPPORTED, "cannot write '%s': weights are stored as F32 or F16", path);
-	status = write_header(tensors, n, store, &header, err);
-	if (status != STATUS_OK)
-		goto named;
-	status = file_writer_open(path, &writer, err);
+		return err_set(err, STATUS_UNSUPPORTED, "weights are stored as F32 or F16");
+	status = write_header(tensors, n, store, metadata, m, &header, err);
 	if (status != STATUS_OK)
 		goto out;
 	uint64_t size = header.size; /* little endian, as all of our processors */
-	if (fwrite(&size, sizeof size, 1, writer.stream) != 1 || fwrite(header.data, 1, header.size, writer.stream) != header.size)
+	if (fwrite(&size, sizeof size, 1, stream) != 1 || fwrite(header.data, 1, header.size, stream) != header.size)
 		status = err_set(err, STATUS_IO, "%s", strerror(errno));
 	for (size_t i = 0; i < n && status == STATUS_OK; i++)
-		status = write_tensor(&tensors[i], store, writer.stream, err);
-	if (status == STATUS_OK) {
-		status = file_writer_commit(&writer, err);
-		goto out;
-	}
-named:
-	err_prefix(err, "cannot write '%s'", path);
+		status = write_tensor(&tensors[i], store, stream, err);
 out:
-	file_writer_abort(&writer);
 	buffer_release(&header);
 	return status;
+}
+
+enum status checkpoint_write(const char *path, const struct named_floats *tensors, size_t n, enum dtype store, struct err *err)
+{
+	struct file_writer writer = {0};
+	enum status status = file_writer_open(path, &writer, err);
+
+	if (status != STATUS_OK)
+		return status;
+	status = checkpoint_print(writer.stream, tensors, n, store, NULL, 0, err);
+	if (status == STATUS_OK)
+		return file_writer_commit(&writer, err);
+	file_writer_abort(&writer);
+	return err_prefix(err, "cannot write '%s'", path);
 }

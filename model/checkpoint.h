@@ -16,6 +16,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "schema/status.h"
 
@@ -34,12 +35,16 @@ struct tensor {
 struct checkpoint;
 
 enum status checkpoint_open(const char *path, struct checkpoint **checkpoint, struct err *err);
+/* safetensors in memory, which must outlive the checkpoint. name: for messages. */
+enum status checkpoint_parse(const void *bytes, size_t size, const char *name, struct checkpoint **checkpoint, struct err *err);
 void checkpoint_close(struct checkpoint *checkpoint); /* takes NULL */
 
 size_t checkpoint_count(const struct checkpoint *checkpoint);
 const struct tensor *checkpoint_at(const struct checkpoint *checkpoint, size_t i);
 const struct tensor *checkpoint_find(const struct checkpoint *checkpoint, const char *name); /* NULL: not there */
 const char *checkpoint_path(const struct checkpoint *checkpoint);
+/* A text of a safetensors file's __metadata__; NULL: not there. */
+const char *checkpoint_metadata(const struct checkpoint *checkpoint, const char *key);
 
 const char *dtype_name(enum dtype dtype);
 size_t dtype_size(enum dtype dtype); /* 0 for DTYPE_OTHER */
@@ -55,5 +60,12 @@ struct named_floats {
 	const float *data;
 };
 enum status checkpoint_write(const char *path, const struct named_floats *tensors, size_t n, enum dtype store, struct err *err);
+
+struct metadata {
+	const char *key, *value;
+};
+/* The same into a stream, with metadata beside "format": "pt". */
+enum status checkpoint_print(FILE *stream, const struct named_floats *tensors, size_t n, enum dtype store, const struct metadata *metadata,
+			     size_t m, struct err *err);
 
 #endif

@@ -2,6 +2,8 @@
 #ifndef MODEL_CHECKPOINT_FORMATS_H
 #define MODEL_CHECKPOINT_FORMATS_H
 
+#include <stdbool.h>
+
 #include "model/checkpoint.h"
 #include "schema/file.h"
 
@@ -10,6 +12,9 @@ enum { TENSOR_DIMS_MOST = 8, TENSORS_MOST = 1 << 20 };
 struct checkpoint {
 	char *path;
 	struct file_map map;
+	bool borrowed;          /* the map is the caller's memory */
+	struct metadata *metadata; /* strings are owned */
+	size_t metadata_count;
 	struct tensor *tensors; /* names are owned */
 	size_t count, capacity;
 	const struct tensor **by_name;

@@ -114,6 +114,29 @@ static enum status check_cover(const struct checkpoint *c, const uint8_t *data, 
 	return status;
 }
 
+/* Texts by name; what is no text is passed over. */
+static enum status read_metadata(struct checkpoint *c, const cJSON *object, struct err *err)
+{
+	size_t n = (size_t)cJSON_GetArraySize(object);
+	const cJSON *item;
+
+	if (c->metadata)
+		return err_set(err, STATUS_FORMAT, "it has __metadata__ twice");
+	c->metadata = mem_array(n, sizeof *c->metadata);
+	if (!c->metadata)
+		return err_memory(err, "the metadata");
+	cJSON_ArrayForEach(item, object) {
+		if (!item->string || !cJSON_IsString(item))
+			continue;
+		struct metadata *m = &c->metadata[c->metadata_count++];
+		m->key = mem_copy(item->string, strlen(item->string));
+		m->value = mem_copy(item->valuestring, strlen(item->valuestring));
+		if (!m->key || !m->value)
+			return err_memory(err, "the metadata");
+	}
+	return STATUS_OK;
+}
+
 static enum status read_header(struct checkpoint *c, const cJSON *root, const uint8_t *data, size_t size, struct err *err)
 {
 	const cJSON *item;
@@ -121,9 +144,8 @@ static enum status read_header(struct checkpoint *c, const cJSON *root, const ui
 	if (!cJSON_IsObject(root))
 		return err_set(err, STATUS_FORMAT, "its header is not a JSON object");
 	cJSON_ArrayForEach(item, root) {
-		if (strcmp(item->string, "__metadata__") == 0)
-			continue;
-		enum status status = read_tensor(c, item, data, size, err);
+		bool is_metadata = strcmp(item->string, "__metadata__") == 0;
+		enum status status = is_metadata ? read_metadata(c, item, err) : read_tensor(c, item, data, size, err);
 		if (status != STATUS_OK)
 			return status;
 	}
