@@ -49,15 +49,14 @@ static const char *const position_names[SCENE_POSITIONS] = {
 static const struct {
 	const char *between; /* A ... B */
 	const char *behind;  /* B with A ... */
-	enum scene_relation opposite;
 } relations[SCENE_RELATIONS] = {
-	[RELATION_NONE] = {"", "", RELATION_NONE},
-	[RELATION_LEFT] = {"to the left of", "on its left", RELATION_RIGHT},
-	[RELATION_RIGHT] = {"to the right of", "on its right", RELATION_LEFT},
-	[RELATION_ABOVE] = {"above", "above it", RELATION_BELOW},
-	[RELATION_BELOW] = {"below", "below it", RELATION_ABOVE},
-	[RELATION_INSIDE] = {"inside", "inside it", RELATION_AROUND},
-	[RELATION_AROUND] = {"around", "around it", RELATION_INSIDE},
+	[RELATION_NONE] = {"", ""},
+	[RELATION_LEFT] = {"to the left of", "on its left"},
+	[RELATION_RIGHT] = {"to the right of", "on its right"},
+	[RELATION_ABOVE] = {"above", "above it"},
+	[RELATION_BELOW] = {"below", "below it"},
+	[RELATION_INSIDE] = {"inside", "inside it"},
+	[RELATION_AROUND] = {"around", "around it"},
 };
 
 /* %s: "a" or "an", and the colour. clashes: a mask of colours that would hardly be seen there. */
@@ -198,7 +197,7 @@ static void choose_things(struct scene *scene, uint64_t *random, bool heldout)
 
 static float radius_of(enum scene_size size)
 {
-	static const float radius[SCENE_SIZES] = {0.1f, 0.16f, 0.25f};
+	static const float radius[SCENE_SIZES] = {0.115f, 0.17f, 0.25f};
 
 	return radius[size];
 }
@@ -264,7 +263,7 @@ void scene_random(struct scene *scene, uint64_t seed, bool heldout)
 	uint64_t random = seed;
 
 	*scene = (struct scene){.seed = seed, .position = POSITION_MIDDLE};
-	scene->objects = 1 + below(&random, 2);
+	scene->objects = 1 + (below(&random, 3) > 0); /* what goes with what is the harder thing to learn */
 	scene->background = below(&random, SCENE_BACKGROUNDS);
 	scene->background_colour = below(&random, SCENE_COLOURS - 1); /* white could not fade to white */
 	if (scene->objects > 1)
@@ -302,12 +301,14 @@ bool scene_swap(const struct scene *scene, enum scene_swapping what, struct scen
 		swapped->object[1].colour = a->colour;
 		return true;
 	}
-	swapped->relation = relations[scene->relation].opposite;
-	swapped->object[0].places[0] = b->places[0];
-	swapped->object[1].places[0] = a->places[0];
-	if (scene->relation < RELATION_INSIDE) { /* a large thing stays large where it goes */
-		swapped->object[0].places[0].radius = a->places[0].radius;
-		swapped->object[1].places[0].radius = b->places[0].radius;
+	/* Each thing stands where the other was; alone in a row, a large one stays large. */
+	swapped->object[0] = *b;
+	swapped->object[1] = *a;
+	for (size_t i = 0; i < 2; i++) {
+		float radius = swapped->object[i].places[0].radius;
+		swapped->object[i].places[0] = scene->object[i].places[0];
+		if (scene->relation < RELATION_INSIDE)
+			swapped->object[i].places[0].radius = radius;
 	}
 	return true;
 }
@@ -350,33 +351,67 @@ static enum status write_member(const struct target *to, const char *name, const
 	return status;
 }
 
-static enum status write_scene(const struct target *to, size_t number, const struct scene *scene, struct err *err)
+static enum status write_scene(const struct target *to, const char *name, const struct scene *scene, const char *captions, struct err *err)
 {
-	char name[32], captions[2 * SCENE_CAPTION_MOST + 2], one[SCENE_CAPTION_MOST], other[SCENE_CAPTION_MOST];
+	char member[64];
 	uint8_t *jpeg = NULL;
 	size_t size;
 
 	scene_draw(scene, to->side, to->side, to->rgb);
 	enum status status = image_encode_jpeg(to->rgb, to->side, to->side, JPEG_QUALITY, &jpeg, &size, err);
-	if (status != STATUS_OK)
-		goto out;
-	snprintf(name, sizeof name, "%06zu.jpg", number);
-	status = write_member(to, name, jpeg, size, err);
-	if (status != STATUS_OK)
-		goto out;
-	scene_caption(scene, scene->seed % SCENE_PHRASINGS, one);
-	scene_caption(scene, scene->seed % SCENE_PHRASINGS + 1, other);
-	snprintf(captions, sizeof captions, "%s\n%s\n", one, other);
-	snprintf(name, sizeof name, "%06zu.txt", number);
-	status = write_member(to, name, captions, strlen(captions), err);
-out:
+	if (status == STATUS_OK) {
+		snprintf(member, sizeof member, "%s.jpg", name);
+		status = write_member(to, member, jpeg, size, err);
+	}
+	if (status == STATUS_OK) {
+		snprintf(member, sizeof member, "%s.txt", name);
+		status = write_member(to, member, captions, strlen(captions), err);
+	}
 	free(jpeg);
 	return status;
 }
 
-enum status scenes_write(const char *path, size_t count, uint64_t seed, size_t first, size_t side, bool heldout, struct err *err)
+static enum status write_alone(const struct target *to, size_t number, const struct scene *scene, struct err *err)
 {
-	struct target to = {NULL, path, side, mem_array(mem_product(side, side), 3)};
+	char name[32], one[SCENE_CAPTION_MOST], other[SCENE_CAPTION_MOST], captions[2 * SCENE_CAPTION_MOST + 2];
+
+	snprintf(name, sizeof name, "%06zu", number);
+	scene_caption(scene, scene->seed % SCENE_PHRASINGS, one);
+	scene_caption(scene, scene->seed % SCENE_PHRASINGS + 1, other);
+	snprintf(captions, sizeof captions, "%s\n%s\n", one, other);
+	return write_scene(to, name, scene, captions, err);
+}
+
+static enum status write_pair(const struct target *to, size_t number, const struct scene *scene, struct err *err)
+{
+	struct scene swapped;
+	enum status status = STATUS_OK;
+
+	scene_swap(scene, number % 2 ? SWAP_PLACES : SWAP_COLOURS, &swapped);
+	for (int side = 0; side < 2 && status == STATUS_OK; side++) {
+		char name[32], caption[SCENE_CAPTION_MOST], line[SCENE_CAPTION_MOST + 1];
+		snprintf(name, sizeof name, "%06zu-%c", number, "ab"[side]);
+		scene_caption(side ? &swapped : scene, scene->seed % SCENE_PHRASINGS, caption);
+		snprintf(line, sizeof line, "%s\n", caption);
+		status = write_scene(to, name, side ? &swapped : scene, line, err);
+	}
+	return status;
+}
+
+/* Scene number i; for pairs, the first one with two things that is drawn for this number. */
+static void think_up(const struct scenes_options *o, size_t i, struct scene *scene)
+{
+	uint64_t own = o->seed;
+
+	own = next(&own) ^ i;
+	do
+		scene_random(scene, next(&own), o->heldout);
+	while (o->pairs && scene->objects < 2);
+}
+
+enum status scenes_write(const char *path, const struct scenes_options *o, struct err *err)
+{
+	struct target to = {NULL, path, o->side, mem_array(mem_product(o->side, o->side), 3)};
 	enum status status;
 
 	if (!to.rgb)
@@ -385,12 +420,10 @@ enum status scenes_write(const char *path, size_t count, uint64_t seed, size_t f
 		status = shard_writer_open(path, &to.shard, err);
 	else
 		status = path_make_folder(path, err);
-	for (size_t i = 0; i < count && status == STATUS_OK; i++) {
-		uint64_t own = seed;
+	for (size_t i = o->first; i < o->first + o->count && status == STATUS_OK; i++) {
 		struct scene scene;
-		own = next(&own) ^ (first + i);
-		scene_random(&scene, next(&own), heldout);
-		status = write_scene(&to, first + i, &scene, err);
+		think_up(o, i, &scene);
+		status = o->pairs ? write_pair(&to, i, &scene, err) : write_alone(&to, i, &scene, err);
 	}
 	if (to.shard) {
 		enum status closed = shard_writer_close(to.shard, status == STATUS_OK ? err : NULL);

@@ -94,15 +94,24 @@ void scene_random(struct scene *scene, uint64_t seed, bool heldout);
 /* One of SCENE_PHRASINGS ways to say it (phrasing is taken modulo that). */
 void scene_caption(const struct scene *scene, size_t phrasing, char caption[SCENE_CAPTION_MOST]);
 
-/* The same scene with one thing exchanged; false, and an equal scene, where there are no two objects. */
-enum scene_swapping { SWAP_COLOURS, SWAP_RELATION };
+/* The same scene with the two things' colours, or their places, exchanged; false, and an equal scene, where there are no two objects.
+ * The caption of the result, in the same phrasing, has the same words in another order ("a" and "an" aside). */
+enum scene_swapping { SWAP_COLOURS, SWAP_PLACES };
 bool scene_swap(const struct scene *scene, enum scene_swapping what, struct scene *swapped);
 
 /* rgb[height,width,3] */
 void scene_draw(const struct scene *scene, size_t width, size_t height, uint8_t *rgb);
 
-/* Writes count scenes, numbered from first, as NNNNNN.jpg of side x side and NNNNNN.txt (two captions, one a line): into a folder, or
- * into a WebDataset tar if path ends in .tar, .tar.gz or .tgz. Scene number i depends on seed and i alone. */
-enum status scenes_write(const char *path, size_t count, uint64_t seed, size_t first, size_t side, bool heldout, struct err *err);
+struct scenes_options {
+	size_t count, first; /* scenes, numbered from first: scene number i depends on seed and i alone */
+	uint64_t seed;
+	size_t side;
+	bool heldout;
+	bool pairs;          /* count scenes of two things, each with its swapped twin: by colours and by places in turns */
+};
+
+/* Writes scenes as NNNNNN.jpg of side x side and NNNNNN.txt (two captions, one a line), or as pairs: NNNNNN-a.jpg, NNNNNN-a.txt (one
+ * caption), NNNNNN-b.jpg, NNNNNN-b.txt: into a folder, or into a WebDataset tar if path ends in .tar, .tar.gz or .tgz. */
+enum status scenes_write(const char *path, const struct scenes_options *options, struct err *err);
 
 #endif

@@ -176,7 +176,7 @@ static struct rgb noise(const struct spot *s)
 	uint64_t seed = s->scene->seed;
 	float r = chance(seed, s->x, s->y), g = chance(seed + 1, s->x, s->y), b = chance(seed + 2, s->x, s->y);
 
-	return (struct rgb){70 + 130 * r, 70 + 130 * g, 70 + 130 * b};
+	return (struct rgb){96 + 80 * r, 96 + 80 * g, 96 + 80 * b};
 }
 
 static struct rgb room(const struct spot *s)

@@ -6,6 +6,7 @@
 #include "model/image.h"
 #include "model/scenes.h"
 #include "schema/file.h"
+#include "schema/memory.h"
 #include "schema/shards.h"
 #include "tests/support.h"
 
@@ -118,6 +119,28 @@ static void relations_hold_where_things_are_drawn(void **state)
 		assert_true(seen[r] > SCENES / 30);
 }
 
+static int by_letter(const void *a, const void *b)
+{
+	return *(const char *)a - *(const char *)b;
+}
+
+/* Whether two captions consist of the same letters, but for the n of "an". */
+static bool same_letters(const char *a, const char *b)
+{
+	char sorted[2][SCENE_CAPTION_MOST];
+	const char *captions[2] = {a, b};
+
+	for (int k = 0; k < 2; k++) {
+		size_t n = 0;
+		for (const char *c = captions[k]; *c; c++)
+			if (!(*c == 'n' && c > captions[k] && c[-1] == 'a' && c[1] == ' ' && (c - 1 == captions[k] || c[-2] == ' ')))
+				sorted[k][n++] = *c;
+		sorted[k][n] = '\0';
+		qsort(sorted[k], n, 1, by_letter);
+	}
+	return strcmp(sorted[0], sorted[1]) == 0;
+}
+
 static void swapped_pairs_differ_in_one_thing(void **state)
 {
 	static uint8_t one[3 * 64 * 64], other[3 * 64 * 64];
@@ -137,20 +160,26 @@ static void swapped_pairs_differ_in_one_thing(void **state)
 		scene_caption(&scene, 0, caption);
 		scene_caption(&swapped, 0, turned);
 		assert_string_not_equal(caption, turned);
-		assert_true(abs((int)strlen(caption) - (int)strlen(turned)) <= 1); /* the same words, but for a and an */
+		assert_true(same_letters(caption, turned));
 		scene_swap(&swapped, SWAP_COLOURS, &back);
 		assert_memory_equal(&back, &scene, sizeof scene);
 
-		assert_true(scene_swap(&scene, SWAP_RELATION, &swapped));
+		assert_true(scene_swap(&scene, SWAP_PLACES, &swapped));
 		for (int i = 0; i < 2; i++) {
-			assert_int_equal(swapped.object[i].shape, scene.object[i].shape);
-			assert_int_equal(swapped.object[i].colour, scene.object[i].colour);
-			assert_int_equal(swapped.object[i].texture, scene.object[i].texture);
-			assert_int_equal(swapped.object[i].size, scene.object[i].size);
+			assert_int_equal(swapped.object[i].shape, scene.object[1 - i].shape);
+			assert_int_equal(swapped.object[i].colour, scene.object[1 - i].colour);
+			assert_int_equal(swapped.object[i].texture, scene.object[1 - i].texture);
+			assert_int_equal(swapped.object[i].size, scene.object[1 - i].size);
 		}
-		assert_int_not_equal(swapped.relation, scene.relation);
+		assert_int_equal(swapped.relation, scene.relation);
+		for (size_t phrasing = 0; phrasing < SCENE_PHRASINGS; phrasing++) {
+			scene_caption(&scene, phrasing, caption);
+			scene_caption(&swapped, phrasing, turned);
+			assert_string_not_equal(caption, turned);
+			assert_true(same_letters(caption, turned));
+		}
 		assert_int_equal(swapped.background, scene.background);
-		scene_swap(&swapped, SWAP_RELATION, &back);
+		scene_swap(&swapped, SWAP_PLACES, &back);
 		assert_memory_equal(&back, &scene, sizeof scene);
 		if (seed < 100) {
 			scene_draw(&scene, 64, 64, one);
@@ -233,11 +262,12 @@ static void a_folder_and_a_tar_hold_the_same_scenes(void **state)
 	struct sample sample;
 	struct image image;
 	struct err err;
+	const struct scenes_options one = {.count = 1, .seed = 1, .side = 32};
 	size_t n = 0;
 
 	(void)state;
-	assert_ok(scenes_write(test_path(folder, "new/scenes"), 4, 9, 3, 48, false, &err), &err);
-	assert_ok(scenes_write(tar, 3, 9, 4, 48, false, &err), &err); /* one later: numbers 4, 5, 6 */
+	assert_ok(scenes_write(test_path(folder, "new/scenes"), &(struct scenes_options){4, 3, 9, 48, false, false}, &err), &err);
+	assert_ok(scenes_write(tar, &(struct scenes_options){3, 4, 9, 48, false, false}, &err), &err); /* one later: numbers 4, 5, 6 */
 	assert_ok(shard_open(tar, &shard, &err), &err);
 	while (shard_next(shard, &sample, &err) == STATUS_OK) {
 		char name[64];
@@ -256,12 +286,46 @@ static void a_folder_and_a_tar_hold_the_same_scenes(void **state)
 	}
 	assert_int_equal(n, 3);
 	shard_close(shard);
-	assert_int_equal(scenes_write("/proc/nowhere/scenes", 1, 1, 0, 32, false, &err), STATUS_IO);
-	assert_int_equal(scenes_write("/proc/nowhere/scenes.tar", 1, 1, 0, 32, false, &err), STATUS_IO);
+	assert_int_equal(scenes_write("/proc/nowhere/scenes", &one, &err), STATUS_IO);
+	assert_int_equal(scenes_write("/proc/nowhere/scenes.tar", &one, &err), STATUS_IO);
+}
+
+static void pairs_of_a_tar_have_the_same_words_and_other_pictures(void **state)
+{
+	const char *tar = test_path(test_folder(), "pairs.tar");
+	const struct scenes_options options = {.count = 6, .first = 2, .seed = 5, .side = 48, .heldout = true, .pairs = true};
+	char first[SCENE_CAPTION_MOST] = "", expected[32];
+	uint8_t *picture = NULL;
+	size_t size = 0, n = 0;
+	struct shard *shard;
+	struct sample sample;
+	struct err err;
+
+	(void)state;
+	assert_ok(scenes_write(tar, &options, &err), &err);
+	assert_ok(shard_open(tar, &shard, &err), &err);
+	while (shard_next(shard, &sample, &err) == STATUS_OK) {
+		snprintf(expected, sizeof expected, "%06zu-%c", 2 + n / 2, n % 2 ? 'b' : 'a');
+		assert_string_equal(sample.key, expected);
+		assert_int_equal(sample.caption_count, 1);
+		if (n++ % 2 == 0) {
+			snprintf(first, sizeof first, "%s", sample.captions[0]);
+			picture = (uint8_t *)mem_copy(sample.image, sample.image_size);
+			size = sample.image_size;
+			continue;
+		}
+		assert_string_not_equal(first, sample.captions[0]);
+		assert_true(same_letters(first, sample.captions[0]));
+		assert_true(size != sample.image_size || memcmp(picture, sample.image, size) != 0);
+		free(picture);
+	}
+	assert_int_equal(n, 12);
+	shard_close(shard);
 }
 
 TEST_MAIN(cmocka_unit_test(caption_names_relation_and_position), cmocka_unit_test(captions_agree_with_the_scene),
 	  cmocka_unit_test(relations_hold_where_things_are_drawn), cmocka_unit_test(heldout_pairs_come_only_when_asked_for),
 	  cmocka_unit_test(same_seed_draws_the_same_bytes), cmocka_unit_test(swapped_pairs_differ_in_one_thing),
 	  cmocka_unit_test(no_shape_is_blank), cmocka_unit_test(odd_sizes_are_drawn_within_bounds),
-	  cmocka_unit_test(a_folder_and_a_tar_hold_the_same_scenes))
+	  cmocka_unit_test(a_folder_and_a_tar_hold_the_same_scenes),
+	  cmocka_unit_test(pairs_of_a_tar_have_the_same_words_and_other_pictures))

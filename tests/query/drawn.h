@@ -72,7 +72,7 @@ static struct drawn *drawn_new(size_t count, size_t indexed)
 	d = (struct drawn){.count = indexed, .folder = test_folder()};
 	snprintf(database, sizeof database, "%s/library.db", test_folder());
 	d.cli = (struct cli){.out = stdout, .log = stderr, .quiet = true, .database = database, .model = "model/default", .interrupted = &interrupted};
-	assert_ok(scenes_write(d.folder, count, 11, 0, 96, false, &err), &err);
+	assert_ok(scenes_write(d.folder, &(struct scenes_options){count, 0, 11, 96, false, false}, &err), &err);
 	assert_ok(subject_library(&d.cli, CATALOG_WRITE, &d.library, &err), &err);
 	assert_ok(catalog_root_put(d.library.catalog, d.folder, &d.root, &err), &err);
 	for (size_t i = 0; i < indexed; i++)
