@@ -152,8 +152,7 @@ static enum status find(struct search *s, float *embedding, struct times *times,
 		return status;
 	notice_terms(s);
 	lap(times, &times->embed);
-	if (photo_filter_empty(&s->query.filter))
-		status = vectors_open(library->catalog, &library->row, NULL, &s->vectors, err);
+	status = vectors_open(library->catalog, &library->row, NULL, &s->vectors, err);
 	if (status == STATUS_OK)
 		status = search_candidates(library->catalog, &library->row, s->vectors, &s->query.filter, embedding, most, &s->candidates,
 					   &s->count, err);
@@ -182,8 +181,8 @@ static enum status rerank(struct search *s, const float *embedding, struct err *
 			     "hint: coca index has --token-budget", s->reranker.encoded, s->count < s->depth ? s->count : s->depth);
 	if (s->reranker.kept)
 		note(s->cli, "%zu photos could not be reranked, as their files are away: they keep their similarity", s->reranker.kept);
-	/* Of a sum, embedding and likelihoods need not agree. */
-	if (s->vectors && s->query.composition.count == 1) {
+	/* Of a sum, embedding and likelihoods need not agree; what passes a filter need not be near. */
+	if (photo_filter_empty(&s->query.filter) && s->query.composition.count == 1) {
 		struct trust trust = {&s->reranker, &s->library.engine, &s->library.row, s->vectors, embedding};
 		status = trust_check(&trust, s->candidates, s->count, &doubtful, err);
 	}

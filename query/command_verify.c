@@ -19,9 +19,10 @@ static void print_problem(void *context, const char *problem)
 
 static enum status check_vectors(struct cli *cli, struct library *library, size_t *problems, struct err *err)
 {
+	const struct vectors_options options = {.check = true};
 	struct vectors *vectors = NULL;
 	double recall = 1;
-	enum status status = vectors_open(library->catalog, &library->row, NULL, &vectors, err);
+	enum status status = vectors_open(library->catalog, &library->row, &options, &vectors, err);
 
 	if (status == STATUS_OK && vectors_count(vectors))
 		status = vectors_recall(vectors, library->catalog, &library->row, RECALL_SAMPLE, RECALL_DEPTH, &recall, err);

@@ -37,12 +37,12 @@ enum status match_open(struct cli *cli, struct library *library, const char *col
 	if (!library->catalog)
 		return STATUS_OK;
 	status = texts_ready(cli, library, err);
-	if (status == STATUS_OK && collection)
-		status = open_collection(m, collection, err);
-	else if (status == STATUS_OK && library->row.id)
+	if (status == STATUS_OK && library->row.id)
 		status = vectors_open(library->catalog, &library->row, &options, &m->vectors, err);
 	if (m->vectors)
 		m->count = vectors_count(m->vectors);
+	if (status == STATUS_OK && m->vectors && collection)
+		status = open_collection(m, collection, err);
 	if (status == STATUS_OK)
 		status = catalog_contents_sample(library->catalog, SCORE_NULLS + 1, m->sample, &m->sampled, err);
 	if (status == STATUS_OK) {
@@ -325,11 +325,9 @@ static enum status distinct(struct matcher *m, const float *scores, const int64_
 /* The k nearest. */
 static enum status nearest(struct matcher *m, const float *embedding, size_t k, float *scores, int64_t *ids, struct err *err)
 {
-	const struct library *library = m->library;
-
-	if (m->vectors)
-		return vectors_search(m->vectors, embedding, 1, k, scores, ids, err);
-	return vectors_scan_set(library->catalog, &library->row, VECTORS_TEXTS, m->ids, m->count, embedding, 1, k, scores, ids, err);
+	if (m->ids)
+		return vectors_search_some(m->vectors, m->ids, m->count, embedding, 1, k, scores, ids, err);
+	return vectors_search(m->vectors, embedding, 1, k, scores, ids, err);
 }
 
 static void empty(struct match *matches, size_t count)

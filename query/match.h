@@ -32,8 +32,8 @@ struct match {
 
 struct matcher {
 	struct library *library;
-	struct vectors *vectors;   /* NULL when only a collection is searched */
-	int64_t *ids;              /* of that collection, ascending */
+	struct vectors *vectors;   /* of all texts */
+	int64_t *ids;              /* of the one collection that is searched, ascending; NULL: all are */
 	size_t count;              /* texts to choose from */
 	int64_t sample[SCORE_NULLS + 1]; /* contents that may be nulls: one more than is needed */
 	size_t sampled;

@@ -41,6 +41,8 @@ enum status search_candidates(struct catalog *catalog, const struct catalog_mode
 	}
 	if (k == 0)
 		status = STATUS_OK;
+	else if (filtered && vectors)
+		status = vectors_search_some(vectors, allowed, most, embedding, 1, k, scores, contents, err);
 	else if (filtered)
 		status = vectors_scan(catalog, row, allowed, most, embedding, 1, k, scores, contents, err);
 	else

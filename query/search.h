@@ -2,7 +2,7 @@
  *
  *     embedding -> search_candidates -> [rerank.h] -> search_photos -> [format.h, page.h]
  *
- * Without a filter the vector index answers; with one, only the contents that pass are scanned, exactly.
+ * With a filter, only the contents that pass are scanned.
  */
 #ifndef QUERY_SEARCH_H
 #define QUERY_SEARCH_H
@@ -27,7 +27,7 @@ struct candidate {
 };
 
 /* The k nearest, best first, ties by content. *candidates is the caller's to free. vectors may be NULL if the filter is not
- * empty. *count may be less than k. */
+ * empty: then the catalog's own embeddings are scanned. *count may be less than k. */
 enum status search_candidates(struct catalog *catalog, const struct catalog_model *row, struct vectors *vectors,
 			      const struct photo_filter *filter, const float *embedding, size_t k, struct candidate **candidates,
 			      size_t *count, struct err *err);

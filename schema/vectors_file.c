@@ -1,36 +1,42 @@
-/* vectors_file.c: the vector cache's file.
+/* vectors_file.c: the vector cache's file, and the same layout in memory.
  *
  *     header    struct vectors_header, little endian as the processor
- *     ids       [N] int64, ascending
- *     padding   so that a flat index's floats are aligned
- *     index     as faiss_write_index writes it; a flat one ends in its floats [N,D]
+ *     table     struct vectors_block for each block of 256 embeddings, then zeros up to a multiple of 64 bytes
+ *     heads     struct vectors_head for each block
+ *     codes     [blocks * 256, stride] int8, zeros behind the last embedding
+ *     rows      [N,D] F16, then zeros up to a multiple of 64 bytes
+ *     index     the inverted file as faiss_write_index writes it, if there is one
  *
- * FAISS trusts what it reads: a wrong size makes it allocate or read anything. So nothing is handed to it before the
- * checksum over all bytes was found right, and it reads the very bytes that were checked. A flat index is searched where it is mapped:
- * FAISS would copy it first, which takes ten times as long as one search.
+ * A file that is cut, or whose header or table is not right, is refused when it is opened. All else is checked when it is first
+ * used, so that a search maps no more than it needs. FAISS trusts what it reads: a wrong size makes it allocate or read
+ * anything. So nothing is handed to it before the checksum over all of it was found right, and it reads the very bytes that were checked.
  */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define XXH_INLINE_ALL /* with AVX2: twice as quick as the library's */
 #include <xxhash.h>
 
 #include "schema/file.h"
 #include "schema/memory.h"
+#include "schema/packed.h"
+#include "schema/vectors_codes.h"
 #include "schema/vectors_internal.h"
 
 #include "schema/banned.h"
 
-/* Alignment of a flat index's floats, and what FAISS 1.7.3 writes before them. If that were otherwise, the floats would only not
- * be found aligned, and FAISS would be asked to read them. */
-enum { ALIGNMENT = 64, FLAT_PREFIX = 45 };
+enum { ALIGNMENT = 64, HALF = 2 /* bytes */ };
+enum { CHECKED_HEAD = 1, CHECKED_CODES = 2 };
 
-static_assert(sizeof(struct vectors_header) == 256, "the layout is the file's");
+static_assert(sizeof(struct vectors_header) == 256 && sizeof(struct vectors_head) == 20 * VECTORS_BLOCK && sizeof(struct vectors_block) == 24,
+	      "the layout is the file's");
 
 enum status vectors_faiss_failed(const char *what, struct err *err)
 {
@@ -39,26 +45,178 @@ enum status vectors_faiss_failed(const char *what, struct err *err)
 	return err_set(err, STATUS_FAILED, "FAISS cannot %s: %s", what, reason ? reason : "no reason given");
 }
 
-static size_t index_offset(const struct vectors_header *header)
+/* --- layout --- */
+
+static size_t aligned(size_t n)
 {
-	return sizeof *header + (size_t)header->count * sizeof(int64_t) + (size_t)header->padding;
+	return (n + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
+
+bool vectors_layout(size_t count, size_t dim, struct vectors_layout *layout)
+{
+	size_t blocks = count / VECTORS_BLOCK + (count % VECTORS_BLOCK != 0), row = dim * HALF;
+
+	/* Far from an overflow. */
+	if (dim > SIZE_MAX / 1024 || blocks > SIZE_MAX / 1024 / VECTORS_BLOCK / (row + 64))
+		return false;
+	*layout = (struct vectors_layout){.blocks = blocks, .table = sizeof(struct vectors_header)};
+	layout->heads = layout->table + aligned(blocks * sizeof(struct vectors_block));
+	layout->codes = layout->heads + blocks * sizeof(struct vectors_head);
+	layout->rows = layout->codes + blocks * VECTORS_BLOCK * codes_stride(dim);
+	layout->index = layout->rows + aligned(count * row);
+	return true;
+}
+
+static void point(struct vectors *v)
+{
+	v->stride = codes_stride(v->dim);
+	v->table = (const void *)(v->base + v->layout.table);
+	v->heads = (const void *)(v->base + v->layout.heads);
+	v->codes = (const void *)(v->base + v->layout.codes);
+	v->rows = (const void *)(v->base + v->layout.rows);
+}
+
+enum status vectors_allocate(struct vectors *v, size_t count, size_t dim, struct err *err)
+{
+	if (!vectors_layout(count, dim, &v->layout))
+		return err_memory(err, "the vector index");
+	void *base = mmap(NULL, v->layout.index, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (base == MAP_FAILED)
+		return err_memory(err, "the vector index");
+	v->base = base;
+	v->size = v->layout.index;
+	v->dim = dim;
+	v->count = 0;
+	point(v);
+	return STATUS_OK;
+}
+
+void vectors_put(struct vectors *v, size_t at, int64_t id, const float *embedding)
+{
+	size_t block = at / VECTORS_BLOCK, slot = at % VECTORS_BLOCK;
+	struct vectors_head *head = (struct vectors_head *)(void *)(v->base + v->layout.heads) + block;
+	uint8_t *row = v->base + v->layout.rows + at * v->dim * HALF;
+	int8_t *codes = (int8_t *)v->base + v->layout.codes + at * v->stride;
+
+	packed_to_half(embedding, row, v->dim);
+	head->ids[slot] = id;
+	head->residuals[slot] = codes_encode(embedding, v->dim, codes, &head->scales[slot]);
+	head->sums[slot] = (uint32_t)XXH3_64bits(row, v->dim * HALF);
+	double norm = 0;
+	for (size_t i = 0; i < v->dim; i++)
+		norm += (double)embedding[i] * (double)embedding[i];
+	norm = sqrt(norm) + (double)head->residuals[slot];
+	v->header.norm_most = norm > v->header.norm_most ? norm : v->header.norm_most;
+}
+
+static uint64_t hash_codes(const struct vectors *v, size_t block)
+{
+	return XXH3_64bits(v->codes + block * VECTORS_BLOCK * v->stride, VECTORS_BLOCK * v->stride);
+}
+
+void vectors_seal(struct vectors *v)
+{
+	struct vectors_block *table = (void *)(v->base + v->layout.table);
+
+	v->header.count = v->count;
+	#pragma omp parallel for schedule(static)
+	for (size_t b = 0; b < v->layout.blocks; b++)
+		table[b] = (struct vectors_block){v->heads[b].ids[0], XXH3_64bits(&v->heads[b], sizeof v->heads[b]), hash_codes(v, b)};
+}
+
+void vectors_release(struct vectors *v)
+{
+	faiss_Index_free(v->index);
+	free(v->checked);
+	if (v->base)
+		munmap(v->base, v->size);
+	v->header = (struct vectors_header){0};
+	v->layout = (struct vectors_layout){0};
+	v->index = NULL;
+	v->checked = NULL;
+	v->base = NULL;
+	v->count = v->size = 0;
+}
+
+/* --- what was written? --- */
+
+static bool checked(const struct vectors *v, size_t block, uint8_t what)
+{
+	return !v->checked || __atomic_load_n(&v->checked[block], __ATOMIC_RELAXED) & what;
+}
+
+static bool note_checked(const struct vectors *v, size_t block, uint8_t what, bool intact)
+{
+	if (intact)
+		__atomic_fetch_or(&v->checked[block], what, __ATOMIC_RELAXED);
+	return intact;
+}
+
+bool vectors_head_intact(const struct vectors *v, size_t block)
+{
+	return checked(v, block, CHECKED_HEAD) ||
+	       note_checked(v, block, CHECKED_HEAD, XXH3_64bits(&v->heads[block], sizeof v->heads[block]) == v->table[block].head);
+}
+
+bool vectors_codes_intact(const struct vectors *v, size_t block)
+{
+	return checked(v, block, CHECKED_CODES) || note_checked(v, block, CHECKED_CODES, hash_codes(v, block) == v->table[block].codes);
+}
+
+bool vectors_row(const struct vectors *v, size_t at, float *embedding)
+{
+	const uint16_t *row = v->rows + at * v->dim;
+
+	packed_from_half(row, embedding, v->dim);
+	return !v->checked || (uint32_t)XXH3_64bits(row, v->dim * HALF) == v->heads[at / VECTORS_BLOCK].sums[at % VECTORS_BLOCK];
+}
+
+static bool index_intact(const struct vectors *v)
+{
+	return !v->checked || !v->header.lists || XXH3_64bits(v->base + v->layout.index, v->header.index_size) == v->header.index_hash;
+}
+
+bool vectors_intact(const struct vectors *v)
+{
+	bool intact = index_intact(v);
+
+	#pragma omp parallel for schedule(static) reduction(&& : intact)
+	for (size_t b = 0; b < v->layout.blocks; b++) {
+		size_t first = b * VECTORS_BLOCK, end = first + VECTORS_BLOCK < v->count ? first + VECTORS_BLOCK : v->count;
+		intact = intact && vectors_head_intact(v, b) && vectors_codes_intact(v, b);
+		for (size_t i = first; i < end && intact; i++)
+			intact = !v->checked || (uint32_t)XXH3_64bits(v->rows + i * v->dim, v->dim * HALF) == v->heads[b].sums[i - first];
+	}
+	return intact;
+}
+
+/* --- reading --- */
 
 static uint64_t header_hash(const struct vectors_header *header)
 {
 	return XXH3_64bits(header, offsetof(struct vectors_header, header_hash));
 }
 
-/* Whether the whole file is what its header says, and made for this catalog, model and generation. */
-static bool file_fits(const uint8_t *bytes, size_t size, const struct vectors_identity *identity, struct vectors_header *header)
+static uint64_t table_hash(const struct vectors *v)
 {
-	if (size < sizeof *header)
+	return XXH3_64bits(v->table, v->layout.heads - v->layout.table);
+}
+
+/* Whether a mapped file is as long as its header says, and made for this catalog, model and generation. */
+static bool adopt(struct vectors *v, const struct vectors_identity *identity)
+{
+	if (v->size < sizeof v->header)
 		return false;
-	memcpy(header, bytes, sizeof *header);
-	return memcmp(&header->identity, identity, sizeof *identity) == 0 && header->header_hash == header_hash(header) &&
-	       header->payload_size == size - sizeof *header && header->count <= header->payload_size / sizeof(int64_t) &&
-	       header->padding < ALIGNMENT && index_offset(header) < size &&
-	       header->payload_hash == XXH3_64bits(bytes + sizeof *header, size - sizeof *header);
+	memcpy(&v->header, v->base, sizeof v->header);
+	if (memcmp(&v->header.identity, identity, sizeof *identity) != 0 || v->header.header_hash != header_hash(&v->header) ||
+	    v->header.count > v->size || !vectors_layout((size_t)v->header.count, (size_t)identity->dim, &v->layout) ||
+	    v->layout.index > v->size || v->header.index_size != v->size - v->layout.index)
+		return false;
+	v->count = (size_t)v->header.count;
+	v->dim = (size_t)identity->dim;
+	point(v);
+	v->checked = mem_array(v->layout.blocks, 1);
+	return v->checked && table_hash(v) == v->header.table_hash;
 }
 
 static enum status map_checked(int fd, const char *path, const struct vectors_identity *identity, struct vectors *v, struct err *err)
@@ -67,28 +225,40 @@ static enum status map_checked(int fd, const char *path, const struct vectors_id
 
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size <= 0)
 		return err_set(err, STATUS_FORMAT, "'%s' is no vector index", path);
-	size_t size = (size_t)st.st_size;
-	void *map = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
-	if (map == MAP_FAILED)
+	void *base = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (base == MAP_FAILED)
 		return err_set(err, STATUS_IO, "cannot map '%s': %s", path, strerror(errno));
-	v->map = map;
-	v->map_size = size;
-	return file_fits(map, size, identity, &v->header) ? STATUS_OK
-							  : err_set(err, STATUS_FORMAT, "the vector index '%s' is out of date or damaged", path);
+	v->base = base;
+	v->size = (size_t)st.st_size;
+	return adopt(v, identity) ? STATUS_OK : err_set(err, STATUS_FORMAT, "the vector index '%s' is out of date or damaged", path);
+}
+
+enum status vectors_file_read(const char *path, const struct vectors_identity *identity, struct vectors *v, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return err_set(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "cannot open '%s': %s", path, strerror(errno));
+	enum status status = map_checked(fd, path, identity, v, err);
+	close(fd);
+	return status;
 }
 
 static enum status read_index(struct vectors *v, struct err *err)
 {
-	size_t offset = index_offset(&v->header);
-	FILE *stream = fmemopen(v->map + offset, v->map_size - offset, "rb");
 	enum status status = STATUS_OK;
 
+	if (!index_intact(v))
+		return err_set(err, STATUS_FORMAT, "the vector index is damaged");
+	FILE *stream = fmemopen(v->base + v->layout.index, v->header.index_size, "rb");
 	if (!stream)
 		return err_memory(err, "the vector index");
 	if (faiss_read_index(stream, 0, &v->index) != 0)
 		status = vectors_faiss_failed("read its index", err);
 	else if ((size_t)faiss_Index_ntotal(v->index) != v->count || (size_t)faiss_Index_d(v->index) != v->dim)
 		status = err_set(err, STATUS_FORMAT, "the vector index has other sizes than its header says");
+	if (status == STATUS_OK)
+		faiss_IndexIVF_set_nprobe(faiss_IndexIVF_cast(v->index), (size_t)v->header.probes);
 	fclose(stream);
 	return status;
 }
@@ -101,87 +271,47 @@ enum status vectors_load(struct vectors *v, struct err *err)
 	return status;
 }
 
-/* Sets what a search needs, from a file that was checked. */
-static enum status adopt(struct vectors *v, struct err *err)
-{
-	size_t floats = mem_product(mem_product((size_t)v->header.count, (size_t)v->header.identity.dim), sizeof(float));
-	size_t index_size = v->map_size - index_offset(&v->header);
+/* --- writing --- */
 
-	v->count = (size_t)v->header.count;
-	v->dim = (size_t)v->header.identity.dim;
-	v->ids = (const int64_t *)(const void *)(v->map + sizeof v->header);
-	if (v->header.lists)
-		return read_index(v, err);
-	if (floats <= index_size && (v->map_size - floats) % ALIGNMENT == 0) {
-		v->rows = (const float *)(const void *)(v->map + v->map_size - floats);
-		return STATUS_OK;
-	}
-	enum status status = read_index(v, err);
-	return status == STATUS_OK ? vectors_flat_rows(v, err) : status;
+static enum status failed(const struct file_writer *w, struct err *err)
+{
+	return err_set(err, STATUS_IO, "cannot write '%s': %s", w->path, strerror(errno));
 }
 
-enum status vectors_flat_rows(struct vectors *v, struct err *err)
-{
-	FaissIndexFlat *flat = faiss_IndexFlat_cast(v->index);
-	float *rows = NULL;
-	size_t size = 0;
-
-	if (flat)
-		faiss_IndexFlat_xb(flat, &rows, &size);
-	if (size != v->count * v->dim)
-		return err_set(err, STATUS_FORMAT, "the vector index is not the flat one that its header says");
-	v->rows = rows;
-	return STATUS_OK;
-}
-
-enum status vectors_file_read(const char *path, const struct vectors_identity *identity, struct vectors *v, struct err *err)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-
-	if (fd < 0)
-		return err_set(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "cannot open '%s': %s", path, strerror(errno));
-	enum status status = map_checked(fd, path, identity, v, err);
-	close(fd);
-	return status == STATUS_OK ? adopt(v, err) : status;
-}
-
-/* The payload's checksum is taken from what reached the file, before it gets its name. */
-static enum status seal(struct file_writer *w, struct vectors_header *header, struct err *err)
+/* FAISS's part, and its checksum, taken from what reached the file. */
+static enum status write_index(struct file_writer *w, struct vectors *v, struct err *err)
 {
 	struct file_map map;
 
+	if (faiss_write_index(v->index, w->stream) != 0)
+		return vectors_faiss_failed("write its index", err);
 	if (fflush(w->stream) != 0)
-		return err_set(err, STATUS_IO, "cannot write '%s': %s", w->path, strerror(errno));
+		return failed(w, err);
 	enum status status = file_map_open(w->temporary, &map, err);
 	if (status != STATUS_OK)
 		return status;
-	header->payload_size = map.size - sizeof *header;
-	header->payload_hash = XXH3_64bits(map.data + sizeof *header, map.size - sizeof *header);
-	header->header_hash = header_hash(header);
+	v->header.index_size = map.size - v->layout.index;
+	v->header.index_hash = XXH3_64bits(map.data + v->layout.index, v->header.index_size);
 	file_map_close(&map);
-	if (fseek(w->stream, 0, SEEK_SET) != 0 || fwrite(header, sizeof *header, 1, w->stream) != 1)
-		status = err_set(err, STATUS_IO, "cannot write '%s': %s", w->path, strerror(errno));
-	return status;
+	return STATUS_OK;
 }
 
 enum status vectors_file_write(const char *path, struct vectors *v, struct err *err)
 {
-	static const char zeros[ALIGNMENT];
+	size_t start = sizeof v->header, size = v->layout.index - start;
 	struct file_writer w;
 	enum status status = file_writer_open(path, &w, err);
 
 	if (status != STATUS_OK)
 		return status;
-	v->header.padding = 0;
-	if (!v->header.lists)
-		v->header.padding = ALIGNMENT - 1 - (index_offset(&v->header) + FLAT_PREFIX - 1) % ALIGNMENT;
-	if (fwrite(&v->header, sizeof v->header, 1, w.stream) != 1 || fwrite(v->ids, sizeof *v->ids, v->count, w.stream) != v->count ||
-	    fwrite(zeros, 1, v->header.padding, w.stream) != v->header.padding)
-		status = err_set(err, STATUS_IO, "cannot write '%s': %s", path, strerror(errno));
-	if (status == STATUS_OK && faiss_write_index(v->index, w.stream) != 0)
-		status = vectors_faiss_failed("write its index", err);
-	if (status == STATUS_OK)
-		status = seal(&w, &v->header, err);
+	if (fwrite(&v->header, start, 1, w.stream) != 1 || (size && fwrite(v->base + start, size, 1, w.stream) != 1))
+		status = failed(&w, err);
+	if (status == STATUS_OK && v->index)
+		status = write_index(&w, v, err);
+	v->header.table_hash = table_hash(v);
+	v->header.header_hash = header_hash(&v->header);
+	if (status == STATUS_OK && (fseek(w.stream, 0, SEEK_SET) != 0 || fwrite(&v->header, start, 1, w.stream) != 1))
+		status = failed(&w, err);
 	if (status != STATUS_OK) {
 		file_writer_abort(&w);
 		return status;

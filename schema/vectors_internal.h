@@ -66,38 +66,88 @@ struct vectors_identity {
 struct vectors_header {
 	struct vectors_identity identity;
 	uint64_t count;
-	uint64_t lists, probes;     /* 0 in a Flat index */
-	double recall, recall_wanted; /* as measured by tuning, and as asked for; 0 in a Flat index */
-	double norm_most;           /* length of the longest embedding */
-	uint64_t padding;           /* bytes between ids and index */
-	uint64_t payload_size, payload_hash; /* of what follows the header */
-	uint64_t header_hash;       /* of all above */
+	uint64_t lists, probes;       /* of the inverted file; 0: there is none */
+	double recall, recall_wanted; /* of the inverted file, as measured by tuning, and as asked for */
+	double norm_most;             /* length of the longest embedding, decoded from its codes or not */
+	uint64_t index_size, index_hash; /* FAISS's part */
+	uint64_t table_hash;
+	uint64_t header_hash;         /* of all above */
 };
+
+/* Embeddings are kept, checked and scanned in blocks of so many: with 512 components 128 KB of codes, which stay in a core's cache
+ * between their checksum and their scan. */
+enum { VECTORS_BLOCK = 256 };
+
+/* What the table has about a block. */
+struct vectors_block {
+	int64_t first;        /* its smallest id */
+	uint64_t head, codes; /* checksums */
+};
+
+struct vectors_head {
+	int64_t ids[VECTORS_BLOCK];      /* ascending, over all blocks; 0 behind the last */
+	float scales[VECTORS_BLOCK];     /* an embedding is about scale * codes ... */
+	float residuals[VECTORS_BLOCK];  /* ... to within this length */
+	uint32_t sums[VECTORS_BLOCK];    /* checksums of the rows */
+};
+
+/* Where things are, from the file's start, and its size without FAISS's part. */
+struct vectors_layout {
+	size_t blocks, table, heads, codes, rows, index;
+};
+/* False: such a file is larger than memory can address. */
+bool vectors_layout(size_t count, size_t dim, struct vectors_layout *layout);
 
 struct vectors {
 	struct vectors_header header;
-	FaissIndex *index;  /* of a flat index from a file, NULL until vectors_load */
-	const float *rows;  /* [N,D] of a flat index, in the map or FAISS's own memory; NULL: an inverted file */
-	const int64_t *ids; /* [N], ascending: FAISS knows positions only */
-	size_t count, dim;
-	enum vectors_set set;
-	int64_t *built_ids; /* where ids is, unless it is in the map */
-	uint8_t *map;       /* the file, if it was read from one */
-	size_t map_size;
+	size_t count, dim, stride;
+	struct vectors_layout layout;
+	const struct vectors_block *table; /* [blocks] */
+	const struct vectors_head *heads;  /* [blocks] */
+	const int8_t *codes;               /* [blocks * VECTORS_BLOCK, stride] */
+	const uint16_t *rows;              /* [count, dim] F16, as the catalog has them */
+	uint8_t *base;                     /* the file, mapped, or the same in memory */
+	size_t size;
+	uint8_t *checked;                  /* [blocks] what of each was found intact, of a mapped file; NULL: nothing is in doubt */
+	FaissIndex *index;                 /* NULL until vectors_load */
 	pthread_mutex_t loading;
+	/* Searches share it; a damaged file is replaced under it. */
+	pthread_rwlock_t lock;
+	char *catalog_path;
+	struct catalog_model model;
+	struct vectors_options options;
 	bool rebuilt;
 	char description[64];
 };
 
 enum status vectors_faiss_failed(const char *what, struct err *err);
-/* Makes sure that there is an index. Several threads may ask at once. */
+/* Makes sure that the inverted file is in memory. Several threads may ask at once. */
 enum status vectors_load(struct vectors *vectors, struct err *err);
 
-/* rows of a flat index that is in FAISS's memory. */
-enum status vectors_flat_rows(struct vectors *vectors, struct err *err);
+/* Zeroed memory for count embeddings, laid out as in a file. */
+enum status vectors_allocate(struct vectors *vectors, size_t count, size_t dim, struct err *err);
+/* Puts the next embedding, in ascending order of ids, at a place of memory that was allocated. */
+void vectors_put(struct vectors *vectors, size_t at, int64_t id, const float *embedding);
+/* When all are put. */
+void vectors_seal(struct vectors *vectors);
+/* Frees or unmaps; the options and the catalog's path stay. */
+void vectors_release(struct vectors *vectors);
+
+/* Whether a block's ids, scales and residuals, or its codes, or a row are what was written: checksums are compared when a block is first
+ * used. Any number of threads. */
+bool vectors_head_intact(const struct vectors *vectors, size_t block);
+bool vectors_codes_intact(const struct vectors *vectors, size_t block);
+bool vectors_row(const struct vectors *vectors, size_t at, float *embedding /* [dim] */);
+bool vectors_intact(const struct vectors *vectors); /* all of it */
 
 /* STATUS_NOT_FOUND or STATUS_FORMAT: there is no file that fits; what was kept of it is the caller's to release. */
 enum status vectors_file_read(const char *path, const struct vectors_identity *identity, struct vectors *vectors, struct err *err);
 enum status vectors_file_write(const char *path, struct vectors *vectors, struct err *err);
+
+/* --- searching (vectors_search.c) --- */
+
+/* vectors_search and vectors_search_some without their checks of the arguments; some NULL: all. STATUS_FORMAT: the file is damaged. */
+enum status vectors_seek(struct vectors *vectors, const int64_t *some, size_t some_n, const float *queries, size_t n, size_t k, float *scores,
+			 int64_t *ids, struct err *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* vectors_scan.c: the exact scan of the catalog's own embeddings: the plain twin of the FAISS index, what a filtered search
- * uses, and what recall is measured against. */
+/* vectors_scan.c: the exact scan of the catalog's own embeddings: the plain twin of the index, and
+ * what recall is measured against. */
 #include <immintrin.h>
 #include <math.h>
 #include <stdlib.h>
@@ -306,7 +306,7 @@ enum status vectors_recall(struct vectors *vectors, struct catalog *catalog, con
 	float *queries = NULL, *scores = NULL; /* [n,D], [n,k] */
 	int64_t *found = NULL, *truth = NULL;  /* [n,k] */
 	size_t n;
-	enum status status = vectors_sample(catalog, model, vectors->set, vectors_count(vectors), sample, true, SEED, &queries, &n, err);
+	enum status status = vectors_sample(catalog, model, vectors->options.set, vectors_count(vectors), sample, true, SEED, &queries, &n, err);
 
 	*recall = 0;
 	if (status != STATUS_OK)
@@ -318,7 +318,7 @@ enum status vectors_recall(struct vectors *vectors, struct catalog *catalog, con
 		status = err_memory(err, "a measurement of recall");
 		goto out;
 	}
-	status = vectors_scan_set(catalog, model, vectors->set, NULL, 0, queries, n, k, scores, truth, err);
+	status = vectors_scan_set(catalog, model, vectors->options.set, NULL, 0, queries, n, k, scores, truth, err);
 	if (status == STATUS_OK)
 		status = vectors_search(vectors, queries, n, k, scores, found, err);
 	if (status == STATUS_OK)

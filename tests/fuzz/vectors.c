@@ -1,9 +1,7 @@
 /* vectors.c: the vector cache's file. It is taken for one of the catalog that it names; the mutator mends its checksums, as a
  * file with wrong ones is never looked at any further. What FAISS reads itself is left out. */
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <xxhash.h>
 
@@ -16,28 +14,39 @@
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t capacity, unsigned seed)
 {
 	struct vectors_header header;
+	struct vectors_layout layout;
 
 	size = LLVMFuzzerMutate(data, size, capacity);
 	if (size < sizeof header || seed % 8 == 0)
 		return size;
 	memcpy(&header, data, sizeof header);
-	header.payload_size = size - sizeof header;
-	header.payload_hash = XXH3_64bits(data + sizeof header, size - sizeof header);
+	if (seed % 2 && vectors_layout(header.count, header.identity.dim, &layout) && layout.index <= size) {
+		header.index_size = size - layout.index;
+		header.table_hash = XXH3_64bits(data + layout.table, layout.heads - layout.table);
+	}
 	header.header_hash = XXH3_64bits(&header, offsetof(struct vectors_header, header_hash));
 	memcpy(data, &header, sizeof header);
 	return size;
 }
 
-/* Whether the floats lie where they can be used without FAISS: what it reads itself, it trusts. A file with right checksums and
- * floats elsewhere is forged. */
-static bool floats_in_place(const struct vectors_header *header, size_t size)
+/* Every block is looked at, and searched as if it were intact. */
+static void search_all(struct vectors *v)
 {
-	enum { ALIGNMENT = 64 };
-	size_t floats = mem_product(mem_product(header->count, header->identity.dim), sizeof(float));
-	size_t before = sizeof *header + mem_product(header->count, sizeof(int64_t));
+	float *query = mem_floats(v->dim), scores[3];
+	int64_t ids[3], some[2] = {1, INT64_MAX};
+	struct err err;
 
-	return !header->lists && header->padding < ALIGNMENT && before < size && floats <= size && floats + header->padding <= size - before &&
-	       (size - floats) % ALIGNMENT == 0;
+	if (!query)
+		return;
+	for (size_t i = 0; i < v->dim; i++)
+		query[i] = 1;
+	fuzz_check(vectors_intact(v) || v->checked);
+	vectors_seek(v, NULL, 0, query, 1, 3, scores, ids, &err);
+	vectors_seek(v, some, 2, query, 1, 3, scores, ids, &err);
+	free(v->checked);
+	v->checked = NULL;
+	fuzz_check(vectors_seek(v, NULL, 0, query, 1, 3, scores, ids, &err) == STATUS_OK);
+	free(query);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -49,16 +58,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < sizeof header)
 		return 0;
 	memcpy(&header, data, sizeof header);
-	if (!floats_in_place(&header, size))
+	if (header.lists || header.identity.dim > 4096)
 		return 0;
 	if (vectors_file_read(fuzz_file(data, size), &header.identity, &v, &err) == STATUS_OK) {
 		fuzz_check(v.count <= size && v.dim == header.identity.dim);
-		fuzz_touch(v.ids, v.count * sizeof *v.ids);
+		fuzz_touch(v.heads, v.layout.blocks * sizeof *v.heads);
 		fuzz_touch(v.rows, v.count * v.dim * sizeof *v.rows);
+		search_all(&v);
 	}
-	if (v.index)
-		faiss_Index_free(v.index);
-	if (v.map)
-		munmap(v.map, v.map_size);
+	vectors_release(&v);
 	return 0;
 }

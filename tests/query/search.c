@@ -159,10 +159,18 @@ static int library_drop(void **state)
 
 static size_t find(const struct photo_filter *filter, size_t k, struct candidate **candidates)
 {
-	size_t count;
+	struct candidate *scanned;
+	size_t count, scanned_count;
 
-	assert_ok(search_candidates(lib.catalog, &lib.row, photo_filter_empty(filter) ? lib.vectors : NULL, filter, lib.query, k,
-				    candidates, &count, &err), &err);
+	assert_ok(search_candidates(lib.catalog, &lib.row, lib.vectors, filter, lib.query, k, candidates, &count, &err), &err);
+	if (photo_filter_empty(filter))
+		return count;
+	/* Without an index it is the same. */
+	assert_ok(search_candidates(lib.catalog, &lib.row, NULL, filter, lib.query, k, &scanned, &scanned_count, &err), &err);
+	assert_int_equal(scanned_count, count);
+	for (size_t i = 0; i < count; i++)
+		assert_true(scanned[i].content == (*candidates)[i].content && scanned[i].similarity == (*candidates)[i].similarity);
+	free(scanned);
 	return count;
 }
 

@@ -131,7 +131,7 @@ static const char *file_of(const struct library *l)
 {
 	struct buffer name = {0};
 
-	buffer_format(&name, "%s-vectors-%d.faiss", strrchr(l->path, '/') + 1, (int)l->model.id);
+	buffer_format(&name, "%s-vectors-%d.index", strrchr(l->path, '/') + 1, (int)l->model.id);
 	char *folder = mem_copy(l->path, (size_t)(strrchr(l->path, '/') - l->path));
 	const char *path = test_path(folder, name.data);
 	free(folder);
@@ -247,7 +247,21 @@ static void query_that_is_no_number_is_refused(void **state)
 	catalog_close(l.catalog);
 }
 
-static void scan_of_some_contents_finds_only_those_that_can_be_searched(void **state)
+/* Both ways of searching some contents only. */
+static void search_some(struct library *l, const int64_t *some, size_t n, const float *query, size_t k, float *scores, int64_t *found)
+{
+	float again[K];
+	int64_t also[K];
+	struct vectors *vectors = open_with(l, NULL);
+
+	assert_ok(vectors_scan(l->catalog, &l->model, some, n, query, 1, k, scores, found, &err), &err);
+	assert_ok(vectors_search_some(vectors, some, n, query, 1, k, again, also, &err), &err);
+	assert_memory_equal(found, also, k * sizeof *found);
+	assert_memory_equal(scores, again, k * sizeof *scores);
+	vectors_close(vectors);
+}
+
+static void search_of_some_contents_finds_only_those_that_can_be_searched(void **state)
 {
 	(void)state;
 	struct library l = library_new();
@@ -259,20 +273,66 @@ static void scan_of_some_contents_finds_only_those_that_can_be_searched(void **s
 	add_many(&l, 30, 0);
 	photo = add(&l, query);
 	assert_int_equal(photo, 31);
-	assert_ok(vectors_scan(l.catalog, &l.model, some, 4, query, 1, 3, scores, found, &err), &err);
+	search_some(&l, some, 4, query, 3, scores, found);
 	assert_int_equal(found[0] + found[1] + found[2], 17);
 	assert_true(scores[0] >= scores[1] && scores[1] >= scores[2]);
 	assert_ok(catalog_photo_gone(l.catalog, 5, 1, &err), &err);
-	assert_ok(vectors_scan(l.catalog, &l.model, some, 4, query, 1, 3, scores, found, &err), &err);
+	search_some(&l, some, 4, query, 3, scores, found);
 	assert_int_equal(found[0] + found[1], 12);
 	assert_int_equal(found[2], 0);
 	/* So many that they are merged with a pass over all. */
 	for (size_t i = 0; i < MANY; i++)
 		even[i] = 2 * (int64_t)(i + 1);
-	assert_ok(vectors_scan(l.catalog, &l.model, even, MANY, query, 1, 3, scores, found, &err), &err);
+	search_some(&l, even, MANY, query, 3, scores, found);
 	assert_true(found[0] % 2 == 0 && found[1] % 2 == 0 && found[2] % 2 == 0 && found[2]);
-	assert_ok(vectors_scan(l.catalog, &l.model, some, 0, query, 1, 3, scores, found, &err), &err);
+	search_some(&l, some, 0, query, 3, scores, found);
 	assert_int_equal(found[0], 0);
+	catalog_close(l.catalog);
+}
+
+/* Blocks of which all, some, few, or none are asked for. */
+static void search_of_some_contents_equals_the_scan(void **state)
+{
+	(void)state;
+	struct library l = library_new();
+	enum { N = 5000 };
+	static int64_t some[N];
+
+	add_many(&l, N, 20);
+	for (size_t share = 1; share <= 3000; share *= share < 3 ? 2 : 5) {
+		float query[DIM], scores[K];
+		int64_t found[K];
+		size_t n = 0;
+		random_units(&l.random, query, 1);
+		for (int64_t id = share == 20 ? 2000 : 1; id <= N; id++)
+			if (test_random(&l.random) % share == 0)
+				some[n++] = id;
+		search_some(&l, some, n, query, K, scores, found);
+		assert_true(n < K || found[K - 1] != 0);
+	}
+	catalog_close(l.catalog);
+}
+
+/* The codes cannot tell them apart: all must be scored. */
+static void nearly_equal_embeddings_are_told_apart(void **state)
+{
+	(void)state;
+	struct library l = library_new();
+	float x[DIM];
+
+	random_units(&l.random, x, 1);
+	assert_ok(catalog_begin(l.catalog, &err), &err);
+	for (int i = 0; i < 4000; i++) {
+		float y[DIM];
+		for (size_t j = 0; j < DIM; j++)
+			y[j] = x[j] + 0.0004f * test_uniform(&l.random);
+		add(&l, y);
+	}
+	assert_ok(catalog_commit(l.catalog, &err), &err);
+	struct vectors *vectors = open_with(&l, NULL);
+	assert_like_scan(&l, vectors, 1, K);
+	assert_like_scan(&l, vectors, 40, 3);
+	vectors_close(vectors);
 	catalog_close(l.catalog);
 }
 
@@ -299,6 +359,25 @@ static void file_is_used_until_the_collection_changes(void **state)
 	catalog_close(l.catalog);
 }
 
+/* A check finds it at once, a search when it comes upon it; without one it does not matter. */
+static void assert_damage_found(struct library *l, const char *path, const uint8_t *bytes, size_t size)
+{
+	const struct vectors_options check = {.check = true};
+
+	test_write(path, bytes, size);
+	struct vectors *vectors = open_with(l, NULL);
+	assert_like_scan(l, vectors, 3, K);
+	vectors_close(vectors);
+	test_write(path, bytes, size);
+	vectors = open_with(l, &check);
+	assert_true(vectors_rebuilt(vectors));
+	vectors_close(vectors);
+	vectors = open_with(l, &check);
+	assert_false(vectors_rebuilt(vectors));
+	assert_like_scan(l, vectors, 3, K);
+	vectors_close(vectors);
+}
+
 static void damaged_file_is_rebuilt(void **state)
 {
 	(void)state;
@@ -307,19 +386,18 @@ static void damaged_file_is_rebuilt(void **state)
 	size_t size;
 	uint8_t *bytes;
 
-	add_many(&l, 60, 0);
+	add_many(&l, 320, 0);
 	vectors_close(open_with(&l, NULL));
 	assert_ok(file_read(path, 1 << 24, &bytes, &size, &err), &err);
-	const size_t cuts[] = {0, 1, 100, 255, 256, 257, 256 + 60 * 8, 256 + 60 * 8 + 80, size / 2, size - 1};
+	const size_t cuts[] = {0, 1, 100, 255, 256, 257, 300, 320, 320 + 5120, size / 2, size - 1};
 	for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
 		test_write(path, bytes, cuts[i]);
 		assert_rebuilt(&l);
 	}
-	for (size_t i = 0; i < size; i += i < 800 ? 13 : 611) {
+	for (size_t i = 0; i < size; i += i < 320 ? 13 : 4201) {
 		bytes[i] ^= 0x40;
-		test_write(path, bytes, size);
+		assert_damage_found(&l, path, bytes, size);
 		bytes[i] ^= 0x40;
-		assert_rebuilt(&l);
 	}
 	test_write(path, bytes, size);
 	struct vectors *vectors = open_with(&l, NULL);
@@ -334,20 +412,31 @@ static void damaged_file_is_rebuilt(void **state)
 	catalog_close(l.catalog);
 }
 
-/* Else every start would copy the whole index first. */
-static void flat_file_ends_in_aligned_floats(void **state)
+/* The catalog may have been emptied meanwhile, or be gone. */
+static void damage_without_a_catalog_is_an_error(void **state)
 {
 	(void)state;
 	struct library l = library_new();
-	struct stat st;
+	float query[DIM] = {1}, score;
+	int64_t found;
+	size_t size;
+	uint8_t *bytes;
 
-	for (size_t count = 1; count <= 4; count++) {
-		add_many(&l, 1, 0);
-		vectors_close(open_with(&l, NULL));
-		assert_int_equal(stat(file_of(&l), &st), 0);
-		assert_int_equal((size_t)st.st_size % 64, count * DIM * sizeof(float) % 64);
-	}
+	add_many(&l, 20, 0);
+	vectors_close(open_with(&l, NULL));
+	assert_ok(file_read(file_of(&l), 1 << 24, &bytes, &size, &err), &err);
+	bytes[size - 1] ^= 1; /* the last row */
+	bytes[320] ^= 1;      /* the first id */
+	test_write(file_of(&l), bytes, size);
+	free(bytes);
+	struct vectors *vectors = open_with(&l, NULL);
 	catalog_close(l.catalog);
+	assert_int_equal(unlink(l.path), 0);
+	assert_int_equal(vectors_search(vectors, query, 1, 1, &score, &found, &err), STATUS_NOT_FOUND);
+	assert_int_equal(vectors_count(vectors), 0);
+	assert_ok(vectors_search(vectors, query, 1, 1, &score, &found, &err), &err);
+	assert_int_equal(found, 0);
+	vectors_close(vectors);
 }
 
 static void file_of_another_catalog_is_rebuilt(void **state)
@@ -441,7 +530,7 @@ static void inverted_file_reaches_the_recall_it_was_tuned_to(void **state)
 		assert_int_equal(vectors_rebuilt(vectors), i == 0);
 		assert_int_equal(vectors_count(vectors), 8000);
 		assert_false(vectors_exact(vectors));
-		assert_int_equal(sscanf(vectors_describe(vectors), "IVF%u,Flat nprobe %u", &lists, &probes), 2);
+		assert_int_equal(sscanf(vectors_describe(vectors), "IVF%u,SQ8 nprobe %u", &lists, &probes), 2);
 		assert_true(lists > 50 && probes >= 1 && probes < lists);
 		assert_ok(vectors_recall(vectors, l.catalog, &l.model, 300, K, &recall, &err), &err);
 		printf("%s: recall at 10 is %.4f\n", vectors_describe(vectors), recall);
@@ -483,8 +572,9 @@ static void inverted_file_of_few_and_of_equal_vectors_works(void **state)
 
 TEST_MAIN(cmocka_unit_test(read_only_folder_is_searched_from_memory), cmocka_unit_test(places_beyond_the_collection_are_empty),
 	  cmocka_unit_test(query_that_is_no_number_is_refused), cmocka_unit_test(ties_break_by_ascending_content),
-	  cmocka_unit_test(scan_of_some_contents_finds_only_those_that_can_be_searched),
+	  cmocka_unit_test(search_of_some_contents_finds_only_those_that_can_be_searched),
+	  cmocka_unit_test(search_of_some_contents_equals_the_scan), cmocka_unit_test(nearly_equal_embeddings_are_told_apart),
 	  cmocka_unit_test(uncommitted_embeddings_go_to_no_file), cmocka_unit_test(file_is_used_until_the_collection_changes),
-	  cmocka_unit_test(file_of_another_catalog_is_rebuilt), cmocka_unit_test(flat_file_ends_in_aligned_floats), cmocka_unit_test(flat_search_equals_the_scan_for_few_and_many_queries),
+	  cmocka_unit_test(file_of_another_catalog_is_rebuilt), cmocka_unit_test(damage_without_a_catalog_is_an_error), cmocka_unit_test(flat_search_equals_the_scan_for_few_and_many_queries),
 	  cmocka_unit_test(answers_do_not_depend_on_threads), cmocka_unit_test(inverted_file_of_few_and_of_equal_vectors_works),
 	  cmocka_unit_test(inverted_file_reaches_the_recall_it_was_tuned_to), cmocka_unit_test(damaged_file_is_rebuilt))

@@ -140,7 +140,7 @@ static void file_of_the_other_set_is_not_taken(void **state)
 	assert_ok(catalog_model_put(f->catalog, &f->model, &err), &err); /* both sets empty, both generations 0 */
 	assert_ok(vectors_open(f->catalog, &f->model, NULL, &vectors, &err), &err);
 	vectors_close(vectors);
-	assert_int_equal(rename(test_path(folder, "other.db-vectors-1.faiss"), test_path(folder, "other.db-texts-1.faiss")), 0);
+	assert_int_equal(rename(test_path(folder, "other.db-vectors-1.index"), test_path(folder, "other.db-texts-1.index")), 0);
 	vectors = open_texts(f);
 	assert_true(vectors_rebuilt(vectors));
 	n = vectors_count(vectors);
