@@ -392,6 +392,8 @@ static void same_parts(const struct objective_part *a, const struct objective_pa
 		assert_memory_equal(a[k].batch.begin, b[k].batch.begin, 5 * sizeof(size_t));
 		assert_memory_equal(a[k].batch.ids, b[k].batch.ids, a[k].batch.begin[4] * sizeof(int32_t));
 		assert_memory_equal(a[k].photo, b[k].photo, 4 * sizeof(uint64_t));
+		assert_memory_equal(a[k].partner, b[k].partner, 4 * sizeof(uint32_t));
+		assert_memory_equal(a[k].share, b[k].share, 4 * sizeof(float));
 	}
 }
 
@@ -445,6 +447,188 @@ static void batches_depend_neither_on_threads_nor_on_where_they_begin(void **sta
 	batches_close(three);
 	batches_close(later);
 	dataset_free(data);
+}
+
+/* A shard of count samples: a photograph of one gray each, and the same captions in turns. */
+static const char *write_grays(const char *folder, const char *name, size_t count, const char *const *captions, size_t caption_count)
+{
+	const char *path = test_path(folder, name);
+	struct shard_writer *writer;
+	struct err err;
+
+	assert_ok(shard_writer_open(path, &writer, &err), &err);
+	for (size_t i = 0; i < count; i++) {
+		uint8_t rgb[32 * 32 * 3], *bytes;
+		size_t size;
+		char member[32];
+		memset(rgb, (int)(16 * i), sizeof rgb);
+		assert_ok(image_encode_jpeg(rgb, 32, 32, 95, &bytes, &size, &err), &err);
+		snprintf(member, sizeof member, "%03zu.jpg", i);
+		assert_ok(shard_writer_add(writer, member, bytes, size, &err), &err);
+		free(bytes);
+		snprintf(member, sizeof member, "%03zu.txt", i);
+		const char *caption = captions[i % caption_count];
+		assert_ok(shard_writer_add(writer, member, caption, strlen(caption), &err), &err);
+	}
+	assert_ok(shard_writer_close(writer, &err), &err);
+	return path;
+}
+
+static void tokenise(struct dataset *data, const char *folder)
+{
+	struct tokenizer *tokenizer;
+	struct err err;
+
+	test_write(test_path(folder, "merges.txt"), "#version\n", 9);
+	assert_ok(dataset_finish(data, &err), &err);
+	assert_ok(tokenizer_open(test_path(folder, "merges.txt"), 0, &tokenizer, &err), &err);
+	assert_ok(dataset_tokenise(data, tokenizer, 12, &err), &err);
+	tokenizer_close(tokenizer);
+}
+
+static void names_of_a_class_are_put_into_prompts_and_count_as_one_text(void **state)
+{
+	static const char *const prompts[] = {"look, a {}!", "{}"};
+	static const char *const captions[] = {"a photo of an orange\na photo of the citrus\n", "pear\n"};
+	static const char *const expected[] = {"a photo of an orange", "a photo of the citrus", "look, a orange!", "look, a citrus!",
+					       "orange", "citrus"};
+	const char *folder = test_folder();
+	struct dataset *data = open_data(folder, 1 << 20, 0);
+	struct err err;
+	uint64_t random = 3;
+	size_t drawn[6] = {0};
+
+	(void)state;
+	assert_ok(dataset_prompts(data, prompts, 2, &err), &err);
+	assert_ok(dataset_add_shard(data, write_grays(folder, "c.tar", 4, captions, 2),
+				    &(struct dataset_source){.weight = 1, .classes = true}, &err), &err);
+	tokenise(data, folder);
+	assert_int_equal(dataset_captions(data, DATASET_TRAIN, 2), 2);
+	for (size_t i = 0; i < 6; i++) {
+		assert_string_equal(dataset_caption(data, DATASET_TRAIN, 2, i), expected[i]);
+		assert_true(dataset_text(data, DATASET_TRAIN, 2, i) == dataset_text(data, DATASET_TRAIN, 0, 0));
+		assert_true(dataset_text(data, DATASET_TRAIN, 2, i) != dataset_text(data, DATASET_TRAIN, 1, 0));
+	}
+	for (size_t i = 0; i < 600; i++)
+		drawn[dataset_draw(data, 0, &random)]++;
+	for (size_t i = 0; i < 6; i += 2) { /* the usual name in three of four */
+		assert_in_range(drawn[i], 110, 190);
+		assert_in_range(drawn[i + 1], 25, 80);
+	}
+	for (size_t i = 0; i < 20; i++)
+		assert_true(dataset_draw(data, 1, &random) < 3);
+	dataset_free(data);
+}
+
+static void next_batch_of(const struct dataset *data, struct augment augment, double mix, struct batches **batches,
+			  struct objective_part *part)
+{
+	static struct config config;
+	struct batches_options options = {.data = data, .config = &config, .augment = augment, .mix = mix, .batch = 12, .parts = 1,
+					  .seed = 4, .threads = 2};
+	struct err err;
+
+	small_config(&config);
+	assert_ok(batches_open(&options, batches, &err), &err);
+	assert_ok(batches_next(*batches, part, &err), &err);
+}
+
+/* Photographs of one gray each: a mixture's mean says how much of each is in it. */
+static void mixed_photographs_have_the_shares_that_they_say(void **state)
+{
+	static const char *const captions[] = {"one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "12"};
+	const char *folder = test_folder();
+	struct dataset *data = open_data(folder, 1 << 20, 0);
+	struct batches *plain, *mixed;
+	struct objective_part a, b;
+	size_t n = SIDE * SIDE * 3, pasted = 0, blended = 0;
+	struct err err;
+
+	(void)state;
+	assert_ok(dataset_add_shard(data, write_grays(folder, "g.tar", 12, captions, 12), NULL, &err), &err);
+	tokenise(data, folder);
+	next_batch_of(data, (struct augment){.scale_least = 1}, 0, &plain, &a);
+	next_batch_of(data, (struct augment){.scale_least = 1}, 1, &mixed, &b);
+	for (size_t i = 0; i < 12; i++) {
+		const uint8_t *rgb = b.batch.rgb + i * n;
+		double own = (double)a.batch.rgb[i * n], other = (double)a.batch.rgb[(11 - i) * n], mean = 0;
+		bool even = true;
+		assert_int_equal(b.partner[i], 11 - i);
+		assert_true(b.share[i] >= 0.45f && b.share[i] <= 1);
+		assert_true(a.share[i] == 1);
+		for (size_t k = 0; k < n; k++) {
+			mean += (double)rgb[k] / (double)n;
+			even &= rgb[k] == rgb[0];
+		}
+		assert_true(fabs(mean - ((double)b.share[i] * own + (1 - (double)b.share[i]) * other)) < 1);
+		blended += even;
+		pasted += !even;
+	}
+	assert_true(blended > 1 && pasted > 1);
+	batches_close(plain);
+	batches_close(mixed);
+	dataset_free(data);
+}
+
+static void what_is_whole_stays_as_it_is(void **state)
+{
+	const char *folder = test_folder();
+	struct dataset *data = open_data(folder, 1 << 20, 0);
+	struct batches *plain, *whole;
+	struct objective_part a, b;
+	struct err err;
+
+	(void)state;
+	assert_ok(dataset_add_shard(data, write_shard(folder, "w.tar", 12, 0), &(struct dataset_source){.weight = 1, .whole = true}, &err),
+		  &err);
+	tokenise(data, folder);
+	next_batch_of(data, (struct augment){.scale_least = 1}, 0, &plain, &a);
+	next_batch_of(data, (struct augment){0.3, true, 0.5}, 1, &whole, &b);
+	assert_memory_equal(a.batch.rgb, b.batch.rgb, 12 * 3 * SIDE * SIDE);
+	for (size_t i = 0; i < 12; i++)
+		assert_true(b.share[i] == 1);
+	batches_close(plain);
+	batches_close(whole);
+	dataset_free(data);
+}
+
+static void what_says_left_or_right_is_not_mirrored(void **state)
+{
+	static const char *const sides[] = {"a cat LEFT of a dog", "Right, a cat", "the cat is on the right", "leftovers", "bright"};
+	const char *folder = test_folder();
+	struct dataset *data = open_data(folder, 1 << 20, 0);
+	struct err err;
+
+	(void)state;
+	assert_ok(dataset_add_shard(data, write_grays(folder, "s.tar", 5, sides, 5), NULL, &err), &err);
+	tokenise(data, folder);
+	for (size_t i = 0; i < 5; i++)
+		assert_int_equal(dataset_sided(data, DATASET_TRAIN, i, 0), i < 3);
+	dataset_free(data);
+}
+
+/* A gray stays gray, a colour's gray value moves with brightness alone; both within what is allowed. */
+static void colours_move_within_their_bounds(void **state)
+{
+	const struct augment augment = {.scale_least = 1, .colour = 0.25};
+	uint8_t rgb[32 * 32 * 3], ours[SIDE * SIDE * 3], *bytes;
+	int least = 255, most = 0;
+	size_t size;
+	struct err err;
+
+	(void)state;
+	memset(rgb, 100, sizeof rgb);
+	assert_ok(image_encode_jpeg(rgb, 32, 32, 95, &bytes, &size, &err), &err);
+	for (uint64_t seed = 0; seed < 200; seed++) {
+		uint64_t random = seed * 77;
+		assert_ok(augment_image(&augment, bytes, size, SIDE, &random, ours, &err), &err);
+		assert_true(ours[0] == ours[1] && ours[1] == ours[2]);
+		least = ours[0] < least ? ours[0] : least;
+		most = ours[0] > most ? ours[0] : most;
+	}
+	assert_in_range(least, 74, 80);
+	assert_in_range(most, 120, 126);
+	free(bytes);
 }
 
 static void photographs_that_are_all_broken_are_an_error(void **state)
@@ -600,6 +784,9 @@ TEST_MAIN(cmocka_unit_test(the_rate_rises_and_falls), cmocka_unit_test(steps_are
 	  cmocka_unit_test(a_table_has_a_path_and_a_caption_in_each_line), cmocka_unit_test(a_whole_crop_is_the_reference_crop),
 	  cmocka_unit_test(crops_of_any_shape_are_drawn_and_repeat),
 	  cmocka_unit_test(batches_depend_neither_on_threads_nor_on_where_they_begin),
+	  cmocka_unit_test(names_of_a_class_are_put_into_prompts_and_count_as_one_text),
+	  cmocka_unit_test(mixed_photographs_have_the_shares_that_they_say), cmocka_unit_test(what_is_whole_stays_as_it_is),
+	  cmocka_unit_test(what_says_left_or_right_is_not_mirrored), cmocka_unit_test(colours_move_within_their_bounds),
 	  cmocka_unit_test(photographs_that_are_all_broken_are_an_error), cmocka_unit_test(merges_are_learned_by_count_and_read_back),
 	  cmocka_unit_test(a_vocabulary_ends_where_no_pair_comes_twice),
 	  cmocka_unit_test(a_state_comes_back_whole_and_a_damaged_one_is_refused), cmocka_unit_test(a_log_is_read_back_up_to_a_step))
