@@ -68,8 +68,6 @@ static const char details[] =
 	"  coca train --out mine --resume\n"
 	"  coca train --out tuned --from mine --tsv my-photos.tsv --freeze encoder,text --lr 1e-4 --epochs 3\n";
 
-enum { PROMPTS_MOST = 1 << 20 };
-
 struct source {
 	char *path;
 	struct dataset_source kind;
@@ -378,35 +376,6 @@ static enum status merge_note(const char *note, size_t size, const struct argume
 
 /* ---- data, shape, tokenizer ------------------------------------------------------------------------------------------ */
 
-/* --prompts: its lines, each with a {}. */
-static enum status read_prompts(struct run *run, const char *path, struct err *err)
-{
-	const char **lines = NULL;
-	uint8_t *bytes = NULL;
-	size_t size, count = 0;
-	char *rest = NULL;
-	enum status status = file_read(path, PROMPTS_MOST, &bytes, &size, err);
-
-	if (status != STATUS_OK)
-		return status;
-	lines = mem_array(size / 2 + 1, sizeof *lines); /* a line has at least two characters */
-	if (!lines)
-		status = err_memory(err, "the prompts");
-	for (char *line = lines ? strtok_r((char *)bytes, "\r\n", &rest) : NULL; line; line = strtok_r(NULL, "\r\n", &rest)) {
-		if (line[strspn(line, " \t")] == '\0')
-			continue;
-		if (strstr(line, "{}"))
-			lines[count++] = line;
-		else
-			status = err_set(err, STATUS_USAGE, "'%s': the line '%s' has no {} where the class would stand", path, line);
-	}
-	if (status == STATUS_OK)
-		status = count ? dataset_prompts(run->data, lines, count, err) : err_set(err, STATUS_USAGE, "'%s' holds no prompt", path);
-	free(lines);
-	free(bytes);
-	return status;
-}
-
 static enum status read_sources(struct run *run, struct err *err)
 {
 	struct dataset_counts counts;
@@ -415,7 +384,7 @@ static enum status read_sources(struct run *run, struct err *err)
 	enum status status = dataset_new(run->memory, run->out, run->holdout, &run->data, err);
 
 	if (status == STATUS_OK && prompts)
-		status = read_prompts(run, prompts, err);
+		status = dataset_prompts(run->data, prompts, err);
 	for (size_t i = 0; i < run->source_count && status == STATUS_OK; i++) {
 		const struct source *s = &run->sources[i];
 		if (run->cli->progress)

@@ -14,6 +14,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "model/prompts.h"
 #include "model/random.h"
 #include "schema/file.h"
 #include "schema/memory.h"
@@ -52,11 +53,6 @@ struct class {
 	size_t first_caption;
 };
 
-static const char *const built_in[] = {
-	"a photo of a {}.", "a photo of the {}.", "a photo of one {}.", "a close-up photo of a {}.", "a good photo of a {}.",
-	"a picture of a {}.", "{}.", "{}", "a photo of a {}", "a small {}.", "a large {}.", "there is a {} here.",
-};
-
 struct dataset {
 	size_t memory_most, holdout;
 	char *spill_folder;
@@ -69,9 +65,7 @@ struct dataset {
 	struct caption *captions;
 	size_t caption_count, caption_room;
 	struct buffer texts;
-	const char *const *prompts;
-	char **own_prompts;     /* [prompt_count], or NULL */
-	size_t prompt_count;
+	struct prompts prompts; /* read when the first class comes, unless they are given */
 	struct class *classes;  /* [class_room], a power of two: a hash table, empty where the key is 0 */
 	size_t class_count, class_room;
 	int32_t *ids;
@@ -93,8 +87,6 @@ enum status dataset_new(size_t memory, const char *spill_folder, size_t holdout,
 	}
 	d->memory_most = memory;
 	d->holdout = holdout;
-	d->prompts = built_in;
-	d->prompt_count = sizeof built_in / sizeof *built_in;
 	*data = d;
 	return STATUS_OK;
 }
@@ -109,9 +101,7 @@ void dataset_free(struct dataset *d)
 	}
 	if (d->spill)
 		fclose(d->spill);
-	for (size_t i = 0; d->own_prompts && i < d->prompt_count; i++)
-		free(d->own_prompts[i]);
-	free(d->own_prompts);
+	prompts_release(&d->prompts);
 	free(d->classes);
 	free(d->spill_folder);
 	free(d->sources);
@@ -197,33 +187,10 @@ static bool add_caption(struct dataset *d, const char *text, size_t size)
 
 /* ---- classes ---------------------------------------------------------------------------------------------------- */
 
-enum status dataset_prompts(struct dataset *d, const char *const *prompts, size_t count, struct err *err)
+enum status dataset_prompts(struct dataset *d, const char *path, struct err *err)
 {
-	d->own_prompts = mem_array(count, sizeof *d->own_prompts);
-	if (!d->own_prompts)
-		return err_memory(err, "the prompts");
-	d->prompts = (const char *const *)d->own_prompts;
-	d->prompt_count = count;
-	for (size_t i = 0; i < count; i++)
-		if (!(d->own_prompts[i] = mem_copy(prompts[i], strlen(prompts[i]))))
-			return err_memory(err, "the prompts");
-	return STATUS_OK;
-}
-
-/* Behind "a photo of a", where a caption begins so. */
-static const char *name_of(const char *caption)
-{
-	static const char *const starts[] = {"a photo of ", "a ", "an ", "the "};
-	bool article = false;
-
-	for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
-		size_t n = strlen(starts[i]);
-		if (!article && strncasecmp(caption, starts[i], n) == 0 && caption[n]) {
-			caption += n;
-			article = i > 0;
-		}
-	}
-	return caption;
+	prompts_release(&d->prompts);
+	return prompts_read(path, &d->prompts, err);
 }
 
 /* The place of a class in the table: its own or an empty one. */
@@ -258,21 +225,18 @@ static bool grow_classes(struct dataset *d)
 static bool append_class(struct dataset *d, const char *const *captions, size_t count)
 {
 	size_t first = d->caption_count;
-	struct buffer prompt = {0};
 	bool good = true;
 
 	for (size_t c = 0; c < count && good; c++)
 		good = append_caption(d, captions[c], strlen(captions[c]));
-	for (size_t p = 0; p < d->prompt_count && good; p++)
+	for (size_t p = 0; p < d->prompts.count && good; p++)
 		for (size_t c = 0; c < count && good; c++) {
-			const char *hole = strstr(d->prompts[p], "{}");
-			prompt.size = 0;
-			buffer_format(&prompt, "%.*s%s%s", (int)(hole - d->prompts[p]), d->prompts[p], name_of(captions[c]), hole + 2);
-			good = !prompt.failed && append_caption(d, prompt.data, prompt.size);
+			char *text = prompts_fill(d->prompts.lines[p], prompts_name(captions[c]));
+			good = text && append_caption(d, text, strlen(text));
+			free(text);
 		}
-	buffer_release(&prompt);
 	/* Synonyms are one class wherever the usual name is the same. */
-	const char *usual = name_of(captions[0]);
+	const char *usual = prompts_name(captions[0]);
 	for (size_t c = first; c < d->caption_count; c++)
 		d->captions[c].text = XXH3_64bits(usual, strlen(usual));
 	return good;
@@ -356,6 +320,8 @@ enum status dataset_add_shard(struct dataset *d, const char *path, const struct 
 	struct sample sample;
 	enum status status = add_source(d, source, err);
 
+	if (status == STATUS_OK && source && source->classes && !d->prompts.count)
+		status = prompts_read(NULL, &d->prompts, err);
 	if (status == STATUS_OK)
 		status = shard_open(path, &shard, err);
 	if (status != STATUS_OK)
@@ -543,7 +509,7 @@ size_t dataset_draw(const struct dataset *d, size_t sample, uint64_t *random)
 	if (!d->sources[item->source].kind.classes)
 		return random_below(random, item->caption_count);
 	size_t name = random_unit(random) < 0.5 ? 0 : random_below(random, item->caption_count);
-	return name + item->caption_count * random_below(random, d->prompt_count + 1);
+	return name + item->caption_count * random_below(random, d->prompts.count + 1);
 }
 
 uint64_t dataset_text(const struct dataset *d, enum dataset_part part, size_t sample, size_t which)

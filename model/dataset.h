@@ -37,8 +37,8 @@ struct dataset_source {
 enum status dataset_new(size_t memory, const char *spill_folder, size_t holdout /* 0: none */, struct dataset **data, struct err *err);
 void dataset_free(struct dataset *data); /* takes NULL */
 
-/* What classes are put into, each with a {} where the name stands; before any are added. Otherwise there are some built in. */
-enum status dataset_prompts(struct dataset *data, const char *const *prompts, size_t count, struct err *err);
+/* Other prompts for classes than those built in (prompts.h); before any are added. */
+enum status dataset_prompts(struct dataset *data, const char *path, struct err *err);
 /* source NULL: weight 1, and nothing special. */
 enum status dataset_add_shard(struct dataset *data, const char *path, const struct dataset_source *source, struct err *err);
 enum status dataset_add_table(struct dataset *data, const char *path, const struct dataset_source *source, struct err *err);

@@ -5,77 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/file.h"
+#include "model/prompts.h"
 #include "schema/memory.h"
 
 #include "schema/banned.h"
-
-enum { TEMPLATES_BYTES = 1 << 20 };
-
-static const char *const built_in[] = {
-	"a photo of a {}.", "a photo of the {}.", "a photo of one {}.", "a close-up photo of a {}.",
-	"a good photo of a {}.", "a picture of a {}.", "{}.",
-};
-
-struct templates {
-	char *bytes;          /* what lines point into; NULL for those built in */
-	const char **lines;
-	size_t count;
-};
-
-static void templates_release(struct templates *t)
-{
-	free(t->bytes);
-	free(t->lines);
-}
-
-static enum status templates_read(const char *path, struct templates *t, struct err *err)
-{
-	size_t size = 0, n = sizeof built_in / sizeof *built_in;
-	char *rest = NULL;
-
-	*t = (struct templates){0};
-	if (path) {
-		enum status status = file_read(path, TEMPLATES_BYTES, (uint8_t **)&t->bytes, &size, err);
-		if (status != STATUS_OK)
-			return status;
-		n = size / 2 + 1; /* a line has at least two characters */
-	}
-	t->lines = mem_array(n, sizeof *t->lines);
-	if (!t->lines)
-		return err_memory(err, "templates");
-	if (!path) {
-		memcpy(t->lines, built_in, sizeof built_in);
-		t->count = n;
-		return STATUS_OK;
-	}
-	for (char *line = strtok_r(t->bytes, "\r\n", &rest); line; line = strtok_r(NULL, "\r\n", &rest)) {
-		if (line[strspn(line, " \t")] == '\0')
-			continue;
-		if (!strstr(line, "{}"))
-			return err_set(err, STATUS_USAGE, "'%s': the line '%s' has no {} where the class would stand", path, line);
-		t->lines[t->count++] = line;
-	}
-	return t->count ? STATUS_OK : err_set(err, STATUS_USAGE, "'%s' holds no template", path);
-}
-
-char *classes_prompt(const char *template, const char *name)
-{
-	struct buffer prompt = {0};
-	const char *at = template, *hole;
-
-	while ((hole = strstr(at, "{}"))) {
-		buffer_append(&prompt, at, (size_t)(hole - at));
-		buffer_text(&prompt, name);
-		at = hole + 2;
-	}
-	buffer_text(&prompt, at);
-	if (prompt.failed) {
-		buffer_release(&prompt);
-		return NULL;
-	}
-	return prompt.data;
-}
 
 /* ---- numbering -------------------------------------------------------------------------------------------------- */
 
@@ -126,14 +59,14 @@ static void normalise(float *x, size_t n)
 }
 
 /* All prompts of one class as one batch. */
-static enum status embed_class(struct engine *engine, const char *name, const struct templates *t, struct coca_text *texts,
+static enum status embed_class(struct engine *engine, const char *name, const struct prompts *t, struct coca_text *texts,
 			       int32_t **ids, float *each /* [templates,E] */, float *embedding /* [E] */, struct err *err)
 {
 	enum status status = STATUS_OK;
 	bool cut;
 
 	for (size_t i = 0; i < t->count && status == STATUS_OK; i++) {
-		char *prompt = classes_prompt(t->lines[i], name);
+		char *prompt = prompts_fill(t->lines[i], name);
 		status = prompt ? engine_text_ids(engine, prompt, strlen(prompt), &ids[i], &texts[i], &cut, err)
 				: err_memory(err, "a prompt");
 		free(prompt);
@@ -156,12 +89,12 @@ static enum status embed_class(struct engine *engine, const char *name, const st
 enum status classes_embed(struct cli *cli, struct engine *engine, const char *const *names, size_t n, const char *templates,
 			  float *embeddings, struct err *err)
 {
-	struct templates t = {0};
+	struct prompts t = {0};
 	struct coca_text *texts = NULL;
 	int32_t **ids = NULL;
 	float *each = NULL; /* [templates,E] */
 	struct progress progress;
-	enum status status = templates_read(templates, &t, err);
+	enum status status = prompts_read(templates, &t, err);
 
 	if (status == STATUS_OK) {
 		texts = mem_array(t.count, sizeof *texts);
@@ -176,7 +109,7 @@ enum status classes_embed(struct cli *cli, struct engine *engine, const char *co
 		progress_show(&progress, c + 1, n);
 	}
 	progress_end(&progress);
-	templates_release(&t);
+	prompts_release(&t);
 	free(texts);
 	free(ids);
 	free(each);
@@ -200,7 +133,7 @@ enum status classes_recall(struct cli *cli, struct engine *engine, const struct 
 		status = embeddings && names ? STATUS_OK : err_memory(err, "embeddings");
 	}
 	for (size_t c = 0; status == STATUS_OK && c < *classes; c++)
-		names[c] = set->first[first[c]];
+		names[c] = prompts_name(set->first[first[c]]);
 	if (status == STATUS_OK)
 		status = classes_embed(cli, engine, names, *classes, templates, embeddings, err);
 	/* A class's number is its own owner: photo_ids counts 0, 1, ... */

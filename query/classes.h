@@ -1,4 +1,4 @@
-/* classes.h: zero-shot classification of an evalset: each distinct first caption is a class, described by prompts. */
+/* classes.h: zero-shot classification of an evalset: each distinct first caption is a class, described by prompts (model/prompts.h) around what it names. */
 #ifndef QUERY_CLASSES_H
 #define QUERY_CLASSES_H
 
@@ -16,8 +16,5 @@ enum status classes_embed(struct cli *cli, struct engine *engine, const char *co
 
 /* owner[n]: the number of each name's class, counted by first appearance; first[*classes]: where that was. Both [n]. */
 enum status classes_number(char *const *names, size_t n, uint32_t *owner, uint32_t *first, size_t *classes, struct err *err);
-
-/* A prompt with every {} replaced; the caller's to free, NULL when out of memory. */
-char *classes_prompt(const char *template, const char *name);
 
 #endif

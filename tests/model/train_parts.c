@@ -488,7 +488,6 @@ static void tokenise(struct dataset *data, const char *folder)
 
 static void names_of_a_class_are_put_into_prompts_and_count_as_one_text(void **state)
 {
-	static const char *const prompts[] = {"look, a {}!", "{}"};
 	static const char *const captions[] = {"a photo of an orange\na photo of the citrus\n", "pear\n"};
 	static const char *const expected[] = {"a photo of an orange", "a photo of the citrus", "look, a orange!", "look, a citrus!",
 					       "orange", "citrus"};
@@ -499,7 +498,8 @@ static void names_of_a_class_are_put_into_prompts_and_count_as_one_text(void **s
 	size_t drawn[6] = {0};
 
 	(void)state;
-	assert_ok(dataset_prompts(data, prompts, 2, &err), &err);
+	test_write(test_path(folder, "prompts"), "look, a {}!\n\n{}\r\n", 18);
+	assert_ok(dataset_prompts(data, test_path(folder, "prompts"), &err), &err);
 	assert_ok(dataset_add_shard(data, write_grays(folder, "c.tar", 4, captions, 2),
 				    &(struct dataset_source){.weight = 1, .classes = true}, &err), &err);
 	tokenise(data, folder);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/prompts.h"
 #include "query/classes.h"
 #include "query/recall.h"
 #include "query/score.h"
@@ -210,14 +211,26 @@ static void classes_are_numbered_by_first_appearance(void **state)
 
 static void prompts_take_the_name_where_the_braces_are(void **state)
 {
-	char *prompt = classes_prompt("a {} and {}.", "cat");
+	char *prompt = prompts_fill("a {} and {}.", "cat");
 
 	(void)state;
 	assert_string_equal(prompt, "a cat and cat.");
 	free(prompt);
-	prompt = classes_prompt("{}", "{}");
+	prompt = prompts_fill("{}", "{}");
 	assert_string_equal(prompt, "{}");
 	free(prompt);
+}
+
+static void names_stand_behind_a_photo_of_a(void **state)
+{
+	static const char *const captions[][2] = {
+		{"a photo of a tusker", "tusker"}, {"a photo of an ox", "ox"}, {"A photo of the dam", "dam"}, {"a photo of pants", "pants"},
+		{"an axe", "axe"}, {"anaconda", "anaconda"}, {"a photo of ", "photo of "}, {"a ", "a "}, {"", ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof captions / sizeof *captions; i++)
+		assert_string_equal(prompts_name(captions[i][0]), captions[i][1]);
 }
 
 int main(int argc, char **argv)
@@ -226,6 +239,7 @@ int main(int argc, char **argv)
 	blas_guard(argv, false);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(places_count_what_is_better),
+		cmocka_unit_test(names_stand_behind_a_photo_of_a),
 		cmocka_unit_test(ties_go_by_item),
 		cmocka_unit_test(any_own_caption_counts),
 		cmocka_unit_test(numbers_that_are_none_find_nothing),
