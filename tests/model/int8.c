@@ -1,0 +1,395 @@
+/* int8.c: every kernel that this processor has against the plain twin, exactly where numbers are whole; and the 512-bit tiles with
+ * vectors that the compiler makes of narrower ones, so that they are tested where the processor has no AVX-512. */
+#include "model/int8.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "schema/memory.h"
+#include "tests/support.h"
+
+/* These vectors never pass between functions that are not inlined. */
+#pragma GCC diagnostic ignored "-Wpsabi"
+typedef int32_t sixteen_ints __attribute__((vector_size(64)));
+typedef float sixteen_floats __attribute__((vector_size(64)));
+
+static inline sixteen_ints ints_load(const void *p)
+{
+	sixteen_ints v;
+	memcpy(&v, p, sizeof v);
+	return v;
+}
+
+static inline sixteen_ints ints_splat(const void *p)
+{
+	int32_t four;
+	memcpy(&four, p, sizeof four);
+	return (sixteen_ints){0} + four;
+}
+
+static inline sixteen_floats floats_load(const float *p)
+{
+	sixteen_floats v;
+	memcpy(&v, p, sizeof v);
+	return v;
+}
+
+static inline void floats_store(float *p, sixteen_floats v)
+{
+	memcpy(p, &v, sizeof v);
+}
+
+/* As vpdpbusd defines it. */
+static inline sixteen_ints dot(sixteen_ints sum, sixteen_ints x, sixteen_ints w)
+{
+	uint8_t codes[64];
+	int8_t weights[64];
+
+	memcpy(codes, &x, sizeof codes);
+	memcpy(weights, &w, sizeof weights);
+	for (size_t i = 0; i < sizeof codes; i++)
+		sum[i / 4] += codes[i] * weights[i];
+	return sum;
+}
+
+#define KERNEL(name) emulated_##name
+#define TARGET
+enum { LANES = 16, ROWS = 8, PANELS = 2 };
+typedef sixteen_ints ints;
+typedef sixteen_floats floats;
+#define INTS_ZERO ((sixteen_ints){0})
+#define INTS_LOAD(p) ints_load(p)
+#define INTS_STORE(p, v) (*(sixteen_ints *)(void *)(p) = (v))
+#define INTS_SPLAT(p) ints_splat(p)
+#define FLOATS_OF(v) __builtin_convertvector(v, sixteen_floats)
+#define FLOATS_LOAD(p) floats_load(p)
+#define FLOATS_STORE(p, v) floats_store(p, v)
+#define FLOATS_SPLAT(f) ((sixteen_floats){0} + (f))
+#define DOT(sum, x, v, y, w) dot(dot(sum, x, v), y, w)
+
+#include "model/int8_kernel.h"
+
+#include "schema/banned.h"
+
+static const struct int8_kernel emulated = {"emulated", KERNEL(multiply), KERNEL(quantise), KERNEL(norm), KERNEL(gelu)};
+
+enum { KERNELS_MOST = 8 };
+
+/* Those of this processor but the plain one, and the emulated. */
+static size_t kernels(const struct int8_kernel **list)
+{
+	size_t count;
+	const struct int8_kernel *const *usable = int8_kernels(&count);
+
+	assert_ptr_equal(usable[count - 1], &int8_plain);
+	memcpy(list, usable, (count - 1) * sizeof *list);
+	list[count - 1] = &emulated;
+	return count;
+}
+
+static float *draw(size_t n, float scale, uint64_t *seed)
+{
+	float *x = mem_floats(n);
+
+	assert_non_null(x);
+	for (size_t i = 0; i < n; i++)
+		x[i] = scale * test_uniform(seed);
+	return x;
+}
+
+static struct int8_rows rows_new(size_t T, size_t in)
+{
+	struct int8_rows rows = {mem_array(T * int8_depth(in) + 64, 1), mem_floats(T), mem_floats(T)};
+
+	assert_true(rows.codes && rows.scale && rows.offset);
+	return rows;
+}
+
+static void rows_release(struct int8_rows *rows)
+{
+	free(rows->codes);
+	free(rows->scale);
+	free(rows->offset);
+}
+
+/* Whole numbers alone: scales of 1, no offset. extreme: the largest sums that there can be. */
+static void products_are_exact(size_t T, size_t in, size_t out, bool extreme, uint64_t *seed)
+{
+	int8_t *codes = mem_array(out * in, 1);
+	float *scale = mem_floats(out), *fast = mem_floats(T * out), *plain = mem_floats(T * out);
+	struct linear map = {NULL, NULL, in, out, false};
+	struct int8_rows rows = rows_new(T, in);
+	struct int8_matrix matrix;
+	const struct int8_kernel *list[KERNELS_MOST];
+	size_t n = kernels(list);
+	struct err err;
+
+	for (size_t i = 0; i < out * in; i++)
+		codes[i] = (int8_t)(extreme ? INT8_WEIGHT_MOST * (i / in % 2 ? 1 : -1) : (int)(test_random(seed) % 127) - INT8_WEIGHT_MOST);
+	for (size_t o = 0; o < out; o++)
+		scale[o] = 1;
+	assert_ok(int8_matrix_pack(&matrix, codes, scale, &map, NULL, &err), &err);
+	for (size_t t = 0; t < T; t++) {
+		rows.scale[t] = 1;
+		rows.offset[t] = 0;
+		for (size_t i = 0; i < in; i++)
+			rows.codes[t * matrix.depth + i] = (uint8_t)(extreme ? INT8_LEVELS : test_random(seed) % (INT8_LEVELS + 1));
+	}
+	struct int8_product product = {&matrix, &rows, T, false, plain, out};
+	int8_plain.multiply(&product, 0, matrix.panels);
+	for (size_t t = 0; t < T; t++)
+		for (size_t o = 0; o < out; o++) {
+			int32_t sum = 0;
+			for (size_t i = 0; i < in; i++)
+				sum += rows.codes[t * matrix.depth + i] * codes[o * in + i];
+			assert_int_equal(sum, (int32_t)plain[t * out + o]);
+		}
+	product.y = fast;
+	for (size_t k = 0; k < n; k++) {
+		memset(fast, 0, T * out * sizeof *fast);
+		list[k]->multiply(&product, 0, matrix.panels);
+		if (memcmp(fast, plain, T * out * sizeof *fast) != 0)
+			fail_msg("%s: %zu rows, %zu inputs, %zu outputs differ from the plain twin", list[k]->name, T, in, out);
+	}
+	int8_matrix_release(&matrix);
+	rows_release(&rows);
+	free(codes);
+	free(scale);
+	free(fast);
+	free(plain);
+}
+
+static void every_kernel_agrees_exactly(void **state)
+{
+	static const size_t rows[] = {1, 3, 4, 8, 13, 49, 100}, ins[] = {1, 7, 8, 48, 192}, outs[] = {1, 15, 16, 17, 33, 48, 100};
+	uint64_t seed = 1;
+
+	(void)state;
+	for (size_t t = 0; t < sizeof rows / sizeof *rows; t++)
+		for (size_t i = 0; i < sizeof ins / sizeof *ins; i++)
+			for (size_t o = 0; o < sizeof outs / sizeof *outs; o++)
+				products_are_exact(rows[t], ins[i], outs[o], false, &seed);
+}
+
+static void many_inputs_are_taken_in_blocks(void **state)
+{
+	uint64_t seed = 2;
+
+	(void)state;
+	products_are_exact(50, 1024, 20, false, &seed);
+	products_are_exact(11, 1030, 40, false, &seed);
+	products_are_exact(9, 2049, 33, false, &seed);
+}
+
+static void the_largest_sums_do_not_saturate(void **state)
+{
+	uint64_t seed = 3;
+
+	(void)state;
+	products_are_exact(9, 2080, 34, true, &seed);
+}
+
+/* With scales, offsets, bias and a gain, into rows that are apart, on top of what is there. */
+static void results_come_back_as_floats(void **state)
+{
+	enum { T = 21, IN = 50, OUT = 37, STRIDE = 41 };
+	uint64_t seed = 4;
+	float *weight = draw(OUT * IN, 1, &seed), *bias = draw(OUT, 1, &seed), *gain = draw(OUT, 1, &seed), *x = draw(T * IN, 2, &seed);
+	float *before = draw(T * STRIDE, 1, &seed), *fast = mem_floats(T * STRIDE), *plain = mem_floats(T * STRIDE);
+	struct linear map = {weight, bias, IN, OUT, false};
+	struct int8_rows rows = rows_new(T, IN);
+	struct int8_matrix matrix;
+	const struct int8_kernel *list[KERNELS_MOST];
+	size_t n = kernels(list);
+	struct err err;
+
+	(void)state;
+	assert_ok(int8_matrix_init(&matrix, &map, gain, &err), &err);
+	int8_quantise(x, T, IN, &rows);
+	for (int add = 0; add < 2; add++)
+		for (size_t k = 0; k < n; k++) {
+			struct int8_product product = {&matrix, &rows, T, add, plain, STRIDE};
+			memcpy(plain, before, T * STRIDE * sizeof *plain);
+			memcpy(fast, before, T * STRIDE * sizeof *fast);
+			int8_plain.multiply(&product, 0, matrix.panels);
+			product.y = fast;
+			list[k]->multiply(&product, 0, matrix.panels);
+			assert_true(test_close(list[k]->name, fast, plain, T * STRIDE, 2e-6f));
+			for (size_t t = 0; t < T; t++)
+				for (size_t o = 0; o < OUT; o++) {
+					double exact = (double)bias[o];
+					for (size_t i = 0; i < IN; i++)
+						exact += (double)x[t * IN + i] * (double)weight[o * IN + i];
+					exact = exact * (double)gain[o] + (add ? (double)before[t * STRIDE + o] : 0);
+					/* 50 products of a step's error each, of both signs. */
+					assert_true(fabs(exact - (double)plain[t * STRIDE + o]) < 0.25);
+				}
+		}
+	int8_matrix_release(&matrix);
+	rows_release(&rows);
+	free(weight);
+	free(bias);
+	free(gain);
+	free(x);
+	free(before);
+	free(fast);
+	free(plain);
+}
+
+/* Codes may differ by one where a value lies in the middle between two, and what they mean by a step's half. */
+static void compare_row(const char *name, const uint8_t *fast, const float *fast_map, const uint8_t *plain, const float *plain_map, size_t n,
+			float slack)
+{
+	for (size_t i = 0; i < n; i++) {
+		float a = fast_map[0] * fast[i] + fast_map[1], b = plain_map[0] * plain[i] + plain_map[1];
+		if (abs(fast[i] - plain[i]) > 1 || fabsf(a - b) > 1.01f * plain_map[0] + slack)
+			fail_msg("%s: code %zu of %zu is %d, not %d", name, i, n, fast[i], plain[i]);
+	}
+	for (size_t i = n; i < int8_depth(n); i++)
+		assert_int_equal(fast[i], 0);
+}
+
+static void rows_are_quantised_as_plainly(void **state)
+{
+	static const size_t widths[] = {1, 5, 8, 31, 64, 192, 771};
+	const struct int8_kernel *list[KERNELS_MOST];
+	size_t n = kernels(list);
+	uint64_t seed = 5;
+
+	(void)state;
+	for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
+		size_t D = widths[w];
+		float *x = draw(D, 4, &seed), *weight = draw(D, 1, &seed), *bias = draw(D, 1, &seed), *copy = mem_floats(D);
+		struct norm norm = {weight, bias};
+		uint8_t fast[1024], plain[1024];
+		float a[2], b[2];
+		for (size_t k = 0; k < n; k++) {
+			memset(fast, 255, sizeof fast);
+			list[k]->quantise(x, D, fast, a, a + 1);
+			int8_plain.quantise(x, D, plain, b, b + 1);
+			compare_row(list[k]->name, fast, a, plain, b, D, 1e-6f);
+			memset(fast, 255, sizeof fast);
+			list[k]->norm(&norm, x, D, fast, a, a + 1);
+			int8_plain.norm(&norm, x, D, plain, b, b + 1);
+			compare_row(list[k]->name, fast, a, plain, b, D, 1e-5f);
+			for (int quick = 0; quick < 2; quick++) {
+				memset(fast, 255, sizeof fast);
+				memcpy(copy, x, D * sizeof *x);
+				list[k]->gelu(copy, D, quick, fast, a, a + 1);
+				memcpy(copy, x, D * sizeof *x);
+				int8_plain.gelu(copy, D, quick, plain, b, b + 1);
+				compare_row(list[k]->name, fast, a, plain, b, D, 4e-4f);
+			}
+		}
+		free(x);
+		free(weight);
+		free(bias);
+		free(copy);
+	}
+}
+
+static void gelu_is_near_enough(void **state)
+{
+	const struct int8_kernel *list[KERNELS_MOST];
+	size_t n = kernels(list);
+
+	(void)state;
+	for (size_t k = 0; k < n; k++)
+		for (float at = -9; at < 9; at += 0.0137f) {
+			float x[2] = {at, 0}, plain = at, map[2];
+			uint8_t codes[8];
+			list[k]->gelu(x, 2, false, codes, map, map + 1);
+			plain = 0.5f * at * (1 + erff(at * 0.70710678f));
+			if (!(fabsf(x[0] - plain) < 2e-4f))
+				fail_msg("%s: gelu(%.4f) is %.6f, not %.6f", list[k]->name, (double)at, (double)x[0], (double)plain);
+		}
+}
+
+static void a_row_of_equal_numbers_stays_as_it_is(void **state)
+{
+	float x[24], y[1], ones[24];
+	struct linear map = {ones, NULL, 24, 1, false};
+	struct int8_rows rows = rows_new(1, 24);
+	struct int8_matrix matrix;
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < 24; i++) {
+		x[i] = -0.75f;
+		ones[i] = 1;
+	}
+	assert_ok(int8_matrix_init(&matrix, &map, NULL, &err), &err);
+	int8_quantise(x, 1, 24, &rows);
+	int8_linear(&matrix, &rows, 1, false, y, 1);
+	assert_true(fabsf(y[0] + 18) < 1e-5f);
+	int8_matrix_release(&matrix);
+	rows_release(&rows);
+}
+
+/* A damaged weight or an overflow must not end as a plausible embedding. */
+static void what_is_not_finite_is_seen_in_the_result(void **state)
+{
+	static const float bad[] = {NAN, INFINITY, -INFINITY};
+	const struct int8_kernel *list[KERNELS_MOST];
+	size_t n = kernels(list);
+	uint64_t seed = 6;
+
+	(void)state;
+	for (size_t b = 0; b < sizeof bad / sizeof *bad; b++)
+		for (size_t k = 0; k < n; k++) {
+			float *x = draw(37, 1, &seed), *ones = draw(37, 1, &seed), map[2];
+			struct norm norm = {ones, ones};
+			uint8_t codes[40];
+			x[17] = bad[b];
+			list[k]->quantise(x, 37, codes, map, map + 1);
+			assert_true(isnan(map[0]));
+			list[k]->norm(&norm, x, 37, codes, map, map + 1);
+			assert_true(isnan(map[0]));
+			if (bad[b] > 0 || isnan(bad[b])) {
+				list[k]->gelu(x, 37, false, codes, map, map + 1);
+				assert_true(isnan(map[0]));
+			}
+			free(x);
+			free(ones);
+		}
+	float weights[] = {1, NAN, 1, 1}, scale[2];
+	int8_t codes[4];
+	int8_weights(weights, 2, 2, codes, scale);
+	assert_true(isnan(scale[0]) && !isnan(scale[1]));
+}
+
+/* One thread or many, at once or below a parallel region: the same bits. */
+static void threads_do_not_change_the_result(void **state)
+{
+	enum { T = 64, IN = 300, OUT = 400 };
+	uint64_t seed = 7;
+	float *weight = draw(OUT * IN, 1, &seed), *x = draw(T * IN, 1, &seed), *whole = mem_floats(T * OUT), *inner = mem_floats(T * OUT);
+	struct linear map = {weight, NULL, IN, OUT, false};
+	struct int8_rows rows = rows_new(T, IN);
+	struct int8_matrix matrix;
+	struct err err;
+
+	(void)state;
+	assert_ok(int8_matrix_init(&matrix, &map, NULL, &err), &err);
+	int8_quantise(x, T, IN, &rows);
+	int8_linear(&matrix, &rows, T, false, whole, OUT);
+#pragma omp parallel for num_threads(2)
+	for (size_t half = 0; half < 2; half++) {
+		struct int8_rows part = {rows.codes + half * T / 2 * matrix.depth, rows.scale + half * T / 2, rows.offset + half * T / 2};
+		int8_linear(&matrix, &part, T / 2, false, inner + half * T / 2 * OUT, OUT);
+	}
+	assert_memory_equal(whole, inner, T * OUT * sizeof *whole);
+	int8_matrix_release(&matrix);
+	rows_release(&rows);
+	free(weight);
+	free(x);
+	free(whole);
+	free(inner);
+}
+
+TEST_MAIN(cmocka_unit_test(every_kernel_agrees_exactly), cmocka_unit_test(many_inputs_are_taken_in_blocks),
+	  cmocka_unit_test(the_largest_sums_do_not_saturate), cmocka_unit_test(results_come_back_as_floats),
+	  cmocka_unit_test(rows_are_quantised_as_plainly), cmocka_unit_test(gelu_is_near_enough),
+	  cmocka_unit_test(a_row_of_equal_numbers_stays_as_it_is), cmocka_unit_test(what_is_not_finite_is_seen_in_the_result),
+	  cmocka_unit_test(threads_do_not_change_the_result))
