@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "indexer/folders.h"
 #include "indexer/ingest.h"
 #include "indexer/vanish.h"
 #include "indexer/walk.h"
@@ -24,6 +25,8 @@ struct run {
 	struct walk walk;
 	struct region *regions; /* ascending by path, none twice */
 	size_t region_count;
+	struct folders folders;
+	struct buffer left;     /* folders of rows that vanish_run left as they are */
 	struct ingest_item *items;
 	size_t item_count;
 	struct progress progress;
@@ -149,6 +152,8 @@ static enum status walk_regions(struct run *run, struct err *err)
 	double start = cli_now();
 	enum status status = STATUS_OK;
 
+	run->rules.known = run->folders.known;
+	run->rules.known_count = run->folders.count;
 	progress_start(&run->progress, run->cli, "looking", "photos");
 	for (size_t i = 0; i < run->region_count && status == STATUS_OK; i++) {
 		struct region *region = &run->regions[i];
@@ -178,7 +183,7 @@ static void report_walk(struct run *run)
 	struct index_report *report = run->report;
 	const struct walk *walk = &run->walk;
 
-	report->photos = walk->count;
+	report->photos = walk->count + walk->same;
 	report->links = walk->links;
 	report->unreadable = walk->trouble_count;
 	for (size_t i = 0; i < run->region_count; i++)
@@ -202,6 +207,24 @@ static enum status repeat_failure(void *context, const struct photo *photo, stru
 	(void)err;
 	index_report_failure(context, photo->path, photo->error ? photo->error : "it cannot be decoded");
 	return STATUS_OK;
+}
+
+/* What failed in folders that are as they were, and so are not compared file by file. */
+static enum status count_same(void *context, const struct photo *photo, struct err *err)
+{
+	struct run *run = context;
+	const struct walk_folder *folder = walk_folder_of(&run->walk, photo->path);
+
+	if (!folder || !folder->same)
+		return STATUS_OK;
+	run->report->unchanged--;
+	return repeat_failure(run->report, photo, err);
+}
+
+static enum status plan_same(struct run *run, struct err *err)
+{
+	run->report->unchanged = run->walk.same;
+	return run->walk.same ? catalog_photos_failed(run->catalog, count_same, run, err) : STATUS_OK;
 }
 
 static enum status plan_unchanged(struct run *run, const struct walk_photo *photo, const struct photo_stamp *stamp, struct err *err)
@@ -235,8 +258,12 @@ static enum status plan_photo(struct run *run, const struct walk_photo *photo, s
 	if (settled && stamp.size == photo->size && stamp.mtime_ns == photo->mtime_ns && photo->regular &&
 	    (stamp.ctime_ns == photo->ctime_ns || stamp.ctime_ns == 0))
 		return plan_unchanged(run, photo, &stamp, err);
+	struct walk_folder *folder = walk_folder_of(&run->walk, photo->path);
+	if (folder)
+		folder->unsettled++;
 	run->items[run->item_count++] = (struct ingest_item){
 		.photo = photo,
+		.folder = folder,
 		.root = run->regions[photo->root].root,
 		.known = found,
 		.stamp = stamp,
@@ -257,6 +284,7 @@ static enum status plan(struct run *run, struct err *err)
 	if (status != STATUS_OK)
 		return status;
 	progress_start(&run->progress, run->cli, "comparing", "photos");
+	status = plan_same(run, err);
 	for (size_t i = 0; i < run->walk.count && status == STATUS_OK; i++) {
 		status = plan_photo(run, &run->walk.photos[i], err);
 		progress_show(&run->progress, i, run->walk.count);
@@ -290,6 +318,8 @@ static enum status run_all(struct run *run, struct err *err)
 	enum status status = resolve_regions(run, err);
 
 	if (status == STATUS_OK)
+		status = folders_load(&run->folders, run->catalog, run->model->id, run->regions, run->region_count, &run->options, err);
+	if (status == STATUS_OK)
 		status = walk_regions(run, err);
 	if (status == STATUS_OK) {
 		report_walk(run);
@@ -301,7 +331,9 @@ static enum status run_all(struct run *run, struct err *err)
 	}
 	if (status == STATUS_OK)
 		status = vanish_run(run->catalog, &run->walk, run->regions, run->region_count, &run->options, &run->rules, run->report,
-				    err);
+				    &run->left, err);
+	if (status == STATUS_OK)
+		status = folders_save(&run->folders, run->catalog, run->model->id, &run->walk, run->regions, run->region_count, &run->left, err);
 	return status == STATUS_OK ? finish_roots(run, err) : status;
 }
 
@@ -339,6 +371,8 @@ enum status index_run(struct cli *cli, struct catalog *catalog, const struct coc
 	}
 	free(run.regions);
 	free(run.items);
+	folders_release(&run.folders);
+	buffer_release(&run.left);
 	walk_release(&run.walk);
 	report->seconds = cli_now() - start;
 	return status;

@@ -368,7 +368,14 @@ static enum status store_row(struct window *w, const struct slot *slot, bool fai
 		photo.lens = *probe->lens ? probe->lens : NULL;
 	}
 	enum status status = catalog_photo_put(w->in->catalog, &photo, err);
-	return status == STATUS_OK ? store_facts(w, slot, photo.id, failed, err) : status;
+	if (status == STATUS_OK)
+		status = store_facts(w, slot, photo.id, failed, err);
+	/* The next run would find it unchanged. */
+	const struct walk_photo *walked = slot->item->photo;
+	if (status == STATUS_OK && slot->item->folder && photo.content && photo.size == walked->size &&
+	    photo.mtime_ns == walked->mtime_ns && photo.ctime_ns == walked->ctime_ns)
+		slot->item->folder->unsettled--;
+	return status;
 }
 
 static enum status store_vanished(struct window *w, const struct ingest_item *item, struct err *err)

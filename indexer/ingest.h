@@ -11,6 +11,7 @@
 
 struct ingest_item {
 	const struct walk_photo *photo;
+	struct walk_folder *folder; /* counts it as unsettled; NULL: none */
 	int64_t root;         /* the catalog's */
 	bool known;
 	struct photo_stamp stamp; /* of a known one */

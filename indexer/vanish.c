@@ -25,7 +25,7 @@ struct inode {
 
 struct missing {
 	int64_t id, content;
-	size_t region;
+	size_t region, folder; /* folder: its place in folders */
 	bool gone, failed;
 	enum fate fate;
 };
@@ -47,7 +47,9 @@ struct vanish {
 	struct inode *inodes; /* of what was listed, ascending; NULL until it is asked for */
 	struct catalog_root *roots;
 	size_t root_count;
-	const char *root;  /* path of the one that is being visited */
+	struct buffer folders; /* of missing photographs, a NUL behind each */
+	struct buffer *left;
+	bool by_folder;    /* the rows that are being visited are those of a folder, else of a root */
 };
 
 /* The first that holds path, the outermost of nested ones; region_count if none does. */
@@ -93,11 +95,15 @@ static bool listed(struct vanish *v, const struct stat *st)
 	return bsearch(&inode, v->inodes, walk->count, sizeof inode, compare_inodes) != NULL;
 }
 
-static enum fate judge(struct vanish *v, const struct region *region, const char *path)
+static enum fate judge(struct vanish *v, const struct region *region, const char *path, int64_t root)
 {
 	struct stat st;
+	const char *base = region->path;
+
 	/* A folder inside another that the user once named itself has its own beginning, hidden or not. */
-	const char *base = walk_below(region->path, v->root) ? v->root : region->path;
+	for (size_t i = 0; i < v->root_count; i++)
+		if (v->roots[i].id == root && walk_below(region->path, v->roots[i].path))
+			base = v->roots[i].path;
 
 	if (region->away)
 		return region->missing ? FATE_DELETED : FATE_KEPT;
@@ -117,19 +123,46 @@ static enum fate judge(struct vanish *v, const struct region *region, const char
 
 /* --- collecting --- */
 
+/* In a folder that is as it was, what is not gone is there. */
+static bool seen(const struct walk *walk, const struct photo *photo)
+{
+	const struct walk_folder *folder = photo->gone_since ? NULL : walk_folder_of(walk, photo->path);
+
+	return (folder && folder->same) || walk_find(walk, photo->path);
+}
+
+/* Whether the rows below it are read by folder. */
+static bool by_folder(const struct vanish *v, const struct region *region)
+{
+	return region->trusted && !region->away && !v->options->prune;
+}
+
+/* Appends the folder of path; its place. */
+static size_t add_folder(struct buffer *folders, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	size_t place = folders->size;
+
+	buffer_append(folders, path, slash > path ? (size_t)(slash - path) : 1);
+	buffer_append(folders, "", 1);
+	return place;
+}
+
 static enum status collect_photo(void *context, const struct photo *photo, struct err *err)
 {
 	struct vanish *v = context;
 	size_t region = find_region(v, photo->path);
 
-	if (region == v->region_count)
+	if (region == v->region_count || (!v->by_folder && by_folder(v, &v->regions[region])))
 		return STATUS_OK;
 	v->tallies[region].known += photo->gone_since == 0;
-	if (walk_find(v->walk, photo->path))
+	if (seen(v->walk, photo))
 		return STATUS_OK;
-	enum fate fate = judge(v, &v->regions[region], photo->path);
+	enum fate fate = judge(v, &v->regions[region], photo->path, photo->root);
 	if (fate == FATE_KEPT) {
 		v->report->kept += photo->gone_since == 0;
+		if (!photo->gone_since)
+			add_folder(v->left, photo->path);
 		return STATUS_OK;
 	}
 	if (v->count == v->capacity) {
@@ -144,6 +177,7 @@ static enum status collect_photo(void *context, const struct photo *photo, struc
 		.id = photo->id,
 		.content = photo->content,
 		.region = region,
+		.folder = add_folder(&v->folders, photo->path),
 		.gone = photo->gone_since != 0,
 		.failed = photo->state == PHOTO_FAILED,
 		.fate = fate,
@@ -172,12 +206,53 @@ static enum status collect_root(void *context, const struct catalog_root *root, 
 	return STATUS_OK;
 }
 
+/* Of the folders below trusted regions those that are not as they were: changed, or not to be seen. */
+static enum status collect_folders(struct vanish *v, struct err *err)
+{
+	const struct walk *walk = v->walk;
+	const struct walk_options *rules = v->rules;
+	enum status status = STATUS_OK;
+
+	v->by_folder = true;
+	for (size_t i = 0; i < walk->folder_count && status == STATUS_OK; i++) {
+		const struct walk_folder *folder = &walk->folders[i];
+		size_t region = find_region(v, folder->path);
+		if (region == v->region_count || !by_folder(v, &v->regions[region]))
+			continue;
+		if (folder->same)
+			v->tallies[region].known += folder->photos;
+		else
+			status = catalog_photos_of_folder(v->catalog, folder->path, collect_photo, v, err);
+	}
+	for (size_t i = 0; i < rules->known_count && status == STATUS_OK; i++) {
+		size_t region = find_region(v, rules->known[i].path);
+		if (region < v->region_count && by_folder(v, &v->regions[region]) && !walk_folder_find(walk, rules->known[i].path))
+			status = catalog_photos_of_folder(v->catalog, rules->known[i].path, collect_photo, v, err);
+	}
+	v->by_folder = false;
+	return status;
+}
+
+static enum status collect(struct vanish *v, struct err *err)
+{
+	bool all = true;
+	enum status status = catalog_roots_each(v->catalog, collect_root, v, err);
+
+	for (size_t i = 0; i < v->region_count; i++)
+		all &= by_folder(v, &v->regions[i]);
+	if (status == STATUS_OK)
+		status = collect_folders(v, err);
+	for (size_t i = 0; i < v->root_count && status == STATUS_OK && !all; i++)
+		status = catalog_photos_of_root(v->catalog, v->roots[i].id, collect_photo, v, err);
+	return status;
+}
+
 /* --- judging --- */
 
 static enum status find_elsewhere(void *context, const struct photo *photo, struct err *err)
 {
 	(void)err;
-	return walk_find(context, photo->path) ? STATUS_INTERRUPTED : STATUS_OK;
+	return seen(context, photo) ? STATUS_INTERRUPTED : STATUS_OK;
 }
 
 /* Deleted here, but seen elsewhere by this run: moved. */
@@ -219,8 +294,11 @@ static void judge_region(struct vanish *v, size_t i)
 
 static enum status change(struct vanish *v, const struct missing *missing, int64_t now, struct err *err)
 {
-	if (v->tallies[missing->region].held && missing->fate == FATE_DELETED)
+	if (v->tallies[missing->region].held && missing->fate == FATE_DELETED) {
+		if (!missing->gone)
+			buffer_append(v->left, v->folders.data + missing->folder, strlen(v->folders.data + missing->folder) + 1);
 		return STATUS_OK;
+	}
 	if (missing->gone && !v->options->prune)
 		return STATUS_OK;
 	v->report->gone += !missing->gone && missing->fate != FATE_MOVED;
@@ -253,7 +331,8 @@ static enum status change_all(struct vanish *v, struct err *err)
 }
 
 enum status vanish_run(struct catalog *catalog, const struct walk *walk, const struct region *regions, size_t count,
-		       const struct index_options *options, const struct walk_options *rules, struct index_report *report, struct err *err)
+		       const struct index_options *options, const struct walk_options *rules, struct index_report *report, struct buffer *left,
+		       struct err *err)
 {
 	struct vanish v = {
 		.catalog = catalog,
@@ -263,14 +342,13 @@ enum status vanish_run(struct catalog *catalog, const struct walk *walk, const s
 		.options = options,
 		.rules = rules,
 		.report = report,
+		.left = left,
 		.tallies = mem_array(count, sizeof *v.tallies),
 	};
-	enum status status = v.tallies ? catalog_roots_each(catalog, collect_root, &v, err) : err_memory(err, "the list of folders");
+	enum status status = v.tallies ? collect(&v, err) : err_memory(err, "the list of folders");
 
-	for (size_t i = 0; i < v.root_count && status == STATUS_OK; i++) {
-		v.root = v.roots[i].path;
-		status = catalog_photos_of_root(catalog, v.roots[i].id, collect_photo, &v, err);
-	}
+	if (status == STATUS_OK && v.folders.failed)
+		status = err_memory(err, "the list of folders");
 	for (size_t i = 0; i < v.count && status == STATUS_OK; i++) {
 		status = judge_moved(&v, &v.missing[i], err);
 		v.tallies[v.missing[i].region].vanished += v.missing[i].fate == FATE_DELETED && !v.missing[i].gone;
@@ -289,6 +367,7 @@ enum status vanish_run(struct catalog *catalog, const struct walk *walk, const s
 	for (size_t i = 0; i < v.root_count; i++)
 		free((char *)v.roots[i].path);
 	free(v.roots);
+	buffer_release(&v.folders);
 	free(v.missing);
 	free(v.inodes);
 	free(v.tallies);

@@ -1,6 +1,7 @@
 /* walk.c: see walk.h. Folders wait in a list, not on the stack, and are opened one at a time: neither depth nor a limit of
  * open files matters. Followed links wait until all real folders of the root were walked, so that a photograph is known by
- * its real path rather than by a link's. */
+ * its real path rather than by a link's. A folder's photographs are listed only when all of its names were read and their stamp is not the
+ * one that is known: then nothing needs to be known of each. */
 #include "indexer/walk.h"
 
 #include <dirent.h>
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "indexer/ignore.h"
 #include "schema/file.h"
@@ -157,7 +159,7 @@ static bool left_out(const struct walk_options *options, const struct ignore *ex
 	if (*name == '.' && !options->hidden)
 		return true;
 	for (size_t i = 0; i < sizeof never_wanted / sizeof *never_wanted; i++)
-		if (ignore_match(never_wanted[i], name))
+		if (*name == *never_wanted[i] && ignore_match(never_wanted[i], name)) /* none begins with a wildcard */
 			return true;
 	return false;
 }
@@ -257,6 +259,13 @@ done:
 
 /* --- lists --- */
 
+/* A photograph, or what may lie beside one, of the folder that is being read. */
+struct entry {
+	size_t name;            /* its place in names */
+	bool photo;
+	struct stat st;
+};
+
 /* One walk_root. */
 struct walker {
 	struct walk *walk;
@@ -267,6 +276,11 @@ struct walker {
 	struct pending links;   /* links to folders, followed when folders is empty */
 	struct ignore *excludes;
 	struct levels levels;
+	struct buffer path;     /* of the name that is being looked at: folder_size bytes of its folder's, with the slash, before it */
+	size_t folder_size;
+	struct entry *entries;
+	size_t entry_count, entry_capacity;
+	struct buffer names;
 	struct seen *seen;      /* folders walked: kept only when links are followed; open addressing */
 	size_t seen_count, seen_capacity;
 };
@@ -388,55 +402,172 @@ static enum status see(struct walker *w, const struct stat *st, bool *before, st
 	return STATUS_OK;
 }
 
-/* One name of a folder. fd: the folder. */
-static enum status visit_entry(struct walker *w, int fd, const char *folder, const struct ignore *ignore, const char *name,
+static enum status keep_entry(struct walker *w, const char *name, bool photo, const struct stat *st, struct err *err)
+{
+	if (w->entry_count == w->entry_capacity) {
+		size_t capacity = w->entry_capacity ? 2 * w->entry_capacity : 256;
+		struct entry *entries = mem_resize(w->entries, capacity, sizeof *entries);
+		if (!entries)
+			return err_memory(err, "the list of photographs");
+		w->entries = entries;
+		w->entry_capacity = capacity;
+	}
+	w->entries[w->entry_count++] = (struct entry){w->names.size, photo, *st};
+	buffer_append(&w->names, name, strlen(name) + 1);
+	return w->names.failed ? err_memory(err, "the list of photographs") : STATUS_OK;
+}
+
+/* w->path becomes the path of a name. */
+static const char *path_of(struct walker *w, const char *name)
+{
+	w->path.size = w->folder_size;
+	buffer_text(&w->path, name);
+	return w->path.failed ? NULL : w->path.data;
+}
+
+/* What a link leads to. A link to nowhere is a photograph that cannot be opened, if it is named like one. */
+static bool follow_link(struct walker *w, int fd, const char *name, bool photo, struct stat *st)
+{
+	w->walk->stats++;
+	if (fstatat(fd, name, st, 0) == 0)
+		return true;
+	st->st_mode = S_IFREG;
+	return photo;
+}
+
+/* One name of a folder. fd: the folder. Only what is needed is asked of the file system: of a photograph all, of a folder nothing. */
+static enum status visit_entry(struct walker *w, int fd, const char *folder, const struct ignore *ignore, const struct dirent *dirent,
 			       struct err *err)
 {
-	size_t formats = sizeof unsupported_names / sizeof *unsupported_names;
-	size_t format = find_extension(name, unsupported_names, formats);
-	struct stat st;
-	enum status status = STATUS_OK;
-	char *path = path_join(folder, name);
+	const char *name = dirent->d_name, *path = path_of(w, name);
+	bool photo = is_photo_name(name), beside = !photo && sidecar_is(name);
+	struct stat st = {.st_mode = DTTOIF(dirent->d_type)};
 
 	if (!path)
 		return err_memory(err, "a path");
-	if (strlen(path) >= PATH_MAX) {
-		status = add_trouble(w->walk, folder, "a path below it is too long", err);
-		goto out;
-	}
-	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
-		if (errno != ENOENT)
-			status = add_trouble(w->walk, path, strerror(errno), err);
-		goto out;
+	if (w->path.size >= PATH_MAX)
+		return add_trouble(w->walk, folder, "a path below it is too long", err);
+	if (dirent->d_type == DT_UNKNOWN || ((photo || beside) && dirent->d_type != DT_DIR)) {
+		w->walk->stats++;
+		if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+			return errno == ENOENT ? STATUS_OK : add_trouble(w->walk, path, strerror(errno), err);
 	}
 	if (left_out(w->options, w->excludes, ignore, path, name, S_ISDIR(st.st_mode)))
-		goto out;
+		return STATUS_OK;
 	bool link = S_ISLNK(st.st_mode);
 	if (link && !w->options->follow) {
-		w->walk->links += is_photo_name(name);
-		goto out;
+		w->walk->links += photo;
+		return STATUS_OK;
 	}
-	if (link && fstatat(fd, name, &st, 0) != 0) {
-		/* A link to nowhere is a photograph that cannot be opened, if it is named like one. */
-		if (is_photo_name(name))
-			st.st_mode = S_IFREG;
+	if (link && !follow_link(w, fd, name, photo, &st))
+		return STATUS_OK;
+	if (S_ISDIR(st.st_mode))
+		return push(link ? &w->links : &w->folders, mem_copy(path, w->path.size), ignore, err);
+	if (photo || (beside && S_ISREG(st.st_mode)))
+		return keep_entry(w, name, photo, &st, err);
+	if (!beside && S_ISREG(st.st_mode)) {
+		size_t format = find_extension(name, unsupported_names, sizeof unsupported_names / sizeof *unsupported_names);
+		if (format < sizeof unsupported_names / sizeof *unsupported_names)
+			w->walk->unsupported[format]++;
+	}
+	return STATUS_OK;
+}
+
+/* The sum of what is hashed of each name, so that the order in which the file system lists them does not matter. */
+static void stamp_folder(const struct walker *w, uint8_t stamp[CATALOG_STAMP])
+{
+	uint64_t sum[4] = {0, 0, w->entry_count, PROBE_VERSION}; /* a program that reads more of a file looks at it again */
+	XXH128_canonical_t canonical;
+
+	for (size_t i = 0; i < w->entry_count; i++) {
+		const struct entry *entry = &w->entries[i];
+		const char *name = w->names.data + entry->name;
+		int64_t values[] = {entry->photo, entry->st.st_size, walk_mtime(&entry->st), entry->photo ? walk_ctime(&entry->st) : 0};
+		XXH128_hash_t hash = XXH3_128bits_withSeed(name, strlen(name), XXH3_64bits(values, sizeof values));
+		sum[0] += hash.low64;
+		sum[1] += hash.high64;
+	}
+	XXH128_canonicalFromHash(&canonical, XXH3_128bits(sum, sizeof sum));
+	memcpy(stamp, canonical.digest, CATALOG_STAMP);
+}
+
+static int compare_known(const void *path, const void *known)
+{
+	return strcmp(path, ((const struct walk_known *)known)->path);
+}
+
+static enum status add_folder(struct walk *walk, const struct walk_folder *folder, struct err *err)
+{
+	if (walk->folder_count == walk->folder_capacity) {
+		size_t capacity = walk->folder_capacity ? 2 * walk->folder_capacity : 256;
+		struct walk_folder *folders = mem_resize(walk->folders, capacity, sizeof *folders);
+		if (!folders)
+			return err_memory(err, "the list of folders");
+		walk->folders = folders;
+		walk->folder_capacity = capacity;
+	}
+	char *path = mem_copy(folder->path, strlen(folder->path));
+	if (!path)
+		return err_memory(err, "the list of folders");
+	walk->folders[walk->folder_count] = *folder;
+	walk->folders[walk->folder_count++].path = path;
+	return STATUS_OK;
+}
+
+/* Those of the folder into the walk's lists. */
+static enum status list_entries(struct walker *w, struct err *err)
+{
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < w->entry_count && status == STATUS_OK; i++) {
+		const struct entry *entry = &w->entries[i];
+		const char *path = path_of(w, w->names.data + entry->name);
+		char *copy = path ? mem_copy(path, w->path.size) : NULL;
+		if (!copy)
+			status = err_memory(err, "the list of photographs");
+		else if (entry->photo)
+			status = add_photo(w->walk, copy, w->number, &entry->st, err);
 		else
-			goto out;
+			status = sidecars_add(&w->walk->sidecars, copy, entry->st.st_size, walk_mtime(&entry->st), err);
 	}
-	if (S_ISDIR(st.st_mode)) {
-		status = push(link ? &w->links : &w->folders, path, ignore, err);
-		path = NULL;
-	} else if (is_photo_name(name)) {
-		status = add_photo(w->walk, path, w->number, &st, err);
-		path = NULL;
-	} else if (sidecar_is(name) && S_ISREG(st.st_mode)) {
-		status = sidecars_add(&w->walk->sidecars, path, st.st_size, walk_mtime(&st), err);
-		path = NULL;
-	} else if (format < formats && S_ISREG(st.st_mode)) {
-		w->walk->unsupported[format]++;
+	return status;
+}
+
+/* All names of the folder were read, or whole is false. */
+static enum status finish_folder(struct walker *w, const char *path, bool whole, struct err *err)
+{
+	const struct walk_options *options = w->options;
+	const struct walk_known *known = options->known ? bsearch(path, options->known, options->known_count, sizeof *known, compare_known) : NULL;
+	struct walk_folder folder = {.path = (char *)path, .stampable = whole};
+
+	for (size_t i = 0; i < w->entry_count; i++) {
+		folder.photos += w->entries[i].photo;
+		folder.stampable &= S_ISREG(w->entries[i].st.st_mode) != 0;
 	}
-out:
-	free(path);
+	if (folder.stampable)
+		stamp_folder(w, folder.stamp);
+	folder.same = known && known->stamped && folder.stampable && memcmp(known->stamp, folder.stamp, CATALOG_STAMP) == 0;
+	enum status status = folder.photos || known ? add_folder(w->walk, &folder, err) : STATUS_OK;
+	if (folder.same)
+		w->walk->same += folder.photos;
+	return status == STATUS_OK && !folder.same ? list_entries(w, err) : status;
+}
+
+static enum status read_names(struct walker *w, DIR *dir, const char *folder, const struct ignore *ignore, struct err *err)
+{
+	const struct walk_options *options = w->options;
+	enum status status = STATUS_OK;
+
+	while (status == STATUS_OK) {
+		errno = 0;
+		const struct dirent *entry = readdir(dir);
+		if (!entry)
+			return errno ? add_trouble(w->walk, folder, strerror(errno), err) : STATUS_OK;
+		if (options->interrupted && *options->interrupted)
+			return err_set(err, STATUS_INTERRUPTED, "interrupted");
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			status = visit_entry(w, dirfd(dir), folder, ignore, entry, err);
+	}
 	return status;
 }
 
@@ -453,17 +584,17 @@ static enum status read_entries(struct walker *w, DIR *dir, const char *folder, 
 		err_prefix(&trouble, "its " IGNORE_FILE);
 		return add_trouble(w->walk, folder, trouble.text, err);
 	}
-	while (status == STATUS_OK) {
-		errno = 0;
-		const struct dirent *entry = readdir(dir);
-		if (!entry)
-			return errno ? add_trouble(w->walk, folder, strerror(errno), err) : STATUS_OK;
-		if (options->interrupted && *options->interrupted)
-			return err_set(err, STATUS_INTERRUPTED, "interrupted");
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			status = visit_entry(w, dirfd(dir), folder, ignore, entry->d_name, err);
+	if (status != STATUS_OK) {
+		*err = trouble;
+		return status;
 	}
-	return status;
+	size_t troubles = w->walk->trouble_count;
+	w->entry_count = w->names.size = w->path.size = 0;
+	buffer_text(&w->path, folder);
+	buffer_text(&w->path, folder[1] ? "/" : "");
+	w->folder_size = w->path.size;
+	status = read_names(w, dir, folder, ignore, err);
+	return status == STATUS_OK ? finish_folder(w, folder, w->walk->trouble_count == troubles, err) : status;
 }
 
 static enum status visit_folder(struct walker *w, const char *folder, const struct ignore *ignore, bool link, struct err *err)
@@ -487,7 +618,7 @@ static enum status visit_folder(struct walker *w, const char *folder, const stru
 		status = read_entries(w, dir, folder, ignore, err);
 	closedir(dir);
 	if (w->options->tick)
-		w->options->tick(w->options->context, w->walk->count);
+		w->options->tick(w->options->context, w->walk->count + w->walk->same);
 	return status;
 }
 
@@ -544,8 +675,16 @@ enum status walk_root(struct walk *walk, const char *root, size_t number, const 
 	pending_release(&w.links);
 	levels_release(&w.levels);
 	ignore_free(w.excludes);
+	buffer_release(&w.path);
+	buffer_release(&w.names);
+	free(w.entries);
 	free(w.seen);
 	return status;
+}
+
+static int compare_folders(const void *a, const void *b)
+{
+	return strcmp(((const struct walk_folder *)a)->path, ((const struct walk_folder *)b)->path);
 }
 
 static int compare_photos(const void *a, const void *b)
@@ -561,6 +700,8 @@ void walk_finish(struct walk *walk)
 	size_t kept = 0;
 
 	sidecars_sort(&walk->sidecars);
+	if (walk->folder_count)
+		qsort(walk->folders, walk->folder_count, sizeof *walk->folders, compare_folders);
 	if (!walk->count)
 		return;
 	qsort(walk->photos, walk->count, sizeof *walk->photos, compare_photos);
@@ -581,6 +722,9 @@ void walk_release(struct walk *walk)
 		free(walk->troubles[i].path);
 		free(walk->troubles[i].reason);
 	}
+	for (size_t i = 0; i < walk->folder_count; i++)
+		free(walk->folders[i].path);
+	free(walk->folders);
 	free(walk->photos);
 	free(walk->troubles);
 	sidecars_release(&walk->sidecars);
@@ -602,4 +746,31 @@ const struct walk_photo *walk_find(const struct walk *walk, const char *path)
 			low = middle + 1;
 	}
 	return NULL;
+}
+
+struct piece {
+	const char *path;
+	size_t size;
+};
+
+static int compare_piece(const void *a, const void *b)
+{
+	const struct piece *piece = a;
+	const char *path = ((const struct walk_folder *)b)->path;
+	int order = strncmp(piece->path, path, piece->size);
+
+	return order ? order : -(path[piece->size] != '\0');
+}
+
+struct walk_folder *walk_folder_find(const struct walk *walk, const char *path)
+{
+	struct piece piece = {path, strlen(path)};
+	return walk->folders ? bsearch(&piece, walk->folders, walk->folder_count, sizeof *walk->folders, compare_piece) : NULL;
+}
+
+struct walk_folder *walk_folder_of(const struct walk *walk, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	struct piece piece = {path, slash > path ? (size_t)(slash - path) : 1};
+	return walk->folders ? bsearch(&piece, walk->folders, walk->folder_count, sizeof *walk->folders, compare_piece) : NULL;
 }

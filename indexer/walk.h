@@ -23,7 +23,16 @@
 #include <sys/stat.h>
 
 #include "indexer/sidecar.h"
+#include "schema/catalog_folders.h"
 #include "schema/status.h"
+
+/* A folder whose files were all known when it had this stamp. */
+struct walk_known {
+	char *path;
+	bool stamped;
+	uint8_t stamp[CATALOG_STAMP];
+	size_t photos;
+};
 
 struct walk_options {
 	const char *const *excludes;
@@ -34,6 +43,8 @@ struct walk_options {
 	/* Called with each folder just before its names are read: a watch that begins here misses nothing. May be NULL. */
 	void (*folder)(void *context, const char *path);
 	void *context;
+	const struct walk_known *known; /* ascending by path; may be NULL */
+	size_t known_count;
 };
 
 struct walk_photo {
@@ -43,6 +54,16 @@ struct walk_photo {
 	int64_t size, mtime_ns, ctime_ns;
 	uint64_t device, inode;
 	bool regular;         /* false: a pipe, socket or device that is named like a photograph; never to be opened */
+};
+
+/* A folder in which photographs lie, or which is known. */
+struct walk_folder {
+	char *path;
+	size_t photos;
+	uint8_t stamp[CATALOG_STAMP]; /* of names, sizes and times of its photographs and of what lies beside them */
+	bool stampable;       /* false: it could not be read whole, or holds what is no regular file */
+	bool same;            /* as it is known: its photographs are counted, not listed */
+	size_t unsettled;     /* the run's: photographs whose rows do not say what the stamp says */
 };
 
 /* Photo formats that are known by name, but cannot be decoded. */
@@ -56,6 +77,10 @@ struct walk {
 		char *reason;
 	} *troubles;
 	size_t trouble_count;
+	struct walk_folder *folders; /* ascending after walk_finish */
+	size_t folder_count, folder_capacity;
+	size_t same;          /* photographs in folders that are as they are known */
+	size_t stats;         /* names whose size and time were asked for */
 	struct sidecars sidecars; /* files that may say something about a photograph; sorted by walk_finish */
 	size_t links;         /* symbolic links named like photographs, not followed */
 	size_t unsupported[WALK_FORMATS]; /* files by walk_format_name */
@@ -69,6 +94,9 @@ void walk_finish(struct walk *walk);
 void walk_release(struct walk *walk);
 
 const struct walk_photo *walk_find(const struct walk *walk, const char *path); /* after walk_finish; NULL: not listed */
+/* After walk_finish; path as folders has it, or of something that lies in the folder itself. NULL: none. */
+struct walk_folder *walk_folder_find(const struct walk *walk, const char *path);
+struct walk_folder *walk_folder_of(const struct walk *walk, const char *path);
 const char *walk_format_name(size_t i); /* "jxl" */
 
 /* Whether a walk of root passes over path, which lies below it, by its name: excluded, hidden or never wanted. */

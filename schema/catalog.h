@@ -26,7 +26,7 @@
 
 #include "schema/status.h"
 
-enum { CATALOG_VERSION = 5, CATALOG_HASH = 16 };
+enum { CATALOG_VERSION = 6, CATALOG_HASH = 16 };
 #define CATALOG_NO_OFFSET INT32_MIN
 
 struct catalog;

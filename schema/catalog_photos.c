@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "schema/catalog_folders.h"
 #include "schema/catalog_internal.h"
 
 #include "schema/banned.h"
@@ -253,6 +254,43 @@ enum status catalog_photos_failed(struct catalog *catalog, photo_visitor visit, 
 	enum status status = catalog_prepare(catalog, SELECT_PHOTOS "WHERE state = 1 AND gone_since = 0 ORDER BY id", &s, err);
 
 	return status == STATUS_OK ? visit_photos(catalog, s, visit, context, &any, err) : status;
+}
+
+/* Where the rows of a folder in `folder` end, if path lies in one; bound as a blob. */
+static bool bind_next_folder(sqlite3_stmt *s, const char *path, size_t stem)
+{
+	const char *slash = strchr(path + stem + 1, '/');
+
+	if (!slash)
+		return false;
+	char *next = sqlite3_mprintf("%.*s0", (int)(slash - path), path);
+	sqlite3_reset(s);
+	sqlite3_bind_blob(s, 2, next, (int)(slash - path) + 1, sqlite3_free);
+	return true;
+}
+
+enum status catalog_photos_of_folder(struct catalog *catalog, const char *folder, photo_visitor visit, void *context, struct err *err)
+{
+	sqlite3_stmt *s;
+	bool row;
+	size_t stem = catalog_path_size(folder);
+	enum status status = catalog_prepare(catalog, SELECT_PHOTOS "WHERE path >= ?2 AND path < ?3 ORDER BY path", &s, err);
+
+	if (status != STATUS_OK)
+		return status;
+	stem = stem == 1 && *folder == '/' ? 0 : stem;
+	catalog_bind_below(s, 1, folder);
+	while ((status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
+		struct photo photo = photo_of_row(s);
+		if (!photo.path)
+			status = err_memory(err, "a path");
+		else if (!bind_next_folder(s, photo.path, stem))
+			status = visit(context, &photo, err);
+		if (status != STATUS_OK)
+			break;
+	}
+	catalog_done(catalog, s);
+	return status;
 }
 
 /* --- forgetting --- */

@@ -147,8 +147,30 @@ static const char version_5[] =
 	" WITHOUT ROWID;"
 	"CREATE INDEX label_scores_content ON label_scores (content);";
 
+#define UNWHOLE " BEGIN UPDATE walks SET whole = 0 WHERE whole; END;"
+#define DIFFERS(column) "OLD." column " IS NOT NEW." column
+
+static const char version_6[] =
+	/* See catalog_folders.h. */
+	"CREATE TABLE walks (model INTEGER NOT NULL REFERENCES models (id) ON DELETE CASCADE, path BLOB NOT NULL, whole INTEGER NOT NULL,"
+	" PRIMARY KEY (model, path)) WITHOUT ROWID;"
+	"CREATE TABLE folders (model INTEGER NOT NULL REFERENCES models (id) ON DELETE CASCADE, path BLOB NOT NULL, stamp BLOB,"
+	" photos INTEGER NOT NULL, PRIMARY KEY (model, path)) WITHOUT ROWID;"
+	"CREATE TRIGGER photos_walk_added AFTER INSERT ON photos" UNWHOLE
+	"CREATE TRIGGER photos_walk_removed AFTER DELETE ON photos" UNWHOLE
+	"CREATE TRIGGER photos_walk_changed AFTER UPDATE ON photos WHEN " DIFFERS("path") " OR " DIFFERS("root") " OR " DIFFERS("size") " OR "
+	DIFFERS("mtime_ns") " OR " DIFFERS("ctime_ns") " OR " DIFFERS("content") " OR " DIFFERS("state") " OR " DIFFERS("gone_since") " OR "
+	DIFFERS("facts") UNWHOLE
+	"CREATE TRIGGER embeddings_walk_removed AFTER DELETE ON embeddings" UNWHOLE
+
+	/* What a filter asks for, and the content that it wants to know, without a look at the rows. */
+	"DROP INDEX photos_taken;"
+	"CREATE INDEX photos_taken ON photos (taken_at, content) WHERE " LIVE("") " AND taken_at IS NOT NULL;"
+	"CREATE INDEX photos_place ON photos (latitude, longitude, content) WHERE " LIVE("") " AND latitude IS NOT NULL;"
+	"CREATE INDEX photos_camera ON photos (camera, lens, content) WHERE " LIVE("") " AND (camera IS NOT NULL OR lens IS NOT NULL);";
+
 /* steps[v] leads from version v to v + 1. */
-static const char *const steps[] = {version_1, version_2, version_3, version_4, version_5};
+static const char *const steps[] = {version_1, version_2, version_3, version_4, version_5, version_6};
 static_assert(sizeof steps / sizeof *steps == CATALOG_VERSION, "a step for each version");
 
 static enum status read_version(struct catalog *catalog, int *version, struct err *err)
