@@ -8,6 +8,7 @@
 #include "query/evalset.h"
 #include "query/format.h"
 #include "query/library.h"
+#include "query/pairs.h"
 #include "query/sweep.h"
 #include "schema/memory.h"
 
@@ -112,7 +113,7 @@ static enum status rerank_both(struct cli *cli, struct engine *engine, const str
 	if (status == STATUS_OK)
 		status = evalset_likelihoods(cli, engine, set, texts, false, err);
 	if (status == STATUS_OK)
-		status = evalset_nulls(cli, engine, set, &nulls, err);
+		status = evalset_nulls(cli, engine, set, SCORE_NULLS, &nulls, err);
 	if (status == STATUS_OK)
 		status = reordered(photos, photo_score, &r, &after->text_to_image, err);
 	if (status == STATUS_OK)
@@ -202,6 +203,10 @@ static enum status parse(const struct arguments *args, struct evaluation *e, str
 		status = parse_choice(args, &e->choice, err);
 	e->sweep = arguments_flag(args, "sweep");
 	e->choice.classes = arguments_flag(args, "classes");
+	e->choice.pairs = arguments_flag(args, "pairs");
+	if (status == STATUS_OK && e->choice.pairs &&
+	    (e->choice.classes || e->sweep || arguments_flag(args, "no-rerank") || arguments_flag(args, "rerank-depth") || e->choice.every > 1))
+		status = err_set(err, STATUS_USAGE, "--pairs contradicts --classes, --sweep, --no-rerank, --rerank-depth, --every and --heldout");
 	if (status == STATUS_OK && e->sweep && (arguments_flag(args, "no-rerank") || e->choice.classes))
 		status = err_set(err, STATUS_USAGE, "--sweep contradicts --no-rerank and --classes");
 	if (status == STATUS_OK && !e->choice.classes && arguments_flag(args, "templates"))
@@ -227,6 +232,41 @@ static enum status eval_classes(struct cli *cli, struct engine *engine, const st
 	return status;
 }
 
+static void pairs_json(const char *name, const struct pairs_right *r, const char *end, struct buffer *out)
+{
+	buffer_format(out, "\"%s\":{\"caption\":%.2f,\"picture\":%.2f,\"both\":%.2f}%s", name, r->caption, r->picture, r->both, end);
+}
+
+static enum status eval_pairs(struct cli *cli, struct engine *engine, const struct evaluation *e, const struct evalset *set,
+			      struct buffer *out, struct err *err)
+{
+	struct pairs_result result;
+	enum status status = pairs_measure(cli, engine, set, &result, err);
+
+	if (status != STATUS_OK)
+		return status;
+	if (result.alone)
+		note(cli, "%zu samples are no pair, named X-a and X-b: left out", result.alone);
+	if (!result.pairs)
+		return err_set(err, STATUS_NOT_FOUND, "the shards hold no pair");
+	if (e->format == FORMAT_JSON) {
+		buffer_format(out, "{\"pairs\":%zu,", result.pairs);
+		pairs_json("similarity", &result.similarity, ",", out);
+		pairs_json("likelihood", &result.likelihood, ",", out);
+		pairs_json("combined", &result.combined, "}\n", out);
+		return STATUS_OK;
+	}
+	buffer_format(out, "%zu pairs; right in percent\n%-28s %8s %8s %8s\n", result.pairs, "", "caption", "picture", "both");
+	const struct {
+		const char *name;
+		const struct pairs_right *right;
+	} rows[] = {{"similarity", &result.similarity}, {"likelihood", &result.likelihood}, {"reranked: both of them", &result.combined}};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		buffer_format(out, "%-28s %8.2f %8.2f %8.2f\n", rows[i].name, rows[i].right->caption, rows[i].right->picture,
+			      rows[i].right->both);
+	return STATUS_OK;
+}
+
 static int run(struct cli *cli, const struct arguments *args)
 {
 	struct evaluation e = {0};
@@ -245,6 +285,8 @@ static int run(struct cli *cli, const struct arguments *args)
 		code = EXIT_NO_RESULT;
 	else if (status == STATUS_OK && e.choice.classes)
 		status = eval_classes(cli, &engine, &e, &set, arguments_text(args, "templates", NULL), &out, &err);
+	else if (status == STATUS_OK && e.choice.pairs)
+		status = eval_pairs(cli, &engine, &e, &set, &out, &err);
 	else if (status == STATUS_OK)
 		status = eval_recalls(cli, &engine, &e, &set, &out, &err);
 	if (status == STATUS_OK)
@@ -269,6 +311,7 @@ static const struct option_spec options[] = {
 	{"rerank-depth", 0, "N", OPTION_NUMBER, "rerank the best N (default 50)"},
 	{"classes", 0, NULL, OPTION_FLAG, "zero-shot: each distinct first caption is a class"},
 	{"templates", 0, "FILE", OPTION_TEXT | OPTION_FILE, "with --classes: prompts, one a line, {} for the class"},
+	{"pairs", 0, NULL, OPTION_FLAG, "captions of the same words in another order: samples X-a and X-b, as coca scenes --pairs draws them"},
 	{"limit", 0, "N", OPTION_NUMBER, "the first N photographs only"},
 	{"every", 0, "K", OPTION_NUMBER, "of each shard, every K-th sample only"},
 	{"offset", 0, "J", OPTION_NUMBER, "with --every: from sample J (from 0)"},
@@ -283,7 +326,9 @@ const struct command command_eval = {
 	.summary = "measure recall at 1, 5 and 10, both ways, with and without reranking",
 	.options = options,
 	.details = "Each caption is a query for its photo; each photo is a query that any of its captions answers.\n"
-		   "Samples whose image cannot be read are named and left out (exit code 4).\n",
+		   "Samples whose image cannot be read are named and left out (exit code 4).\n\n"
+		   "  coca eval --shards photos.tar.gz --heldout\n"
+		   "  coca eval --pairs --shards pairs.tar         which caption goes with a picture, which picture with a caption, and both\n",
 	.run = run,
 	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */
 };

@@ -55,7 +55,7 @@ static void release_pending(struct pending *p)
 static enum status hold(struct loader *l, const struct sample *sample, struct err *err)
 {
 	struct pending *p = &l->pending[l->count];
-	size_t n = l->choice->classes ? 1 : sample->caption_count;
+	size_t n = l->choice->classes || l->choice->pairs ? 1 : sample->caption_count;
 	bool good;
 
 	*p = (struct pending){.image_size = sample->image_size, .caption_count = n};
@@ -85,9 +85,12 @@ static enum status make_room(struct loader *l, size_t n, struct err *err)
 		set->photo_ids = photo_ids ? photo_ids : set->photo_ids;
 		void *first = l->choice->classes ? mem_resize(set->first, room, sizeof *set->first) : NULL;
 		set->first = first ? first : set->first;
+		void *keys = l->choice->pairs ? mem_resize(set->keys, room, sizeof *set->keys) : NULL;
+		set->keys = keys ? keys : set->keys;
 		void *tokens = l->choice->tokens ? mem_resize(set->tokens, room, set->token_size) : NULL;
 		set->tokens = tokens ? tokens : set->tokens;
-		if (!features || !photo_ids || (l->choice->classes && !first) || (l->choice->tokens && !tokens))
+		if (!features || !photo_ids || (l->choice->classes && !first) || (l->choice->pairs && !keys) ||
+		    (l->choice->tokens && !tokens))
 			return err_memory(err, "embeddings");
 		set->photo_room = room;
 	}
@@ -144,6 +147,10 @@ static enum status keep(struct loader *l, struct pending *p, size_t i, struct er
 	}
 	for (size_t c = 0; !l->choice->classes && c < p->caption_count && status == STATUS_OK; c++)
 		status = keep_text(l, p->captions[c], err);
+	if (status == STATUS_OK && l->choice->pairs) {
+		set->keys[set->photos] = p->key;
+		p->key = NULL;
+	}
 	if (status == STATUS_OK)
 		set->photos++;
 	return status;
@@ -275,6 +282,9 @@ void evalset_release(struct evalset *set)
 	for (size_t i = 0; set->first && i < set->photos; i++)
 		free(set->first[i]);
 	free(set->first);
+	for (size_t i = 0; set->keys && i < set->photos; i++)
+		free(set->keys[i]);
+	free(set->keys);
 	free(set->photo_features);
 	free(set->text_features);
 	free(set->photo_ids);
@@ -393,12 +403,13 @@ enum status evalset_likelihoods(struct cli *cli, struct engine *engine, const st
 	return status;
 }
 
-enum status evalset_nulls(struct cli *cli, struct engine *engine, const struct evalset *set, struct nulls *nulls, struct err *err)
+enum status evalset_nulls(struct cli *cli, struct engine *engine, const struct evalset *set, size_t most, struct nulls *nulls,
+			  struct err *err)
 {
 	struct progress progress;
 	struct call call;
 
-	*nulls = (struct nulls){.count = set->photos < SCORE_NULLS ? set->photos : SCORE_NULLS};
+	*nulls = (struct nulls){.count = set->photos < most ? set->photos : most};
 	for (size_t i = 0; i < nulls->count; i++)
 		nulls->photos[i] = (uint32_t)(i * set->photos / nulls->count);
 	size_t k = nulls->count;

@@ -19,6 +19,7 @@ struct evalchoice {
 	size_t limit;         /* photos at most; 0: all */
 	bool tokens;          /* keep image tokens */
 	bool classes;         /* keep first captions instead of texts */
+	bool pairs;           /* keep one caption of each photo, and keys */
 };
 
 struct evalset {
@@ -32,6 +33,7 @@ struct evalset {
 	int32_t *ids;            /* [texts,C] */
 	struct coca_text *encoded; /* [texts] into ids */
 	char **first;            /* [photos] first captions, in classes mode */
+	char **keys;             /* [photos] in pairs mode */
 	size_t photo_room, text_room;
 };
 
@@ -44,13 +46,14 @@ void evalset_release(struct evalset *set);
 enum status evalset_likelihoods(struct cli *cli, struct engine *engine, const struct evalset *set, struct ranking *ranking, bool by_text,
 				struct err *err);
 
-/* How likely each text is whatever the photo: its likelihood under a few photos of the set, evenly spread. */
+/* How likely each text is whatever the photo: its likelihood under `most` photos of the set (at most SCORE_NULLS), evenly spread. */
 struct nulls {
 	size_t count;
 	uint32_t photos[SCORE_NULLS];
 	float *likelihood; /* [texts,count] */
 };
-enum status evalset_nulls(struct cli *cli, struct engine *engine, const struct evalset *set, struct nulls *nulls, struct err *err);
+enum status evalset_nulls(struct cli *cli, struct engine *engine, const struct evalset *set, size_t most, struct nulls *nulls,
+			  struct err *err);
 void nulls_release(struct nulls *nulls);
 
 /* log p(text) as it is for one photo: the photo itself is not among the nulls. */

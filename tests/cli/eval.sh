@@ -43,6 +43,13 @@ tar --sort=name -cf "$work/broken.tar" -C "$work/classes" .
 expect "a broken picture is named, left out, and the exit code 4" 4 "skipped" "$coca" eval --shards "$work/broken.tar" --format json --no-rerank
 is "the others count" grep -q '{"photos":5,"texts":7,' "$work/out"
 
+"$coca" scenes "$work/pairs.tar" --pairs --heldout --count 3 --size 72 >"$work/out" 2>&1 || { cat "$work/out"; echo "not ok - pairs are drawn"; }
+expect "--pairs asks which caption goes with which picture" 0 '{"pairs":3,"similarity":{"caption":' "$coca" eval --pairs --shards "$work/pairs.tar" --format json
+is "by similarity, by likelihood and by both" "$json_check" pairs similarity likelihood combined <"$work/out"
+expect "for people it is a table, too" 0 "reranked: both of them" "$coca" eval --pairs "$work/pairs.tar"
+expect "what is no pair is said" 1 "20 samples are no pair" "$coca" eval --pairs --shards "$shard"
+expect "--pairs contradicts --heldout" 2 "contradicts" "$coca" eval --pairs --shards "$work/pairs.tar" --heldout
+
 expect "no shards are wrong usage" 2 "no shards" "$coca" eval
 expect "a shard that is not there fails" 1 "$work/none.tar" "$coca" eval --shards "$work/none.tar"
 head -c 3000 "$shard" >"$work/cut.tar.gz"
