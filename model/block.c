@@ -24,6 +24,24 @@ void block_carve(struct carver *carver, struct block_scratch *scratch, const str
 		scratch->branch = carve_floats(carver, rows, D);
 	scratch->scores = carve_floats(carver, op_attention_scratch(keys_most, threads), 1);
 	scratch->jobs = carve(carver, sequences, sizeof *scratch->jobs);
+	int8_carve(carver, &scratch->rows, rows, larger(D, tower->hidden));
+}
+
+/* Rows of the MLP that go through both maps before the next ones, so that what is between them stays in the second cache. */
+enum { MLP_ROWS = 64, MLP_ROWS_STEP = 8 };
+
+static void mlp_int8(const struct block *block, struct block_scratch *scratch, size_t rows, float *x)
+{
+	size_t D = scratch->width, F = scratch->hidden, pieces = (rows + MLP_ROWS - 1) / MLP_ROWS;
+	size_t piece = pieces ? (rows / pieces + MLP_ROWS_STEP) / MLP_ROWS_STEP * MLP_ROWS_STEP : 0;
+
+	for (size_t at = 0; at < rows; at += piece) {
+		size_t n = rows - at < piece ? rows - at : piece;
+		int8_norm(&block->ln_2, x + at * D, n, D, &scratch->rows);
+		int8_linear(&block->int8->fc, &scratch->rows, n, false, scratch->wide, F);
+		int8_gelu(scratch->wide, n, F, scratch->quick, &scratch->rows);
+		int8_linear(&block->int8->proj, &scratch->rows, n, true, x + at * D, D);
+	}
 }
 
 void block_finish(const struct block *block, struct block_scratch *scratch, const float *attended, size_t rows, float *x)
@@ -33,6 +51,12 @@ void block_finish(const struct block *block, struct block_scratch *scratch, cons
 	struct linear fc = {block->fc_weight, block->fc_bias, D, F, false};
 	struct linear proj = {block->proj_weight, block->proj_bias, F, D, false};
 
+	if (block->int8) {
+		int8_quantise(attended, rows, D, &scratch->rows);
+		int8_linear(&block->int8->out, &scratch->rows, rows, true, x, D);
+		mlp_int8(block, scratch, rows, x);
+		return;
+	}
 	op_linear_add(&out, attended, rows, block->ls_1, scratch->branch, x);
 	op_norm(&block->ln_2, x, rows, D, scratch->normed);
 	op_linear_gelu(&fc, scratch->normed, rows, scratch->quick, scratch->wide);
@@ -45,8 +69,13 @@ void block_self(const struct block *block, struct block_scratch *scratch, const 
 	struct linear qkv = {block->attn.in_weight, block->attn.in_bias, D, 3 * D, false};
 	struct attend_shape shape = {scratch->heads, D, 3 * D, 3 * D, D, pack->causal};
 
-	op_norm(&block->ln_1, x, rows, D, scratch->normed);
-	op_linear(&qkv, scratch->normed, rows, scratch->wide);
+	if (block->int8) {
+		int8_norm(&block->ln_1, x, rows, D, &scratch->rows);
+		int8_linear(&block->int8->qkv, &scratch->rows, rows, false, scratch->wide, 3 * D);
+	} else {
+		op_norm(&block->ln_1, x, rows, D, scratch->normed);
+		op_linear(&qkv, scratch->normed, rows, scratch->wide);
+	}
 	for (size_t i = 0; i < pack->count; i++) {
 		size_t at = pack->begin[i], n = pack->begin[i + 1] - at;
 		const float *q = scratch->wide + at * 3 * D;

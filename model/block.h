@@ -12,6 +12,7 @@
 #define MODEL_BLOCK_H
 
 #include "model/config.h"
+#include "model/int8.h"
 #include "model/ops.h"
 
 /* Sequence i has rows begin[i]..begin[i+1]-1. */
@@ -31,6 +32,7 @@ struct block_scratch {
 	float *branch;          /* [R,D]; only with layer scale */
 	float *scores;
 	struct attend *jobs;    /* [sequences] */
+	struct int8_rows rows;  /* [R, max(D,F)]: what a block's 8-bit maps take */
 };
 
 /* keys_most: the longest sequence, or most image tokens. */

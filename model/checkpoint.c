@@ -20,7 +20,8 @@ static const struct {
 	size_t size;
 } dtypes[] = {
 	[DTYPE_F32] = {"F32", 4}, [DTYPE_F16] = {"F16", 2}, [DTYPE_BF16] = {"BF16", 2}, [DTYPE_F64] = {"F64", 8},
-	[DTYPE_I64] = {"I64", 8}, [DTYPE_I32] = {"I32", 4}, [DTYPE_U8] = {"U8", 1}, [DTYPE_OTHER] = {"another type", 0},
+	[DTYPE_I64] = {"I64", 8}, [DTYPE_I32] = {"I32", 4}, [DTYPE_U8] = {"U8", 1}, [DTYPE_I8] = {"I8", 1},
+	[DTYPE_OTHER] = {"another type", 0},
 };
 
 const char *dtype_name(enum dtype dtype)

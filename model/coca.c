@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <math.h>
 #include <omp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <xxhash.h>
 
 #include "model/checkpoint.h"
+#include "model/int8.h"
 #include "model/ops.h"
 #include "model/state.h"
 #include "model/text.h"
@@ -34,6 +36,14 @@ struct coca {
 	void *storage;               /* of the weights that were converted */
 	struct tokenizer *tokenizer;
 	char *config_path, *weights_path;
+	enum precision precision;    /* FP32 or INT8 */
+	struct int8_vision *int8;
+};
+
+/* The image encoder's 8-bit weights, made when the first image comes: a search for words needs none. */
+struct int8_vision {
+	pthread_mutex_t lock;
+	struct int8_block *blocks;   /* NULL: not yet */
 };
 
 struct coca_state {
@@ -104,6 +114,58 @@ static enum status open_tokenizer(struct coca *model, const char *folder, struct
 	return status;
 }
 
+/* ---- precision ---------------------------------------------------------------------------------------------------- */
+
+static enum precision preferred = PRECISION_AUTO;
+
+void coca_prefer(enum precision precision)
+{
+	preferred = precision;
+}
+
+static bool holds_int8(const struct checkpoint *checkpoint)
+{
+	for (size_t i = 0; i < checkpoint_count(checkpoint); i++)
+		if (checkpoint_at(checkpoint, i)->dtype == DTYPE_I8)
+			return true;
+	return false;
+}
+
+/* Points the image encoder's blocks to their 8-bit maps, or, made NULL, to none. */
+static void use_int8(const struct coca *model, const struct int8_block *made)
+{
+	for (size_t l = 0; l < model->config.vision.layers; l++)
+		model->weights.vision[l].int8 = made ? made + l : NULL;
+}
+
+void coca_set_precision(struct coca *model, enum precision precision)
+{
+	if (precision == PRECISION_AUTO)
+		precision = holds_int8(model->checkpoint) ? PRECISION_INT8 : PRECISION_FP32;
+	model->precision = precision;
+	use_int8(model, precision == PRECISION_INT8 ? model->int8->blocks : NULL);
+}
+
+enum precision coca_precision(const struct coca *model)
+{
+	return model->precision;
+}
+
+static enum status prepare_int8(const struct coca *model, struct err *err)
+{
+	enum status status = STATUS_OK;
+
+	if (model->precision != PRECISION_INT8)
+		return STATUS_OK;
+	pthread_mutex_lock(&model->int8->lock);
+	if (!model->int8->blocks) {
+		status = int8_tower_new(model->weights.vision, &model->config.vision, &model->int8->blocks, err);
+		use_int8(model, model->int8->blocks);
+	}
+	pthread_mutex_unlock(&model->int8->lock);
+	return status;
+}
+
 enum status coca_open(const char *path, struct coca **result, struct err *err)
 {
 	struct coca *model = mem_array(1, sizeof *model);
@@ -113,6 +175,12 @@ enum status coca_open(const char *path, struct coca **result, struct err *err)
 	*result = NULL;
 	if (!model)
 		return err_memory(err, "a model");
+	model->int8 = mem_array(1, sizeof *model->int8);
+	if (!model->int8) {
+		free(model);
+		return err_memory(err, "a model");
+	}
+	pthread_mutex_init(&model->int8->lock, NULL);
 	status = find_files(model, path, &folder, err);
 	if (status == STATUS_OK)
 		status = config_read(model->config_path, &model->config, err);
@@ -124,10 +192,12 @@ enum status coca_open(const char *path, struct coca **result, struct err *err)
 		status = weights_load(&model->weights, &model->config, model->checkpoint, &model->storage, err);
 	if (status == STATUS_OK)
 		status = open_tokenizer(model, folder, err);
-	if (status == STATUS_OK)
+	if (status == STATUS_OK) {
+		coca_set_precision(model, preferred);
 		*result = model;
-	else
+	} else {
 		coca_close(model);
+	}
 	free(folder);
 	return status;
 }
@@ -137,6 +207,9 @@ void coca_close(struct coca *model)
 	if (!model)
 		return;
 	tokenizer_close(model->tokenizer);
+	int8_tower_free(model->int8->blocks, &model->config.vision);
+	pthread_mutex_destroy(&model->int8->lock);
+	free(model->int8);
 	weights_release(&model->weights);
 	free(model->storage);
 	checkpoint_close(model->checkpoint);
@@ -361,6 +434,8 @@ enum status coca_encode_tokens(const struct coca *model, struct coca_state *stat
 	size_t E = config->embed_dim, stride;
 	enum status status = prepare_queries(state, err);
 
+	if (status == STATUS_OK)
+		status = prepare_int8(model, err);
 	if (status != STATUS_OK || B == 0)
 		return status;
 	struct split split = split_work(B, B * (1 + config->patches), ROWS_MOST);

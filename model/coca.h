@@ -32,6 +32,15 @@ struct coca_state;
 enum status coca_open(const char *path, struct coca **model, struct err *err);
 void coca_close(struct coca *model); /* takes NULL */
 
+/* Arithmetic of the image encoder's blocks. AUTO: INT8 if the weights file holds 8-bit weights (coca model quantize), else FP32. */
+enum precision { PRECISION_AUTO, PRECISION_FP32, PRECISION_INT8 };
+
+/* What models have that are opened from now on; AUTO at the start. */
+void coca_prefer(enum precision precision);
+/* What this model has from now on: not while another thread uses it. Never AUTO is what coca_precision answers. */
+void coca_set_precision(struct coca *model, enum precision precision);
+enum precision coca_precision(const struct coca *model);
+
 const struct config *coca_config(const struct coca *model);
 const struct weights *coca_weights(const struct coca *model);
 const struct tokenizer *coca_tokenizer(const struct coca *model); /* NULL: the folder has none */

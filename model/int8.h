@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/config.h"
 #include "model/ops.h"
 #include "schema/status.h"
 
@@ -79,6 +80,15 @@ struct int8_product {
 	float *y;
 	size_t stride;
 };
+
+/* A self block's maps; layer scales are in out and proj. */
+struct int8_block {
+	struct int8_matrix qkv, out, fc, proj;
+};
+
+/* Makes those of a tower's blocks: *made[layers] is the caller's, for int8_tower_free. The blocks are not changed. */
+enum status int8_tower_new(const struct block *blocks, const struct tower *tower, struct int8_block **made, struct err *err);
+void int8_tower_free(struct int8_block *made, const struct tower *tower); /* takes NULL */
 
 /* One instruction set's functions. A row's functions return its scale and offset. */
 struct int8_kernel {

@@ -24,7 +24,7 @@ static const double LARGEST_EXACT = 9007199254740992.0; /* 2^53: JSON numbers ar
 
 static const struct element elements[] = {
 	{"F32", DTYPE_F32, 4}, {"F16", DTYPE_F16, 2}, {"BF16", DTYPE_BF16, 2}, {"F64", DTYPE_F64, 8}, {"I64", DTYPE_I64, 8},
-	{"I32", DTYPE_I32, 4}, {"U8", DTYPE_U8, 1}, {"I8", DTYPE_OTHER, 1}, {"BOOL", DTYPE_OTHER, 1}, {"I16", DTYPE_OTHER, 2},
+	{"I32", DTYPE_I32, 4}, {"U8", DTYPE_U8, 1}, {"I8", DTYPE_I8, 1}, {"BOOL", DTYPE_OTHER, 1}, {"I16", DTYPE_OTHER, 2},
 	{"U16", DTYPE_OTHER, 2}, {"U32", DTYPE_OTHER, 4}, {"U64", DTYPE_OTHER, 8}, {"F8_E4M3", DTYPE_OTHER, 1},
 	{"F8_E5M2", DTYPE_OTHER, 1}, {"C64", DTYPE_OTHER, 8},
 };

@@ -14,6 +14,8 @@
 #include "model/config.h"
 #include "schema/status.h"
 
+struct int8_block;
+
 struct norm {
 	float *weight, *bias; /* [D] */
 };
@@ -32,6 +34,7 @@ struct block {
 	float *ls_1, *ls_2;          /* [D] or NULL */
 	float *fc_weight, *fc_bias;  /* [F,D] [F] */
 	float *proj_weight, *proj_bias; /* [D,F] [D] */
+	const struct int8_block *int8; /* no parameter: the same maps in 8 bits (int8.h), which then are used; or NULL */
 };
 
 /* out = attn(q = ln_q(query), k = v = ln_k(x)) */
