@@ -131,7 +131,7 @@ $(FUZZ)/bin/%: $(FUZZ)/tests/fuzz/%.o $(FUZZ)/tests/fuzz/support.o $(FUZZ)/lib.a
 	$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(filter-out -fopenmp,$(LIB_LIBS))
 
 .SECONDARY:
-.PHONY: all setup test check-deps fuzz bench demo info install clean help FORCE
+.PHONY: all setup test check-deps fuzz bench scale demo info install clean help FORCE
 
 BENCH_MODEL ?= model/default
 BENCH_SHAPE := build/tests/vit-b-32
@@ -141,6 +141,10 @@ bench: all $(BUILD)/tests/bench $(BENCH_SHAPE)/open_clip_model.safetensors ## me
 # 1.0 GB of random weights, made once.
 $(BENCH_SHAPE)/open_clip_model.safetensors: tests/data/configs/coca_ViT-B-32.json | $(BUILD)/tests/random_model
 	@$(BUILD)/tests/random_model $< $(@D) >&2
+
+SCALE ?= 10000 100000 1000000
+scale: all $(BUILD)/tests/scale ## measure large libraries, made up: SCALE="10000 100000", FORMAT=json, SCALE_DIR=DIR (a million: 3 GB, 15 minutes)
+	@FORMAT='$(FORMAT)' $(BUILD)/tests/scale $(SCALE)
 
 # ---- for people -------------------------------------------------------------------------------------------------
 
