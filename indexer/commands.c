@@ -26,6 +26,7 @@ static const struct option_spec index_options[] = {
 	{"prune", 0, NULL, OPTION_FLAG, "drop photographs that are gone, with their embeddings"},
 	{"token-budget", 0, "SIZE", OPTION_SIZE, "image tokens kept for reranking (default 2G; 0: none)"},
 	{"watch", 'w', "SECONDS", OPTION_OPTIONAL, "go on and follow changes; with SECONDS look again so often, too (network drives)"},
+	{"exact", 0, NULL, OPTION_FLAG, "decode every pixel of large JPEG and WebP files: the reference, slower"},
 	{"limit-pixels", 0, "N", OPTION_SIZE, "refuse larger pictures before memory is taken (default 400M); tries again what failed"},
 	{"verbose", 'v', NULL, OPTION_FLAG, "say where the time went"},
 	{0},
@@ -98,6 +99,7 @@ static enum status read_options(const struct arguments *args, struct index_optio
 	if (status == STATUS_OK)
 		status = arguments_size(args, "limit-pixels", 0, &options->pixels_most, err);
 	options->retry = options->pixels_most != 0;
+	options->exact = arguments_flag(args, "exact");
 	options->hidden = arguments_flag(args, "include-hidden");
 	options->follow = arguments_flag(args, "follow");
 	options->prune = arguments_flag(args, "prune");

@@ -28,6 +28,7 @@ struct index_options {
 	bool hidden, follow, prune;
 	size_t jobs;          /* threads that read and decode; 0: as many as compute */
 	size_t batch;         /* photographs embedded at once; 0: chosen by the model's size */
+	bool exact;           /* decode every pixel of what is embedded now */
 	size_t pixels_most;   /* larger pictures are refused; 0: IMAGE_PIXELS_MOST */
 	bool retry;           /* what failed before is tried again, though it did not change */
 	size_t token_budget;  /* bytes of image tokens kept for reranking; 0: none */

@@ -497,6 +497,7 @@ static enum status window_init(struct window *w, const struct ingest *in, struct
 	struct pipeline_options options = {
 		.jobs = in->options->jobs,
 		.side = config->image_size,
+		.exact = in->options->exact,
 		.follow = in->options->follow,
 		.pixels_most = in->options->pixels_most,
 	};

@@ -53,6 +53,7 @@ void job_release(struct job *job);
 struct pipeline_options {
 	size_t jobs;           /* threads, 1 or more */
 	size_t side;           /* S */
+	bool exact;            /* decode every pixel, though a scaled picture would do */
 	bool follow;           /* open through symbolic links */
 	size_t pixels_most;    /* larger pictures are refused; 0: IMAGE_PIXELS_MOST */
 };

@@ -52,10 +52,13 @@ enum status image_probe(const uint8_t *bytes, size_t size, struct image_info *in
  * without blending, as Pillow's convert("RGB") does. EXIF orientation is applied, an embedded colour profile turned into sRGB.
  * pixels_most: 0 means IMAGE_PIXELS_MOST. Data that end early are an error (STATUS_FORMAT), but for a JPEG that lacks no more than
  * a tenth of its rows.
- * least: 0, or a side that is enough (the model's S): then a JPEG may come out scaled by libjpeg to no less than that on
- * its shorter side; a reference decode passes 0. */
+ * least: 0, or a side that is enough: then a JPEG or WebP may come out scaled to a half, a quarter or an eighth, with no less than
+ * that on its shorter side; a reference decode passes 0. */
 enum status image_decode(const uint8_t *bytes, size_t size, size_t least, size_t pixels_most, struct image *image, struct err *err);
 void image_release(struct image *image);
+
+/* image_decode's least for a crop to side. */
+size_t image_enough(size_t side);
 
 /* The reference crop. rgb[S,S,3]. */
 enum status image_crop(const struct image *image, size_t side, uint8_t *rgb, struct err *err);

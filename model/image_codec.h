@@ -39,13 +39,14 @@ enum status image_gif_probe(const uint8_t *bytes, size_t size, struct image_info
 enum status image_tiff_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err);
 enum status image_bmp_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err);
 
-/* The stored size that a decode for `least` yields; *eighths is for image_jpeg_decode. */
-void image_jpeg_scale(size_t least, size_t *width, size_t *height, unsigned *eighths);
+/* Codecs that scale yield (size * eighths + 7) / 8 on either side, which the sink expects: 8 is a reference decode. */
 /* *cut_short: the last rows are missing, and gray. */
 enum status image_jpeg_decode(const uint8_t *bytes, size_t size, unsigned eighths, const struct image_sink *sink, bool *cut_short,
 			      struct err *err);
 enum status image_png_decode(const uint8_t *bytes, size_t size, const struct image_sink *sink, struct err *err);
-enum status image_webp_decode(const uint8_t *bytes, size_t size, const struct image_sink *sink, struct err *err);
+/* Only where image_webp_scales may eighths be less than 8: frames of animations are placed by whole pixels. */
+bool image_webp_scales(const uint8_t *bytes, size_t size);
+enum status image_webp_decode(const uint8_t *bytes, size_t size, unsigned eighths, const struct image_sink *sink, struct err *err);
 enum status image_heif_decode(const uint8_t *bytes, size_t size, const struct image_sink *sink, struct err *err);
 enum status image_gif_decode(const uint8_t *bytes, size_t size, const struct image_sink *sink, struct err *err);
 enum status image_tiff_decode(const uint8_t *bytes, size_t size, const struct image_sink *sink, struct err *err);

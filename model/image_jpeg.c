@@ -197,19 +197,6 @@ static void on_progress(j_common_ptr jpeg)
 		leave_with(decoder, STATUS_FORMAT, "it has too many scans");
 }
 
-void image_jpeg_scale(size_t least, size_t *width, size_t *height, unsigned *eighths)
-{
-	size_t shorter = *width < *height ? *width : *height;
-
-	*eighths = 8;
-	if (!least)
-		return;
-	while (*eighths > 1 && (shorter * (*eighths / 2) + 7) / 8 >= least)
-		*eighths /= 2; /* a half, a quarter, an eighth: the sizes with fast transforms */
-	*width = (*width * *eighths + 7) / 8;
-	*height = (*height * *eighths + 7) / 8;
-}
-
 /* Adobe's CMYK is stored inverted, and files without its marker are so, too, as a rule. ink[4] to rgb[3], n pixels; may
  * overlap from the start, as 3 bytes are written for each 4 read. */
 static void rgb_from_inverted_cmyk(const uint8_t *ink, uint8_t *rgb, size_t n)

@@ -83,15 +83,17 @@ void image_webp_profile(const uint8_t *bytes, size_t size, struct buffer *icc)
 		buffer_append(icc, profile, found);
 }
 
-/* Decodes a picture of width x height into to, whose rows are stride bytes apart. */
-static enum status decode_into(const uint8_t *bytes, size_t size, size_t width, size_t height, uint8_t *to, size_t stride, struct err *err)
+/* Decodes a picture that is width x height when scaled into to, whose rows are stride bytes apart. */
+static enum status decode_into(const uint8_t *bytes, size_t size, unsigned eighths, size_t width, size_t height, uint8_t *to,
+			       size_t stride, struct err *err)
 {
 	WebPDecoderConfig config;
 
 	if (!WebPInitDecoderConfig(&config))
 		return err_set(err, STATUS_FAILED, "libwebp is of another version than its header");
 	VP8StatusCode code = WebPGetFeatures(bytes, size, &config.input);
-	if (code == VP8_STATUS_OK && ((size_t)config.input.width != width || (size_t)config.input.height != height))
+	if (code == VP8_STATUS_OK && (((size_t)config.input.width * eighths + 7) / 8 != width ||
+				      ((size_t)config.input.height * eighths + 7) / 8 != height))
 		return err_set(err, STATUS_FORMAT, "damaged WebP: its headers contradict each other");
 	if (code == VP8_STATUS_OK) {
 		config.output.colorspace = MODE_RGB;
@@ -99,6 +101,9 @@ static enum status decode_into(const uint8_t *bytes, size_t size, size_t width, 
 		config.output.u.RGBA.rgba = to;
 		config.output.u.RGBA.stride = (int)stride;
 		config.output.u.RGBA.size = (height - 1) * stride + 3 * width;
+		config.options.use_scaling = eighths < 8;
+		config.options.scaled_width = (int)width;
+		config.options.scaled_height = (int)height;
 		code = WebPDecode(bytes, size, &config);
 	}
 	switch (code) {
@@ -131,13 +136,25 @@ static enum status decode_frame(const uint8_t *bytes, size_t size, const struct 
 	if (width < canvas->width || height < canvas->height)
 		memset(canvas->rgb, 0, 3 * canvas->width * canvas->height);
 	size_t stride = 3 * canvas->width;
-	return decode_into(frame + FRAME_HEADER, found - FRAME_HEADER, width, height, canvas->rgb + top * stride + 3 * left, stride, err);
+	return decode_into(frame + FRAME_HEADER, found - FRAME_HEADER, 8, width, height, canvas->rgb + top * stride + 3 * left, stride,
+			   err);
 }
 
-enum status image_webp_decode(const uint8_t *bytes, size_t size, const struct image_sink *sink, struct err *err)
+static bool is_animated(const uint8_t *bytes, size_t size)
 {
 	enum { ANIMATED = 0x02 };
 	const uint8_t *header = extended(bytes, size);
+
+	return header && header[0] & ANIMATED;
+}
+
+bool image_webp_scales(const uint8_t *bytes, size_t size)
+{
+	return !is_animated(bytes, size);
+}
+
+enum status image_webp_decode(const uint8_t *bytes, size_t size, unsigned eighths, const struct image_sink *sink, struct err *err)
+{
 	struct image_sink stored = {sink->width, sink->height, 1, sink->rgb, NULL};
 	enum status status;
 
@@ -145,10 +162,10 @@ enum status image_webp_decode(const uint8_t *bytes, size_t size, const struct im
 		stored.rgb = malloc(mem_product(3 * sink->width, sink->height));
 	if (!stored.rgb)
 		return err_memory(err, "decoding a WebP");
-	if (header && header[0] & ANIMATED)
+	if (is_animated(bytes, size))
 		status = decode_frame(bytes, size, &stored, err);
 	else
-		status = decode_into(bytes, size, sink->width, sink->height, stored.rgb, 3 * sink->width, err);
+		status = decode_into(bytes, size, eighths, sink->width, sink->height, stored.rgb, 3 * sink->width, err);
 	if (stored.rgb != sink->rgb) {
 		if (status == STATUS_OK)
 			image_rows_put(sink, 0, sink->height, stored.rgb);

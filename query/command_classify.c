@@ -21,7 +21,7 @@ struct classifier {
 	struct ranked_label *ranked;  /* [labels] */
 	size_t limit, done, failed;
 	enum format format;
-	bool several;
+	bool several, exact;
 };
 
 static void print_json(const struct classifier *c, const char *path, size_t path_size, struct buffer *out)
@@ -109,6 +109,7 @@ static enum status parse(const struct arguments *args, struct classifier *c, str
 		return err_set(err, STATUS_USAGE, "coca classify takes photographs, or --all");
 	if (args->count && all)
 		return err_set(err, STATUS_USAGE, "--all stands for the whole library: give it or photographs");
+	c->exact = arguments_flag(args, "exact");
 	c->several = all || args->count > 1;
 	enum status status = arguments_number(args, "limit", 5, 1, 1000000, &c->limit, err);
 	if (status == STATUS_OK)
@@ -129,6 +130,7 @@ static enum status prepare(struct classifier *c, const char *templates, struct e
 
 	if (status != STATUS_OK)
 		return status;
+	c->library.engine.exact = c->exact;
 	c->embeddings = mem_floats(mem_product(n, embed));
 	c->photo = mem_floats(embed);
 	c->ranked = mem_array(n, sizeof *c->ranked);
@@ -171,6 +173,7 @@ static const struct option_spec options[] = {
 	{"labels-file", 0, "FILE", OPTION_TEXT | OPTION_FILE, "labels, one a line: those with commas, and many"},
 	{"templates", 0, "FILE", OPTION_TEXT | OPTION_FILE, "prompts, one a line, {} for the label (default: some are built in)"},
 	{"all", 0, NULL, OPTION_FLAG, "the whole library"},
+	{"exact", 0, NULL, OPTION_FLAG, "decode every pixel of a file that is not indexed: the reference, slower"},
 	{"limit", 'n', "N", OPTION_NUMBER, "show the best N labels of each photo (default 5)"},
 	{"format", 0, "FORMAT", OPTION_TEXT, "text or json (one object a line)"},
 	{0},

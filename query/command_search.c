@@ -311,6 +311,7 @@ static int run(struct cli *cli, const struct arguments *args)
 		status = library_open(cli, &s.library, &err);
 	if (status == STATUS_OK && s.depth)
 		status = prepare_reranker(&s, arguments_text(args, "rerank-model", NULL), &err);
+	s.library.engine.exact = s.other.exact = arguments_flag(args, "exact");
 	lap(&times, &times.open);
 	if (status == STATUS_OK)
 		status = answer(&s, &times, &err);
@@ -339,6 +340,7 @@ static const struct option_spec options[] = {
 	{"rerank-model", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "another model for the caption likelihood"},
 	{"min-score", 0, "X", OPTION_REAL, "only photos whose match, from 0 to 1, is at least this"},
 	FILTER_OPTIONS,
+	{"exact", 0, NULL, OPTION_FLAG, "decode every pixel of photos that are not stored: the reference, slower"},
 	{"explain", 0, NULL, OPTION_FLAG, "say why each photo ranks where it does"},
 	OUTPUT_OPTIONS,
 	{"times", 0, NULL, OPTION_FLAG, "say how long each part took"},

@@ -84,6 +84,7 @@ static int run(struct cli *cli, const struct arguments *args)
 
 	if (status == STATUS_OK)
 		status = library_open(cli, &s.library, &err);
+	s.library.engine.exact = arguments_flag(args, "exact");
 	if (status == STATUS_OK)
 		status = answer(&s, cli, &err);
 	if (status == STATUS_OK && s.results.count == 0) {
@@ -103,6 +104,7 @@ static int run(struct cli *cli, const struct arguments *args)
 
 static const struct option_spec options[] = {
 	{"limit", 'n', "N", OPTION_NUMBER, "show the best N photos (default 10)"},
+	{"exact", 0, NULL, OPTION_FLAG, "decode every pixel of a file that is not indexed: the reference, slower"},
 	OUTPUT_OPTIONS,
 	{0},
 };

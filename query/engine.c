@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/image.h"
 #include "schema/file.h"
 #include "schema/identity.h"
 #include "schema/memory.h"

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "model/coca.h"
+#include "model/image.h"
 #include "schema/catalog.h"
 #include "schema/status.h"
 
@@ -25,6 +26,7 @@ struct engine {
 	size_t embed;         /* E */
 	size_t tokens, width; /* N, W */
 	size_t side;          /* S */
+	bool exact;           /* photographs are decoded in full; false after engine_open */
 };
 
 enum status engine_open(const char *path, struct engine *engine, struct err *err);
@@ -43,7 +45,7 @@ enum status engine_embed_text(struct engine *engine, const char *text, size_t si
 enum status engine_pixels(const struct engine *engine, const uint8_t *bytes, size_t size, size_t least, float *pixels /* [3,S,S] */,
 			  struct err *err);
 /* image_decode's least as `coca index` has it, so that an embedding made now equals the stored one. */
-#define ENGINE_LEAST(engine) (2 * (engine)->side)
+#define ENGINE_LEAST(engine) ((engine)->exact ? 0 : image_enough((engine)->side))
 /* tokens may be NULL. */
 enum status engine_encode_bytes(struct engine *engine, const uint8_t *bytes, size_t size, size_t least, float *embedding /* [E] */,
 				float *tokens /* [N,W] */, struct err *err);

@@ -16,14 +16,19 @@
 
 enum { SIDE = 32, JOBS = 3 };
 
-static struct pipeline *open_pipeline(bool follow)
+static struct pipeline *open_exact(bool follow, bool exact)
 {
-	struct pipeline_options options = {.jobs = JOBS, .side = SIDE, .follow = follow};
+	struct pipeline_options options = {.jobs = JOBS, .side = SIDE, .follow = follow, .exact = exact};
 	struct pipeline *pipeline;
 	struct err err;
 
 	assert_ok(pipeline_open(&options, &pipeline, &err), &err);
 	return pipeline;
+}
+
+static struct pipeline *open_pipeline(bool follow)
+{
+	return open_exact(follow, false);
 }
 
 static void finish(struct pipeline *pipeline, const struct job *job)
@@ -96,6 +101,55 @@ static void a_file_is_hashed_then_decoded(void **state)
 	image_release(&image);
 	pipeline_close(pipeline);
 	job_release(&job);
+	free(bytes);
+}
+
+/* A large picture with detail that a scaled decode averages in another way than the resizing does. */
+static void write_large(const char *path)
+{
+	enum { LARGE = 8 * SIDE };
+	uint8_t *rgb = malloc(3 * LARGE * LARGE), *bytes;
+	uint64_t random = 5;
+	size_t size;
+	struct err err;
+
+	assert_non_null(rgb);
+	for (size_t i = 0; i < 3 * LARGE * LARGE; i++)
+		rgb[i] = (uint8_t)(test_random(&random) % 2 ? i / 3 % LARGE : 255 - i / 3 / LARGE);
+	assert_ok(image_encode_jpeg(rgb, LARGE, LARGE, 95, &bytes, &size, &err), &err);
+	test_write(path, bytes, size);
+	free(bytes);
+	free(rgb);
+}
+
+static void exact_decodes_every_pixel(void **state)
+{
+	(void)state;
+	const char *path = test_path(test_folder(), "large.jpg");
+	uint8_t expected[2][SIDE * SIDE * 3], *bytes;
+	struct image image;
+	size_t size;
+	struct err err;
+
+	write_large(path);
+	assert_ok(file_read(path, 1 << 24, &bytes, &size, &err), &err);
+	for (int exact = 0; exact < 2; exact++) {
+		struct pipeline *pipeline = open_exact(false, exact);
+		struct job job = {.path = path};
+		assert_ok(image_decode(bytes, size, exact ? 0 : image_enough(SIDE), 0, &image, &err), &err);
+		assert_int_equal(image.width, exact ? 8 * SIDE : 2 * SIDE);
+		assert_ok(image_crop(&image, SIDE, expected[exact], &err), &err);
+		image_release(&image);
+		pipeline_read(pipeline, &job);
+		finish(pipeline, &job);
+		pipeline_decode(pipeline, &job);
+		finish(pipeline, &job);
+		assert_ok(job.status, &job.err);
+		assert_memory_equal(job.rgb, expected[exact], sizeof expected[exact]);
+		pipeline_close(pipeline);
+		job_release(&job);
+	}
+	assert_memory_not_equal(expected[0], expected[1], sizeof expected[0]);
 	free(bytes);
 }
 
@@ -190,6 +244,7 @@ static void closing_drops_what_is_queued(void **state)
 		job_release(&jobs[i]);
 }
 
-TEST_MAIN(cmocka_unit_test(a_file_is_hashed_then_decoded), cmocka_unit_test(a_missing_file_is_told_from_an_unreadable_one),
+TEST_MAIN(cmocka_unit_test(a_file_is_hashed_then_decoded), cmocka_unit_test(exact_decodes_every_pixel),
+	  cmocka_unit_test(a_missing_file_is_told_from_an_unreadable_one),
 	  cmocka_unit_test(a_file_that_changes_is_not_trusted), cmocka_unit_test(a_huge_file_is_refused_unread),
 	  cmocka_unit_test(many_jobs_are_all_finished), cmocka_unit_test(closing_drops_what_is_queued))

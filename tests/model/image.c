@@ -540,6 +540,51 @@ static void scaled_decode_keeps_enough_pixels(void **state)
 	free(bytes);
 }
 
+static void scaled_webp_looks_like_the_full_one(void **state)
+{
+	enum { WIDTH = 199, HEIGHT = 150, SIDE = 24 };
+	struct image image = {.width = WIDTH, .height = HEIGHT, .rgb = malloc(3 * WIDTH * HEIGHT)}, full, scaled;
+	uint8_t crops[2][3 * SIDE * SIDE];
+	struct err err;
+
+	(void)state;
+	assert_non_null(image.rgb);
+	for (size_t i = 0; i < 3 * WIDTH * HEIGHT; i++)
+		image.rgb[i] = (uint8_t)(128 + 100 * sin((double)(i / 3 % WIDTH) / (5 + (double)(i % 3))) * cos((double)(i / 3 / WIDTH) / 9));
+	struct buffer file = make_webp(&image, NULL, 0);
+	assert_ok(image_decode((uint8_t *)file.data, file.size, 0, 0, &full, &err), &err);
+	assert_ok(image_decode((uint8_t *)file.data, file.size, image_enough(SIDE), 0, &scaled, &err), &err);
+	assert_int_equal(scaled.width, 50);
+	assert_int_equal(scaled.height, 38);
+	assert_ok(image_crop(&full, SIDE, crops[0], &err), &err);
+	assert_ok(image_crop(&scaled, SIDE, crops[1], &err), &err);
+	double sum = 0;
+	for (size_t i = 0; i < sizeof crops[0]; i++)
+		sum += abs(crops[0][i] - crops[1][i]);
+	printf("mean difference from the full decode: %.2f of 255\n", sum / sizeof crops[0]);
+	assert_true(sum / sizeof crops[0] < 4);
+	image_release(&scaled);
+	image_release(&full);
+	image_release(&image);
+	buffer_release(&file);
+}
+
+/* Its frames are placed by whole pixels. */
+static void animated_webp_is_never_scaled(void **state)
+{
+	size_t size;
+	uint8_t *bytes = read_bytes(IMAGES, "animated-61x47.webp", &size);
+	struct image image;
+	struct err err;
+
+	(void)state;
+	assert_ok(image_decode(bytes, size, 5, 0, &image, &err), &err);
+	assert_int_equal(image.width, 61);
+	assert_int_equal(image.height, 47);
+	image_release(&image);
+	free(bytes);
+}
+
 static void encoded_jpegs_come_back(void **state)
 {
 	struct image image = {.width = 96, .height = 64, .rgb = malloc(3 * 96 * 64)}, back;
@@ -768,7 +813,8 @@ TEST_MAIN(cmocka_unit_test(normalise_puts_channels_in_planes), cmocka_unit_test(
 	  cmocka_unit_test(fit_keeps_proportions_and_never_enlarges), cmocka_unit_test(other_formats_are_refused_by_name),
 	  cmocka_unit_test(bombs_are_refused_before_memory_is_taken), cmocka_unit_test(senseless_orientations_are_ignored),
 	  cmocka_unit_test(probe_points_at_the_exif_block), cmocka_unit_test(orientations_show_the_same_upright_picture),
-	  cmocka_unit_test(encoded_jpegs_come_back), cmocka_unit_test(stray_bytes_in_a_jpeg_are_lived_with),
+	  cmocka_unit_test(scaled_webp_looks_like_the_full_one),
+	  cmocka_unit_test(animated_webp_is_never_scaled), cmocka_unit_test(encoded_jpegs_come_back), cmocka_unit_test(stray_bytes_in_a_jpeg_are_lived_with),
 	  cmocka_unit_test(a_jpeg_of_endless_scans_is_refused),
 	  cmocka_unit_test(scaled_decode_keeps_enough_pixels), cmocka_unit_test(pixels_most_is_a_limit),
 	  cmocka_unit_test(crops_agree_with_pillow), cmocka_unit_test(crop_equals_its_plain_twin_to_the_bit),
