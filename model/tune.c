@@ -269,8 +269,8 @@ static enum status learn(struct tuner *t, struct tune_result *result, struct err
 	return status;
 }
 
-enum status tune_head(struct head *head, const struct tune_item *train, size_t n, const struct tune_item *stop, size_t m,
-		      const struct tune_options *options, struct tune_result *result, struct err *err)
+static enum status learn_from(struct head *head, const struct tune_item *train, size_t n, const struct tune_item *stop, size_t m,
+			      const struct tune_options *options, struct tune_result *result, struct err *err)
 {
 	struct tuner t = {.head = head, .options = options, .n = n, .m = m};
 	enum status status = row_init(&t.row, head, err);
@@ -296,6 +296,73 @@ enum status tune_head(struct head *head, const struct tune_item *train, size_t n
 	free(t.order);
 	free(t.stop);
 	return status;
+}
+
+/* ---- linear heads: each component of the embedding with mean 0 and deviation 1, which the map takes in afterwards ---------------- */
+
+/* mean[D], scale[D]: the reciprocal of the deviation. */
+static void moments(const struct tune_item *items, size_t n, size_t D, float *mean, float *scale)
+{
+	for (size_t i = 0; i < D; i++) {
+		double sum = 0, squares = 0;
+		for (size_t k = 0; k < n; k++)
+			sum += (double)items[k].embedding[i];
+		sum /= (double)n;
+		for (size_t k = 0; k < n; k++)
+			squares += ((double)items[k].embedding[i] - sum) * ((double)items[k].embedding[i] - sum);
+		mean[i] = (float)sum;
+		scale[i] = (float)(1 / fmax(sqrt(squares / (double)n), 1e-4));
+	}
+}
+
+/* values[n,D] of items that are otherwise the same. */
+static void standardise(struct tune_item *items, size_t n, size_t D, const float *mean, const float *scale, float *values)
+{
+	for (size_t k = 0; k < n; k++) {
+		for (size_t i = 0; i < D; i++)
+			values[k * D + i] = (items[k].embedding[i] - mean[i]) * scale[i];
+		items[k].embedding = values + k * D;
+	}
+}
+
+static void take_in(struct head *head, const float *mean, const float *scale)
+{
+	for (size_t c = 0; c < head->labels_count; c++)
+		for (size_t i = 0; i < head->D; i++) {
+			head->weight[c * head->D + i] *= scale[i];
+			head->bias[c] -= head->weight[c * head->D + i] * mean[i];
+		}
+}
+
+static enum status learn_linear(struct head *head, const struct tune_item *train, size_t n, const struct tune_item *stop, size_t m,
+				const struct tune_options *options, struct tune_result *result, struct err *err)
+{
+	size_t D = head->D;
+	float *mean = mem_floats(D), *scale = mem_floats(D), *values = mem_floats(mem_product(n + m, D));
+	struct tune_item *items = mem_array(n + m, sizeof *items);
+	enum status status = mean && scale && values && items ? STATUS_OK : err_memory(err, "the photographs to learn from");
+
+	if (status == STATUS_OK) {
+		memcpy(items, train, n * sizeof *items);
+		if (m)
+			memcpy(items + n, stop, m * sizeof *items);
+		moments(train, n, D, mean, scale);
+		standardise(items, n + m, D, mean, scale, values);
+		status = learn_from(head, items, n, items + n, m, options, result, err);
+	}
+	if (status == STATUS_OK)
+		take_in(head, mean, scale);
+	free(mean);
+	free(scale);
+	free(values);
+	free(items);
+	return status;
+}
+
+enum status tune_head(struct head *head, const struct tune_item *train, size_t n, const struct tune_item *stop, size_t m,
+		      const struct tune_options *options, struct tune_result *result, struct err *err)
+{
+	return (head->n ? learn_from : learn_linear)(head, train, n, stop, m, options, result, err);
 }
 
 /* ---- measuring -------------------------------------------------------------------------------------------------- */

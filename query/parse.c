@@ -185,6 +185,38 @@ char *parse_folder(const char *path)
 	return real ? real : lexical_path(path);
 }
 
+/* "NAME@0.8": names[] owns the name. */
+static enum status parse_label(const char *text, size_t size, struct query *query, struct photo_label *label, struct err *err)
+{
+	char **grown = mem_resize(query->names, query->name_count + 1, sizeof *grown), *name = mem_copy(text, size), *end;
+
+	query->names = grown ? grown : query->names;
+	if (!grown || !name) {
+		free(name);
+		return err_memory(err, "a label");
+	}
+	query->names[query->name_count++] = name;
+	*label = (struct photo_label){.name = name};
+	char *at = strrchr(name, '@');
+	if (at && at[1]) {
+		double least = strtod(at + 1, &end);
+		if (!*end && !(least > 0 && least <= 1))
+			return err_set(err, STATUS_USAGE, "'%s': behind the @ of a label stands a probability above 0, at most 1", name);
+		if (!*end) {
+			label->least = least;
+			*at = '\0';
+		}
+	}
+	return *name ? STATUS_OK : err_set(err, STATUS_USAGE, "a label has no name; hint: label:NAME");
+}
+
+static enum status add_label(const char *text, size_t size, struct query *query, struct photo_filter *filter, struct err *err)
+{
+	if (filter->label_count == PHOTO_LABELS_MOST)
+		return err_set(err, STATUS_USAGE, "at most %d labels can be asked for at once", PHOTO_LABELS_MOST);
+	return parse_label(text, size, query, &filter->labels[filter->label_count++], err);
+}
+
 static enum status parse_filter(const struct arguments *args, struct query *query, struct err *err)
 {
 	struct photo_filter *filter = &query->filter;
@@ -195,6 +227,11 @@ static enum status parse_filter(const struct arguments *args, struct query *quer
 
 	filter->camera = arguments_text(args, "camera", NULL);
 	filter->text = arguments_text(args, "text", NULL);
+	for (size_t i = 0; i < args->given_count && status == STATUS_OK; i++)
+		if (strcmp(args->given[i].spec->name, "label") == 0)
+			status = add_label(args->given[i].value, strlen(args->given[i].value), query, filter, err);
+	if (status != STATUS_OK)
+		return status;
 	if (in) {
 		filter->in = query->in = parse_folder(in);
 		if (!query->in)
@@ -216,7 +253,7 @@ static enum status parse_filter(const struct arguments *args, struct query *quer
 }
 
 /* --not-X VALUE: a filter X of its own. */
-static enum status parse_except(const char *name, const char *value, struct photo_filter *filter, struct err *err)
+static enum status parse_except(const char *name, const char *value, struct query *query, struct photo_filter *filter, struct err *err)
 {
 	int64_t unused;
 
@@ -234,6 +271,8 @@ static enum status parse_except(const char *name, const char *value, struct phot
 	}
 	if (strcmp(name, "near") == 0)
 		return parse_near(value, filter, err);
+	if (strcmp(name, "label") == 0)
+		return add_label(value, strlen(value), query, filter, err);
 	if (strcmp(name, "camera") == 0)
 		filter->camera = value;
 	else
@@ -246,17 +285,121 @@ static enum status parse_negations(const struct arguments *args, struct query *q
 	static const char negation[] = "not-";
 	enum status status = STATUS_OK;
 
-	query->except = mem_array(args->given_count, sizeof *query->except);
-	if (!query->except)
-		return err_memory(err, "the filters");
 	for (size_t i = 0; i < args->given_count && status == STATUS_OK; i++) {
 		const char *name = args->given[i].spec->name;
-		if (strncmp(name, negation, strlen(negation)) != 0)
-			continue;
-		struct photo_filter *filter = &query->except[query->except_count++];
-		status = parse_except(name + strlen(negation), args->given[i].value, filter, err);
-		filter->except = query->filter.except;
-		query->filter.except = filter;
+		if (strncmp(name, negation, strlen(negation)) == 0)
+			status = parse_except(name + strlen(negation), args->given[i].value, query, &query->except[query->except_count++], err);
+	}
+	return status;
+}
+
+static void link_except(struct query *query)
+{
+	for (size_t i = 0; i < query->except_count; i++) {
+		query->except[i].except = query->filter.except;
+		query->filter.except = &query->except[i];
+	}
+}
+
+/* ---- labels among the words ------------------------------------------------------------------------------------- */
+
+static const char *behind(const char *text, const char *prefix)
+{
+	size_t n = strlen(prefix);
+	return strncmp(text, prefix, n) == 0 ? text + n : NULL;
+}
+
+/* The label that begins here, behind the start of a word; *negated by its own minus. *end: behind it. */
+static const char *label_at(const char *at, bool whole, bool *negated, const char **end, size_t *size)
+{
+	const char *name = behind(at, "label:");
+
+	*negated = !name && (name = behind(at, "-label:"));
+	if (!name)
+		return NULL;
+	if (*name == '"' && strchr(name + 1, '"')) {
+		*size = (size_t)(strchr(name + 1, '"') - name) - 1;
+		*end = name + *size + 2;
+		return name + 1;
+	}
+	*size = whole ? strlen(name) : strcspn(name, " \t\r\n");
+	*end = name + *size;
+	return name;
+}
+
+static enum status take_label(const char *name, size_t size, bool negated, struct query *query, struct err *err)
+{
+	return add_label(name, size, query, negated ? &query->except[query->except_count++] : &query->filter, err);
+}
+
+/* A word without its labels. *minus: it follows a - on its own, which is then the label's. */
+static enum status take_word(const char *word, bool *minus, struct query *query, struct buffer *rest, struct err *err)
+{
+	enum status status = STATUS_OK;
+	bool begins = true;
+
+	for (const char *at = word; *at && status == STATUS_OK;) {
+		const char *end, *name = NULL;
+		size_t size;
+		bool negated;
+		if (begins)
+			name = label_at(at, at == word, &negated, &end, &size);
+		if (name) {
+			status = take_label(name, size, negated || *minus, query, err);
+			*minus = false;
+			at = end;
+		} else {
+			begins = is_space(*at);
+			buffer_append(rest, at++, 1);
+		}
+	}
+	return status == STATUS_OK && rest->failed ? err_memory(err, "the query") : status;
+}
+
+static bool is_sign(const char *word)
+{
+	return strcmp(word, "+") == 0 || strcmp(word, "-") == 0;
+}
+
+static bool is_blank(const struct buffer *text)
+{
+	for (size_t i = 0; i < text->size; i++)
+		if (!is_space(text->data[i]))
+			return false;
+	return true;
+}
+
+static bool has_label(const struct arguments *args)
+{
+	for (size_t i = 0; i < args->count; i++)
+		if (strstr(args->words[i], "label:"))
+			return true;
+	return false;
+}
+
+/* Labels go from the words to the filters; a sign in front of one goes with it. */
+static enum status take_labels(const struct arguments *args, struct query *query, struct err *err)
+{
+	enum status status = STATUS_OK;
+
+	query->words = mem_array(args->count, sizeof *query->words);
+	if (!query->words)
+		return err_memory(err, "the query");
+	for (size_t i = 0; i < args->count && status == STATUS_OK; i++) {
+		struct buffer rest = {0};
+		bool sign = i > 0 && is_sign(args->words[i - 1]), minus = sign && args->words[i - 1][0] == '-', was = minus;
+		size_t labels = query->name_count;
+		status = take_word(args->words[i], &minus, query, &rest, err);
+		bool took = query->name_count > labels;
+		if (status == STATUS_OK && took && sign && (was != minus || args->words[i - 1][0] == '+') && query->word_count)
+			free(query->words[--query->word_count]);
+		if (status == STATUS_OK && (!took || !is_blank(&rest))) {
+			char *word = mem_copy(rest.data ? rest.data : "", rest.size);
+			status = word ? STATUS_OK : err_memory(err, "the query");
+			if (word)
+				query->words[query->word_count++] = word;
+		}
+		buffer_release(&rest);
 	}
 	return status;
 }
@@ -264,7 +407,7 @@ static enum status parse_negations(const struct arguments *args, struct query *q
 /* "in /photos, not-camera Canon": what is asked for where nothing else is. */
 static char *filters_title(const struct arguments *args)
 {
-	static const char *const names[] = {"in", "since", "until", "camera", "near", "text"};
+	static const char *const names[] = {"in", "since", "until", "camera", "near", "text", "label"};
 	struct buffer title = {0};
 
 	for (size_t i = 0; i < args->given_count; i++) {
@@ -284,18 +427,66 @@ static bool has_terms(const struct arguments *args)
 	return args->count || arguments_flag(args, "add") || arguments_flag(args, "sub");
 }
 
-enum status query_parse(const struct arguments *args, struct query *query, struct err *err)
+enum status query_parse_filters(const struct arguments *args, struct query *query, struct err *err)
 {
 	*query = (struct query){0};
-	enum status status = parse_filter(args, query, err);
-
+	query->except = mem_array(args->given_count, sizeof *query->except);
+	enum status status = query->except ? parse_filter(args, query, err) : err_memory(err, "the filters");
 	if (status == STATUS_OK)
 		status = parse_negations(args, query, err);
-	bool list = status == STATUS_OK && !photo_filter_empty(&query->filter) && !has_terms(args);
+	if (status == STATUS_OK)
+		link_except(query);
+	else
+		query_release(query);
+	return status;
+}
+
+/* A word may hold several labels, each of at least "-label:x". */
+static size_t labels_most(const struct arguments *args)
+{
+	size_t n = args->given_count;
+
+	for (size_t i = 0; i < args->count; i++)
+		n += strlen(args->words[i]) / strlen("label:") + 1;
+	return n;
+}
+
+static char *title_of(const struct arguments *args, const struct query *query, bool list)
+{
+	char *terms = list ? filters_title(args) : compose_title(&query->composition);
+	struct buffer title = {0};
+
+	if (terms)
+		buffer_text(&title, terms);
+	for (size_t i = 0; i < query->name_count && !arguments_flag(args, "label") && !arguments_flag(args, "not-label"); i++)
+		buffer_format(&title, "%slabel:%s", title.size ? " " : "", query->names[i]);
+	free(terms);
+	if (title.failed)
+		buffer_release(&title);
+	return title.data;
+}
+
+enum status query_parse(const struct arguments *args, struct query *query, struct err *err)
+{
+	struct arguments rest = *args;
+
+	*query = (struct query){0};
+	query->except = mem_array(labels_most(args), sizeof *query->except);
+	enum status status = query->except ? parse_filter(args, query, err) : err_memory(err, "the filters");
+	if (status == STATUS_OK)
+		status = parse_negations(args, query, err);
+	if (status == STATUS_OK && has_label(args)) {
+		status = take_labels(args, query, err);
+		rest.words = (const char *const *)query->words;
+		rest.count = query->word_count;
+	}
+	if (status == STATUS_OK)
+		link_except(query);
+	bool list = status == STATUS_OK && !photo_filter_empty(&query->filter) && !has_terms(&rest);
 	if (status == STATUS_OK && !list)
-		status = compose_parse(args, &query->composition, err);
+		status = compose_parse(&rest, &query->composition, err);
 	if (status == STATUS_OK) {
-		query->text = list ? filters_title(args) : compose_title(&query->composition);
+		query->text = title_of(args, query, list);
 		status = query->text ? STATUS_OK : err_memory(err, "the query");
 	}
 	if (status != STATUS_OK)
@@ -311,5 +502,11 @@ void query_release(struct query *query)
 	for (size_t i = 0; i < query->except_count; i++)
 		free((char *)query->except[i].in);
 	free(query->except);
+	for (size_t i = 0; i < query->word_count; i++)
+		free(query->words[i]);
+	free(query->words);
+	for (size_t i = 0; i < query->name_count; i++)
+		free(query->names[i]);
+	free(query->names);
 	*query = (struct query){0};
 }

@@ -21,6 +21,10 @@ struct query {
 	char *in;                   /* filter.in, ours */
 	struct photo_filter *except; /* [except_count] linked from filter.except; ours, with their `in` */
 	size_t except_count;
+	char **words;               /* [word_count] what is left of the words without labels; ours */
+	size_t word_count;
+	char **names;               /* [name_count] of labels; ours */
+	size_t name_count;
 };
 
 /* What filters photographs, for every command that takes filters. */
@@ -31,16 +35,22 @@ struct query {
 	{"camera", 0, "TEXT", OPTION_TEXT, "only photos whose camera or lens contains this"},                                          \
 	{"near", 0, "LAT,LON,KM", OPTION_TEXT, "only photos taken within KM kilometres of a place"},                                   \
 	{"text", 0, "WORDS", OPTION_TEXT, "only photos with a text that contains these words"},                                        \
+	{"label", 0, "LABEL[@X]", OPTION_TEXT | OPTION_MANY, "only photos with this label of an installed head; @0.8: at least as probable"}, \
 	{"not-in", 0, "DIR", OPTION_TEXT | OPTION_MANY | OPTION_FOLDER, "all but what --in DIR lets through; so for each filter"},     \
 	{"not-since", 0, "DATE", OPTION_TEXT | OPTION_MANY, "photos taken before, and those without a date"},                          \
 	{"not-until", 0, "DATE", OPTION_TEXT | OPTION_MANY, "photos taken after, and those without a date"},                           \
 	{"not-camera", 0, "TEXT", OPTION_TEXT | OPTION_MANY, "no photos of that camera or lens"},                                      \
 	{"not-near", 0, "LAT,LON,KM", OPTION_TEXT | OPTION_MANY, "no photos taken around that place"},                                 \
-	{"not-text", 0, "WORDS", OPTION_TEXT | OPTION_MANY, "no photos with a text that contains these words"}
+	{"not-text", 0, "WORDS", OPTION_TEXT | OPTION_MANY, "no photos with a text that contains these words"},                        \
+	{"not-label", 0, "LABEL[@X]", OPTION_TEXT | OPTION_MANY, "no photos with this label"}
 
-/* The options it reads: add, sub, and FILTER_OPTIONS. STATUS_USAGE for a filter that makes no sense, and for an empty query without a
+/* Among the words, label:NAME and -label:NAME (or - label:NAME) are --label and --not-label: as a word of their own up to its end, inside of
+ * a word up to the next space, or in double quotes.
+ * The options it reads: add, sub, and FILTER_OPTIONS. STATUS_USAGE for a filter that makes no sense, and for an empty query without a
  * filter; with one, composition.count is then 0, and text names the filters. */
 enum status query_parse(const struct arguments *args, struct query *query, struct err *err);
+/* The filters alone, which may be none; words, --add and --sub are not looked at. */
+enum status query_parse_filters(const struct arguments *args, struct query *query, struct err *err);
 void query_release(struct query *query);
 
 /* The words joined by a space, white space at both ends left out; the caller's to free. STATUS_USAGE when nothing is left. */

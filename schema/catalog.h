@@ -176,6 +176,7 @@ enum status catalog_encoder_room(struct catalog *catalog, size_t budget, size_t 
 
 /* --- filters --- */
 
+enum { PHOTO_LABELS_MOST = 4 };
 struct photo_filter {
 	const char *in;              /* path prefix at a component's border; NULL: any */
 	bool has_since, has_until;
@@ -184,9 +185,12 @@ struct photo_filter {
 	bool has_near;
 	double latitude, longitude, km;
 	const char *text;            /* words that a text tied to the photo contains */
-	const char *label;           /* as the user wrote it (catalog_heads.h): NULL: any */
-	int64_t label_id;            /* what catalog_label_find makes of it */
-	double label_least;          /* a probability; 0: the label is what the head says of the photo */
+	struct photo_label {
+		const char *name;    /* as the user wrote it (catalog_heads.h) */
+		int64_t id;          /* what catalog_label_find makes of it */
+		double least;        /* a probability; 0: the label is what the head says of the photo */
+	} labels[PHOTO_LABELS_MOST];
+	size_t label_count;          /* all of them must hold */
 	const struct photo_filter *except; /* what passes this one (and no further `except`) does not pass; nor what passes its `except`, ... */
 };
 bool photo_filter_empty(const struct photo_filter *filter);

@@ -137,7 +137,7 @@ enum status catalog_filter_register(struct catalog *catalog, struct err *err)
 bool photo_filter_empty(const struct photo_filter *filter)
 {
 	return !filter->in && !filter->has_since && !filter->has_until && !filter->camera && !filter->has_near && !filter->text &&
-	       !filter->label && !filter->except;
+	       !filter->label_count && !filter->except;
 }
 
 /* The words as has_words wants them. */
@@ -162,7 +162,8 @@ static enum status split_words(const char *text, struct buffer *words, struct er
 
 /* Parameters of one filter, from a base of its own: the first filter has 0, each further one PARAMETERS more. The latitudes within reach
  * spare most rows the trigonometry. */
-enum { FOLDER = 1, BELOW_FROM, BELOW_TO, SINCE, UNTIL, CAMERA, LATITUDE, LONGITUDE, KM, WORDS, SOUTH, NORTH, LABEL, LEAST, PARAMETERS };
+enum { FOLDER = 1, BELOW_FROM, BELOW_TO, SINCE, UNTIL, CAMERA, LATITUDE, LONGITUDE, KM, WORDS, SOUTH, NORTH, LABEL,
+       LEAST = LABEL + PHOTO_LABELS_MOST, PARAMETERS = LEAST + PHOTO_LABELS_MOST };
 enum { FILTERS_MOST = 100, PHOTO = PARAMETERS * (FILTERS_MOST + 1), LIMIT };
 
 /* " AND ..." for each condition, or all of them as one that must not hold. What is not known does not hold, so its negation does. */
@@ -187,9 +188,9 @@ static void append_conditions(struct buffer *sql, const struct photo_filter *fil
 	if (filter->text)
 		buffer_format(sql, " AND EXISTS (SELECT 1 FROM texts t WHERE t.content = photos.content AND coca_words(t.text, ?%d))",
 			      base + WORDS);
-	if (filter->label)
+	for (int i = 0; i < (int)filter->label_count; i++)
 		buffer_format(sql, " AND EXISTS (SELECT 1 FROM label_scores l WHERE l.label = ?%d AND l.content = photos.content AND"
-				   " iif(?%d > 0, l.probability >= ?%d, l.has))", base + LABEL, base + LEAST, base + LEAST);
+				   " iif(?%d > 0, l.probability >= ?%d, l.has))", base + LABEL + i, base + LEAST + i, base + LEAST + i);
 	if (negated && sql->size == start + strlen(" AND NOT ifnull(1"))
 		sql->size = start; /* an empty filter excludes nothing */
 	else if (negated)
@@ -216,9 +217,9 @@ static enum status bind_conditions(sqlite3_stmt *s, const struct photo_filter *f
 		sqlite3_bind_double(s, base + SOUTH, filter->latitude - reach);
 		sqlite3_bind_double(s, base + NORTH, filter->latitude + reach);
 	}
-	if (filter->label) {
-		sqlite3_bind_int64(s, base + LABEL, filter->label_id);
-		sqlite3_bind_double(s, base + LEAST, filter->label_least);
+	for (int i = 0; i < (int)filter->label_count; i++) {
+		sqlite3_bind_int64(s, base + LABEL + i, filter->labels[i].id);
+		sqlite3_bind_double(s, base + LEAST + i, filter->labels[i].least);
 	}
 	enum status status = filter->text ? split_words(filter->text, &words, err) : STATUS_OK;
 	if (status == STATUS_OK && filter->text)

@@ -100,6 +100,14 @@ static enum status parse_letters(struct parser *p, const char *word, const char 
 	return STATUS_OK;
 }
 
+/* "-label:x", where there is an option --label: a word of the query, whatever letters options have. */
+static bool is_negated_word(const struct command *command, const char *word)
+{
+	size_t size = strcspn(word + 1, ":");
+
+	return size > 1 && word[1] != '-' && word[1 + size] == ':' && find(command, word + 1, size, 0);
+}
+
 enum status arguments_parse(const struct command *command, int argc, char **argv, struct arguments *args, struct err *err)
 {
 	size_t room = argc > 0 ? (size_t)argc : 0;
@@ -118,7 +126,7 @@ enum status arguments_parse(const struct command *command, int argc, char **argv
 	for (int i = 0; i < argc && status == STATUS_OK; i++) {
 		const char *word = argv[i], *next = i + 1 < argc ? argv[i + 1] : NULL;
 		int used = 0;
-		if (ended || word[0] != '-' || word[1] == '\0')
+		if (ended || word[0] != '-' || word[1] == '\0' || is_negated_word(command, word))
 			p.words[p.word_count++] = word;
 		else if (strcmp(word, "--") == 0)
 			ended = true;

@@ -132,15 +132,18 @@ static void labels_filter_and_their_negation_lets_through_the_rest(void **state)
 	struct fixture f = fixture_new();
 
 	score_all(&f, put_head(&f, "pets", pets, 2));
-	struct photo_filter cat = {.label = "cat", .label_id = label_of(&f, "cat")};
-	struct photo_filter likely = {.label = "cat", .label_id = cat.label_id, .label_least = 0.15};
-	struct photo_filter not_cat = {.except = &cat}, neither = {.label = "dog", .label_id = label_of(&f, "dog"), .except = &likely};
+	struct photo_filter cat = {.labels = {{"cat", label_of(&f, "cat"), 0}}, .label_count = 1};
+	struct photo_filter likely = {.labels = {{"cat", label_of(&f, "cat"), 0.15}}, .label_count = 1};
+	struct photo_filter not_cat = {.except = &cat};
+	struct photo_filter neither = {.labels = {{"dog", label_of(&f, "dog"), 0}}, .label_count = 1, .except = &likely};
+	struct photo_filter both = {.labels = {cat.labels[0], {"dog", label_of(&f, "dog"), 0.65}}, .label_count = 2};
 	bool passes;
 	assert_false(photo_filter_empty(&cat));
 	assert_int_equal(passing(&f, &cat), 2);     /* 3 and 4; 5 is gone */
 	assert_int_equal(passing(&f, &likely), 3);
 	assert_int_equal(passing(&f, &not_cat), 3);
 	assert_int_equal(passing(&f, &neither), 2); /* 0 and 1 */
+	assert_int_equal(passing(&f, &both), 1);    /* 3 */
 	assert_ok(catalog_filter_photo(f.catalog, &cat, 4, &passes, &err), &err);
 	assert_true(passes);
 	assert_ok(catalog_filter_photo(f.catalog, &cat, 1, &passes, &err), &err);
