@@ -1,6 +1,7 @@
 #!/bin/sh
 # The main job, shown: a folder of photographs is indexed and searched, and the answers become web pages.
 #   BUILD   the build folder        PHOTOS   a folder of photographs; else ~/Pictures if it has any, else drawings made here
+#   LEAST   how many of the drawings found first must be what was asked for (default 1 of 6), or the demo fails
 # Everything it writes is below $BUILD/demo; the photographs are only read.
 set -eu
 BUILD=${BUILD:-build}
@@ -21,12 +22,17 @@ elif has_photos "${HOME:-/nonexistent}/Pictures"; then
 else
     photos=$out/drawings
     drawn=1
-    rm -rf "$photos"
+    captions=$out/captions
+    rm -rf "$photos" "$captions"
     "$coca" scenes "$photos" --count 120 --seed 1 --size 256
+    # Beside the drawings they would be found by, too; here they say whether what was found is right.
+    mkdir -p "$captions"
+    mv "$photos"/*.txt "$captions"
 fi
 
 if [ -n "$drawn" ]; then
-    set -- "a red circle" "a blue star above a house" "a green tree" "a boat at night" "two yellow fish"
+    set -- "four red houses" "a turquoise butterfly" "a yellow car on the sea" "a purple apple at night" "a red cat next to a rocket" \
+        "a red cross above a blue square"
 else
     set -- "people outdoors" "a dog" "water" "food on a table" "a building"
 fi
@@ -43,16 +49,34 @@ run index "$photos"
     echo '<style>body{font:16px system-ui;margin:2em}iframe{width:100%;height:32em;border:1px solid #ccc}</style>'
     echo '<h1>A few searches</h1>'
 } >"$out/index.html"
+# Whether the first drawing found has all colours and things of the query in its caption.
+is_right() {
+    first=$("$coca" search "$1" -n 1 --quiet --format paths0 | tr -d '\0')
+    caption=$(cat "$captions/$(basename "$first" .jpg).txt")
+    for word in $1; do
+        case $word in
+        a|the|at|on|to|of|in|next|above) ;;
+        *) case $caption in *"$word"*) ;; *) return 1 ;; esac ;;
+        esac
+    done
+}
+
 n=0
+right=0
 for query; do
     n=$((n + 1))
     run search "$query" -n 5
     "$coca" search "$query" -n 5 --html "$out/search-$n.html" || [ $? -eq 3 ]
+    if [ -n "$drawn" ] && is_right "$query"; then right=$((right + 1)); fi
     printf '<iframe src="search-%d.html" title="search %d"></iframe>\n' $n $n >>"$out/index.html"
 done
 
 printf '\nThe pages: %s\n' "$out/index.html"
 if [ -n "$drawn" ]; then
-    echo "These are drawings, made because no photographs were found, and the shipped model was trained on photographs:"
-    echo "they show the machinery, not what it finds. Try: make demo PHOTOS=/a/folder/of/photographs"
+    echo "$right of $n first results are what was asked for."
+    echo "These are drawings, made because no photographs were found. Try: make demo PHOTOS=/a/folder/of/photographs"
+    if [ $right -lt "${LEAST:-1}" ]; then
+        echo "demo: fewer than ${LEAST:-1} of $n first results are right: something is broken" >&2
+        exit 1
+    fi
 fi
