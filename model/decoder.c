@@ -15,10 +15,7 @@ enum { VOCABULARY_BLOCK = 1024 };
 struct work {
 	float *x, *q;                /* [R,W] */
 	size_t *begin;               /* [pairs+1] rows of a pair */
-	size_t *first;               /* [images+1] rows of an image's pairs */
-	const float **tokens;        /* [images] */
-	float *normed_tokens;        /* [images * N, W] */
-	float *kv;                   /* [images * N, 2W] */
+	struct cross cross;
 	float *logits;               /* [R, VOCABULARY_BLOCK] */
 	int32_t *next;               /* [R] of the rows that count */
 	float **term;                /* [R] where their terms go */
@@ -48,71 +45,50 @@ void decoder_begin(const struct config *config, const struct weights *weights, c
 	block_queries(weights->cross, &block, x, begin[texts], q);
 }
 
-static size_t work_carve(const struct config *config, size_t rows, size_t pairs, size_t images, int threads, void *base, struct work *work)
+static size_t work_carve(const struct config *config, const struct decoder_size *size, int threads, void *base, struct work *work)
 {
 	struct carver carver = {base, 0};
-	size_t W = config->decoder.width, N = config->image_tokens, keys = config->context_length > N ? config->context_length : N;
+	size_t W = config->decoder.width, rows = size->rows;
 	size_t block = config->vocab_size < VOCABULARY_BLOCK ? config->vocab_size : VOCABULARY_BLOCK;
 
 	work->x = carve_floats(&carver, rows, W);
 	work->q = carve_floats(&carver, rows, W);
-	work->begin = carve(&carver, pairs + 1, sizeof *work->begin);
-	work->first = carve(&carver, images + 1, sizeof *work->first);
-	work->tokens = carve(&carver, images, sizeof *work->tokens);
-	work->normed_tokens = carve_floats(&carver, mem_product(images, N), W);
-	work->kv = carve_floats(&carver, mem_product(images, N), 2 * W);
+	work->begin = carve(&carver, size->pairs + 1, sizeof *work->begin);
 	work->logits = carve_floats(&carver, rows, block);
 	work->next = carve(&carver, rows, sizeof *work->next);
 	work->term = carve(&carver, rows, sizeof *work->term);
 	work->most = carve_floats(&carver, rows, 1);
 	work->wanted = carve_floats(&carver, rows, 1);
 	work->sum = carve(&carver, rows, sizeof *work->sum);
-	block_carve(&carver, &work->block, &config->decoder, config->quick_gelu, rows, pairs, keys, threads);
+	block_carve(&carver, &work->block, &config->decoder, config->quick_gelu, rows, size->pairs, config->context_length, threads);
+	cross_carve(&carver, &work->cross, config, size->form, size->stored, rows, size->images, threads);
 	return carver.used;
 }
 
-size_t decoder_score_scratch(const struct config *config, size_t rows, size_t pairs, size_t images, int threads)
+size_t decoder_score_scratch(const struct config *config, const struct decoder_size *size, int threads)
 {
 	struct work work;
 
-	return work_carve(config, rows, pairs, images, threads, NULL, &work);
+	return work_carve(config, size, threads, NULL, &work);
 }
 
-/* Copies the pairs' rows together. */
+/* Copies the pairs' rows together and gives each image its own. */
 static void gather(const struct decoder_pair *pairs, size_t n, size_t W, struct work *work)
 {
 	size_t images = 0, at = 0;
 
 	for (size_t p = 0; p < n; p++) {
-		if (p == 0 || pairs[p].tokens != pairs[p - 1].tokens) {
-			work->tokens[images] = pairs[p].tokens;
-			work->first[images++] = at;
+		if (p == 0 || pairs[p].image != pairs[p - 1].image) {
+			work->cross.list[images].tokens = pairs[p].image;
+			work->cross.list[images++].row = at;
 		}
+		work->cross.list[images - 1].rows += pairs[p].rows;
 		work->begin[p] = at;
 		memcpy(work->x + at * W, pairs[p].x, pairs[p].rows * W * sizeof *work->x);
 		memcpy(work->q + at * W, pairs[p].q, pairs[p].rows * W * sizeof *work->q);
 		at += pairs[p].rows;
 	}
-	work->begin[n] = work->first[images] = at;
-}
-
-/* x += cross attention and MLP; q[R,W] are the queries. */
-static void cross(const struct config *config, const struct block *block, size_t images, struct work *work)
-{
-	size_t W = config->decoder.width, N = config->image_tokens;
-	struct attend_shape shape = {config->decoder.heads, W, W, 2 * W, W, false};
-
-	for (size_t i = 0; i < images; i++)
-		op_norm(&block->ln_1_kv, work->tokens[i], N, W, work->normed_tokens + i * N * W);
-	attention_keys(&block->attn, W, W, work->normed_tokens, images * N, work->kv);
-	for (size_t i = 0; i < images; i++) {
-		size_t at = work->first[i];
-		const float *k = work->kv + i * N * 2 * W;
-		work->block.jobs[i] = (struct attend){work->q + at * W, k, k + W, NULL, work->block.normed + at * W,
-						      work->first[i + 1] - at, N};
-	}
-	op_attention(&shape, work->block.jobs, images, work->block.scores);
-	block_finish(block, &work->block, work->block.normed, work->first[images], work->x);
+	work->begin[n] = at;
 }
 
 /* Moves the rows that count to the front of normed and returns how many there are. */
@@ -151,24 +127,24 @@ static void take(struct work *work, size_t row, size_t from, size_t to)
 	work->sum[row] += op_sum_exp(logits, to - from, work->most[row]);
 }
 
-void decoder_score(const struct config *config, const struct weights *weights, const struct decoder_pair *pairs, size_t n, size_t images,
-		   int threads, void *scratch)
+void decoder_score(const struct config *config, const struct weights *weights, const struct decoder_pair *pairs,
+		   const struct decoder_size *size, int threads, void *scratch)
 {
-	size_t W = config->decoder.width, V = config->vocab_size, rows = 0;
+	size_t W = config->decoder.width, V = config->vocab_size, n = size->pairs, rows = size->rows;
 	struct linear proj = {weights->decoder_proj, NULL, W, V, true};
 	struct work work;
 
-	for (size_t p = 0; p < n; p++)
-		rows += pairs[p].rows;
-	work_carve(config, rows, n, images, threads, scratch, &work);
+	work_carve(config, size, threads, scratch, &work);
 	gather(pairs, n, W, &work);
+	cross_prepare(&work.cross);
 	struct pack pack = {work.begin, n, NULL, true};
 	for (size_t l = 0; l < config->decoder.layers; l++) {
 		if (l > 0) {
 			block_self(weights->decoder + l, &work.block, &pack, work.x);
 			block_queries(weights->cross + l, &work.block, work.x, rows, work.q);
 		}
-		cross(config, weights->cross + l, images, &work);
+		cross_attend(&work.cross, weights->cross + l, work.q, work.block.normed);
+		block_finish(weights->cross + l, &work.block, work.block.normed, rows, work.x);
 	}
 	op_norm(&weights->decoder_ln_final, work.x, rows, W, work.block.normed);
 	size_t counted = select_counted(config, pairs, n, &work);

@@ -3,7 +3,8 @@
  *     text tokens -> [self block -> cross block] * layers -> ln_final -> text_projection -> log-softmax at the next id
  *
  * Up to the first cross attention's queries nothing depends on the image: decoder_begin does that part once per text,
- * decoder_score the rest per pair of text and image, with the keys and values of an image shared by its pairs.
+ * decoder_score the rest per pair of text and image, with what is computed of an image alone shared by its pairs (cross.h). The rows of all
+ * pairs go through each matrix together.
  *
  * Letters: R rows, W width, N image tokens, V vocabulary.
  */
@@ -11,6 +12,8 @@
 #define MODEL_DECODER_H
 
 #include "model/config.h"
+#include "model/cross.h"
+#include "model/likelihood.h"
 #include "model/weights.h"
 
 /* Bytes of scratch; SIZE_MAX if that overflows. */
@@ -25,14 +28,22 @@ struct decoder_pair {
 	const float *x, *q;      /* [rows,W] from decoder_begin */
 	const int32_t *next;     /* [rows]: the id that each row predicts */
 	size_t rows;
-	const float *tokens;     /* [N,W] of the image */
+	const struct coca_image *image;
 	float *terms;            /* [rows]: log p(next); 0 where next is padding, which does not count */
 };
 
-size_t decoder_score_scratch(const struct config *config, size_t rows, size_t pairs, size_t images, int threads);
+/* What decoder_score is to do: rows, pairs, and images of all pairs; none is 0. */
+struct decoder_size {
+	size_t rows, pairs, images;
+	enum cross_form form;
+	bool stored;             /* all images are */
+};
 
-/* Pairs of the same image (the same tokens pointer) stand together; images: how many there are. Rows may not be 0. */
-void decoder_score(const struct config *config, const struct weights *weights, const struct decoder_pair *pairs, size_t n, size_t images,
-		   int threads, void *scratch);
+/* Bytes of scratch; SIZE_MAX if that overflows. */
+size_t decoder_score_scratch(const struct config *config, const struct decoder_size *size, int threads);
+
+/* Pairs of the same image (the same pointer) stand together. */
+void decoder_score(const struct config *config, const struct weights *weights, const struct decoder_pair *pairs,
+		   const struct decoder_size *size, int threads, void *scratch);
 
 #endif

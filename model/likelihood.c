@@ -1,4 +1,4 @@
-/* likelihood.c: coca_likelihood: how likely the model finds texts as captions of images, for any list of pairs.
+/* likelihood.c: see likelihood.h; how likely the model finds texts as captions of images, for any list of pairs.
  *
  *     texts, in blocks of bounded memory:  text tower and the decoder's first half block, once per text
  *     pairs of a block, sorted by image:   pieces of bounded rows and images go through the rest of the decoder
@@ -6,10 +6,11 @@
  * Sorting makes an image's keys and values, the larger part of the work where few texts meet many images, once for all its pairs
  * of a piece. Only positions 0..n-2 of a text predict anything.
  */
+#include "model/likelihood.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/coca.h"
 #include "model/decoder.h"
 #include "model/ops.h"
 #include "model/state.h"
@@ -21,7 +22,7 @@
 
 enum {
 	ROWS_MOST = 512,             /* of a piece */
-	IMAGES_MOST = 16,            /* whose keys and values a piece holds */
+	IMAGES_MOST = 64,            /* whose tokens a piece holds */
 	TEXT_BYTES_MOST = 128 << 20, /* of what is kept of the texts of a block */
 };
 
@@ -34,7 +35,8 @@ struct job {
 	const struct config *config;
 	const struct weights *weights;
 	struct coca_state *state;
-	const float *tokens;
+	const struct coca_image *images;
+	bool stored;             /* all of them are */
 	const struct coca_text *texts;
 	size_t T;
 	size_t *block;           /* [T] of each text; SIZE_MAX: no pair has it, or it predicts nothing */
@@ -199,49 +201,45 @@ out:
 
 /* ---- pairs of a block --------------------------------------------------------------------------------------------- */
 
-/* What a piece needs at most. */
-struct piece_size {
-	size_t rows, pairs, images;
-};
-
-static size_t score_carve(const struct job *job, struct piece_size size, int threads, char *base, struct decoder_pair **pairs,
+static size_t score_carve(const struct job *job, const struct decoder_size *size, int threads, char *base, struct decoder_pair **pairs,
 			  float **terms, void **rest)
 {
 	struct carver carver = {base, 0};
 
-	*pairs = carve(&carver, size.pairs, sizeof **pairs);
-	*terms = carve_floats(&carver, size.rows, 1);
-	*rest = carve(&carver, decoder_score_scratch(job->config, size.rows, size.pairs, size.images, threads), 1);
+	*pairs = carve(&carver, size->pairs, sizeof **pairs);
+	*terms = carve_floats(&carver, size->rows, 1);
+	*rest = carve(&carver, decoder_score_scratch(job->config, size, threads), 1);
 	return carver.used;
 }
 
-static struct piece_size measure(const struct job *job, const struct ordered *order, size_t n)
+static struct decoder_size measure(const struct job *job, const struct ordered *order, size_t n)
 {
-	struct piece_size size = {0, n, 0};
+	struct decoder_size size = {.pairs = n, .stored = job->stored};
 
 	for (size_t i = 0; i < n; i++) {
 		size.rows += positions(job, order[i].text);
 		size.images += i == 0 || order[i].image != order[i - 1].image;
 	}
+	size.form = cross_choose(job->config, size.rows, size.images, size.stored);
 	return size;
 }
 
 static void score_piece(const struct job *job, const struct ordered *order, size_t n, int threads, char *scratch)
 {
-	size_t W = job->config->text.width, image = job->config->image_tokens * vision_token_width(job->config);
-	struct piece_size size = measure(job, order, n);
+	size_t W = job->config->text.width;
+	struct decoder_size size = measure(job, order, n);
 	struct decoder_pair *pairs;
 	float *terms;
 	void *rest;
 
-	score_carve(job, size, threads, scratch, &pairs, &terms, &rest);
+	score_carve(job, &size, threads, scratch, &pairs, &terms, &rest);
 	for (size_t i = 0; i < n; i++) {
 		size_t t = order[i].text;
 		pairs[i] = (struct decoder_pair){job->x + job->first[t] * W, job->q + job->first[t] * W, job->texts[t].ids + 1,
-						 positions(job, t), job->tokens + order[i].image * image, terms};
+						 positions(job, t), job->images + order[i].image, terms};
 		terms += positions(job, t);
 	}
-	decoder_score(job->config, job->weights, pairs, n, size.images, threads, rest);
+	decoder_score(job->config, job->weights, pairs, &size, threads, rest);
 	for (size_t i = 0; i < n; i++) {
 		double sum = 0;
 		for (size_t r = 0; r < pairs[i].rows; r++)
@@ -253,13 +251,14 @@ static void score_piece(const struct job *job, const struct ordered *order, size
 	}
 }
 
-/* Cost of a pair in rows of the decoder: a new image's keys and values cost a tenth of a row for each of its tokens, as a row
- * meets some 22 matrices' worth of W x W a layer and a token 2. */
+/* Cost of a pair in rows of the decoder: a new image's keys and values, unless they are folded, cost a tenth of a row for each of its
+ * tokens, as a row meets some 22 matrices' worth of W x W a layer and a token 2. */
 static enum status cut_pairs(const struct job *job, const struct ordered *order, size_t n, struct split *split, size_t **cuts,
 			     struct err *err)
 {
 	size_t *cost = mem_array(n, sizeof *cost);
-	size_t image = job->config->image_tokens / 10 + 1, total = 0, rows = 0, images = 0;
+	size_t image = measure(job, order, n).form == CROSS_FOLDED ? 0 : job->config->image_tokens / 10 + 1;
+	size_t total = 0, rows = 0, images = 0;
 
 	if (!cost)
 		return err_memory(err, "a list of pairs");
@@ -311,8 +310,8 @@ static enum status score_pairs(const struct job *job, const struct ordered *orde
 	if (status != STATUS_OK)
 		return status;
 	for (size_t p = 0; p < split.pieces; p++) {
-		struct piece_size piece = measure(job, order + cuts[p], cuts[p + 1] - cuts[p]);
-		size_t need = score_carve(job, piece, split.threads, NULL, &pairs, &terms, &rest);
+		struct decoder_size piece = measure(job, order + cuts[p], cuts[p + 1] - cuts[p]);
+		size_t need = score_carve(job, &piece, split.threads, NULL, &pairs, &terms, &rest);
 		size = need > size ? need : size;
 	}
 	char *scratch = state_scratch(job->state, size, split.lanes, &stride);
@@ -336,18 +335,20 @@ static enum status check_pairs(const struct job *job, size_t B, const struct coc
 	return STATUS_OK;
 }
 
-enum status coca_likelihood(const struct coca *model, struct coca_state *state, const float *tokens, size_t B,
-			    const struct coca_text *texts, size_t T, const struct coca_pair *pairs, size_t P, float *sums, float *each,
-			    struct err *err)
+enum status coca_likelihood_images(const struct coca *model, struct coca_state *state, const struct coca_image *images, size_t B,
+				   const struct coca_text *texts, size_t T, const struct coca_pair *pairs, size_t P, float *sums,
+				   float *each, struct err *err)
 {
-	struct job job = {.model = model, .config = coca_config(model), .weights = coca_weights(model), .state = state, .tokens = tokens,
-			  .texts = texts, .T = T, .sums = sums, .each = each};
+	struct job job = {.model = model, .config = coca_config(model), .weights = coca_weights(model), .state = state, .images = images,
+			  .stored = true, .texts = texts, .T = T, .sums = sums, .each = each};
 	enum status status = coca_check_texts(model, texts, T, err);
 
 	if (status == STATUS_OK)
 		status = check_pairs(&job, B, pairs, P, err);
 	if (status != STATUS_OK)
 		return status;
+	for (size_t i = 0; i < B; i++)
+		job.stored = job.stored && !images[i].tokens;
 	memset(sums, 0, P * sizeof *sums);
 	if (each)
 		memset(each, 0, P * (job.config->context_length - 1) * sizeof *each);
@@ -368,5 +369,21 @@ enum status coca_likelihood(const struct coca *model, struct coca_state *state, 
 	free(job.x);
 	free(job.q);
 	free(job.order);
+	return status;
+}
+
+enum status coca_likelihood(const struct coca *model, struct coca_state *state, const float *tokens, size_t B,
+			    const struct coca_text *texts, size_t T, const struct coca_pair *pairs, size_t P, float *sums, float *each,
+			    struct err *err)
+{
+	size_t image = coca_config(model)->image_tokens * vision_token_width(coca_config(model));
+	struct coca_image *images = mem_array(B, sizeof *images);
+
+	if (!images)
+		return err_memory(err, "a list of images");
+	for (size_t i = 0; i < B; i++)
+		images[i].tokens = tokens + i * image;
+	enum status status = coca_likelihood_images(model, state, images, B, texts, T, pairs, P, sums, each, err);
+	free(images);
 	return status;
 }

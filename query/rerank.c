@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "model/likelihood.h"
 #include "query/score.h"
 #include "schema/file.h"
 #include "schema/memory.h"
@@ -13,47 +14,50 @@
 
 #include "schema/banned.h"
 
-enum { GROUP = 64 }; /* candidates whose tokens are in memory as floats at the same time */
+enum { GROUP = 64 }; /* candidates whose tokens are in memory at the same time */
 
 /* ---- tokens ----------------------------------------------------------------------------------------------------- */
 
-static enum status stored_tokens(const struct reranker *r, int64_t content, float *tokens, bool *found, struct err *err)
+/* *blob stays NULL if there are none. A damaged blob is verify's to report; here it is as if there were none. */
+static enum status stored_tokens(const struct reranker *r, int64_t content, void **blob, struct err *err)
 {
-	void *blob = NULL;
+	const float *scales;
+	const int8_t *bytes;
 	size_t size;
 	enum status status = STATUS_OK;
 
-	*found = false;
+	*blob = NULL;
 	if (r->row)
-		status = catalog_tokens_get(r->catalog, content, r->row->id, &blob, &size, err);
-	/* A damaged blob is verify's to report; here it is as if there were none. */
-	if (status == STATUS_OK && blob)
-		*found = packed_tokens_read(blob, size, r->engine->tokens, r->engine->width, tokens, NULL) == STATUS_OK;
-	free(blob);
+		status = catalog_tokens_get(r->catalog, content, r->row->id, blob, &size, err);
+	if (status == STATUS_OK && *blob &&
+	    packed_tokens_view(*blob, size, r->engine->tokens, r->engine->width, &scales, &bytes, NULL) != STATUS_OK) {
+		free(*blob);
+		*blob = NULL;
+	}
 	return status;
 }
 
 struct file_search {
 	struct reranker *reranker;
 	float *tokens, *embedding;
-	bool found;
+	void *blob;
 };
 
-/* Stored tokens are 8 bit: what is encoded again goes through the same, so that the answer does not depend on the budget. */
+/* Stored tokens are 8 bit: what is encoded again becomes the same, so that the answer does not depend on the budget. */
 static enum status encode_as_stored(struct file_search *s, const struct photo *photo, struct err *err)
 {
 	struct engine *engine = s->reranker->engine;
-	size_t size = packed_tokens_size(engine->tokens, engine->width);
-	void *blob = mem_array(size, 1);
+	void *blob = mem_array(packed_tokens_size(engine->tokens, engine->width), 1);
 
 	if (!blob)
 		return err_memory(err, "image tokens");
 	enum status status = engine_encode_file(engine, photo->path, ENGINE_LEAST(engine), s->embedding, s->tokens, err);
 	if (status == STATUS_OK) {
 		packed_tokens_write(s->tokens, engine->tokens, engine->width, blob);
-		status = packed_tokens_read(blob, size, engine->tokens, engine->width, s->tokens, err);
+		s->blob = blob;
+	} else {
+		free(blob);
 	}
-	free(blob);
 	return status;
 }
 
@@ -63,86 +67,134 @@ static enum status try_file(void *context, const struct photo *photo, struct err
 	struct file_search *s = context;
 	struct stat st;
 
-	if (s->found || photo->state != PHOTO_READY || stat(photo->path, &st) != 0 || (int64_t)st.st_size != photo->size ||
+	if (s->blob || photo->state != PHOTO_READY || stat(photo->path, &st) != 0 || (int64_t)st.st_size != photo->size ||
 	    (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec != photo->mtime_ns)
 		return STATUS_OK;
 	enum status status = encode_as_stored(s, photo, err);
-	s->found = status == STATUS_OK;
 	return status == STATUS_MEMORY ? status : STATUS_OK;
+}
+
+/* The same from a file of the content; *blob stays NULL if there is none. */
+static enum status encoded_tokens(struct reranker *r, int64_t content, void **blob, struct err *err)
+{
+	struct file_search s = {r, mem_floats(mem_product(r->engine->tokens, r->engine->width)), mem_floats(r->engine->embed), NULL};
+	enum status status = s.tokens && s.embedding ? catalog_photos_of_content(r->catalog, content, false, try_file, &s, err) :
+						       err_memory(err, "image tokens");
+
+	free(s.tokens);
+	free(s.embedding);
+	if (status != STATUS_OK) {
+		free(s.blob);
+		s.blob = NULL;
+	}
+	*blob = s.blob;
+	r->encoded += s.blob != NULL;
+	r->kept += !s.blob;
+	return status;
+}
+
+/* As schema/packed.h writes them, the caller's to free; NULL: they cannot be had. */
+static enum status packed_tokens(struct reranker *r, int64_t content, void **blob, struct err *err)
+{
+	enum status status = stored_tokens(r, content, blob, err);
+
+	return status == STATUS_OK && !*blob ? encoded_tokens(r, content, blob, err) : status;
 }
 
 enum status rerank_tokens(struct reranker *r, int64_t content, float *tokens, bool *found, struct err *err)
 {
-	struct file_search s = {r, tokens, NULL, false};
-	enum status status = stored_tokens(r, content, tokens, found, err);
+	size_t N = r->engine->tokens, W = r->engine->width;
+	void *blob;
+	enum status status = packed_tokens(r, content, &blob, err);
 
-	if (status != STATUS_OK || *found)
-		return status;
-	s.embedding = mem_floats(r->engine->embed);
-	status = s.embedding ? catalog_photos_of_content(r->catalog, content, false, try_file, &s, err) : err_memory(err, "an embedding");
-	free(s.embedding);
-	*found = s.found;
-	r->encoded += s.found;
-	r->kept += !s.found;
+	*found = status == STATUS_OK && blob;
+	if (*found)
+		status = packed_tokens_read(blob, packed_tokens_size(N, W), N, W, tokens, err);
+	free(blob);
 	return status;
 }
 
 /* ---- likelihoods ------------------------------------------------------------------------------------------------ */
 
-/* At most GROUP candidates. tokens: scratch [GROUP,N,W]; ids: [GROUP,C-1] if they are wanted one by one */
-static enum status group_likelihoods(struct reranker *r, struct candidate *candidates, size_t count, float *tokens, float *ids,
-				     struct err *err)
-{
-	size_t each = r->engine->tokens * r->engine->width, n = 0;
-	struct coca_pair pairs[GROUP];
-	size_t which[GROUP];
+/* Candidates whose likelihoods are computed together. */
+struct group {
+	struct candidate *candidates[GROUP];
 	int64_t contents[GROUP];
-	float sums[GROUP];
-	size_t terms = coca_config(r->engine->model)->context_length - 1;
+	void *blobs[GROUP];
+	struct coca_image images[GROUP];
+	size_t count;
+	struct coca_pair *pairs;   /* [GROUP,T] */
+	float *sums;               /* [GROUP,T] */
+	float *ids;                /* [GROUP,T,C-1], or NULL */
+};
 
-	for (size_t i = 0; i < count; i++) {
-		bool found;
-		enum status status = rerank_tokens(r, candidates[i].content, tokens + n * each, &found, err);
-		if (status != STATUS_OK)
-			return status;
-		if (!found)
+static enum status load_group(struct reranker *r, struct candidate *candidates, size_t count, struct group *g, struct err *err)
+{
+	size_t N = r->engine->tokens, W = r->engine->width;
+	enum status status = STATUS_OK;
+
+	g->count = 0;
+	for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+		struct coca_image *image = &g->images[g->count];
+		void **blob = &g->blobs[g->count];
+		*image = (struct coca_image){0};
+		status = packed_tokens(r, candidates[i].content, blob, err);
+		if (status != STATUS_OK || !*blob)
 			continue;
-		pairs[n] = (struct coca_pair){n, 0};
-		contents[n] = candidates[i].content;
-		which[n++] = i;
+		g->candidates[g->count] = &candidates[i];
+		g->contents[g->count++] = candidates[i].content;
+		status = packed_tokens_view(*blob, packed_tokens_size(N, W), N, W, &image->scales, &image->bytes, err);
 	}
-	if (n == 0)
-		return STATUS_OK;
-	for (size_t i = 0; i < n; i++)
-		candidates[which[i]].likelihood = 0;
-	for (size_t k = 0; k < r->text_count; k++) {
-		enum status status = coca_likelihood(r->engine->model, r->engine->state, tokens, n, &r->texts[k], 1, pairs, n, sums, ids, err);
-		if (status != STATUS_OK)
-			return status;
-		for (size_t i = 0; i < n; i++) {
-			struct candidate *c = &candidates[which[i]];
-			c->likelihood += (float)(r->weights[k] * (double)sums[i]);
-			c->reranked = true;
-			if (r->each)
-				memcpy(r->each + (c->slot * r->text_count + k) * terms, ids + i * terms, terms * sizeof *ids);
-		}
+	return status;
+}
+
+static enum status score_group(struct reranker *r, struct group *g, struct err *err)
+{
+	size_t T = r->text_count, terms = coca_config(r->engine->model)->context_length - 1;
+
+	for (size_t p = 0; p < g->count * T; p++)
+		g->pairs[p] = (struct coca_pair){p / T, p % T};
+	enum status status = coca_likelihood_images(r->engine->model, r->engine->state, g->images, g->count, r->texts, T, g->pairs, g->count * T,
+						    g->sums, g->ids, err);
+	for (size_t i = 0; i < g->count && status == STATUS_OK; i++) {
+		struct candidate *c = g->candidates[i];
+		double sum = 0;
+		for (size_t k = 0; k < T; k++)
+			sum += r->weights[k] * (double)g->sums[i * T + k];
+		c->likelihood = (float)sum;
+		c->reranked = true;
+		if (g->ids)
+			memcpy(r->each + c->slot * T * terms, g->ids + i * T * terms, T * terms * sizeof *g->ids);
 	}
-	if (r->row)
-		catalog_tokens_touch(r->catalog, contents, n, r->row->id);
-	return STATUS_OK;
+	return status;
 }
 
 enum status rerank_likelihoods(struct reranker *r, struct candidate *candidates, size_t count, struct err *err)
 {
-	size_t each = mem_product(r->engine->tokens, r->engine->width), group = count < GROUP ? count : GROUP;
-	float *tokens = mem_floats(mem_product(group, each));
-	float *ids = r->each ? mem_floats(mem_product(group, coca_config(r->engine->model)->context_length)) : NULL;
-	enum status status = tokens && (ids || !r->each) ? STATUS_OK : err_memory(err, "image tokens");
+	size_t pairs = mem_product(GROUP, r->text_count);
+	struct group *g = mem_array(1, sizeof *g);
+	enum status status = STATUS_OK;
 
-	for (size_t at = 0; at < count && status == STATUS_OK; at += GROUP)
-		status = group_likelihoods(r, candidates + at, count - at < GROUP ? count - at : GROUP, tokens, ids, err);
-	free(tokens);
-	free(ids);
+	if (!g)
+		return err_memory(err, "likelihoods");
+	g->pairs = mem_array(pairs, sizeof *g->pairs);
+	g->sums = mem_array(pairs, sizeof *g->sums);
+	g->ids = r->each ? mem_floats(mem_product(pairs, coca_config(r->engine->model)->context_length)) : NULL;
+	if (!g->pairs || !g->sums || (r->each && !g->ids))
+		status = err_memory(err, "likelihoods");
+	for (size_t at = 0; at < count && status == STATUS_OK; at += GROUP) {
+		status = load_group(r, candidates + at, count - at < GROUP ? count - at : GROUP, g, err);
+		if (status == STATUS_OK && g->count > 0 && r->text_count > 0)
+			status = score_group(r, g, err);
+		if (status == STATUS_OK && r->row)
+			catalog_tokens_touch(r->catalog, g->contents, g->count, r->row->id);
+		for (size_t i = 0; i < g->count; i++)
+			free(g->blobs[i]);
+	}
+	free(g->pairs);
+	free(g->sums);
+	free(g->ids);
+	free(g);
 	return status;
 }
 

@@ -91,7 +91,8 @@ void packed_tokens_shape(const void *blob, size_t size, size_t *n, size_t *w)
 	*w = sizes[1];
 }
 
-enum status packed_tokens_read(const void *blob, size_t size, size_t n, size_t w, float *tokens, struct err *err)
+enum status packed_tokens_view(const void *blob, size_t size, size_t n, size_t w, const float **scales, const int8_t **bytes,
+			       struct err *err)
 {
 	const uint8_t *in = blob;
 	uint32_t sizes[2];
@@ -102,12 +103,22 @@ enum status packed_tokens_read(const void *blob, size_t size, size_t n, size_t w
 	if (sizes[0] != n || sizes[1] != w || size != packed_tokens_size(n, w))
 		return err_set(err, STATUS_FORMAT, "stored image tokens are %u x %u in %zu bytes, the model needs %zu x %zu",
 			       sizes[0], sizes[1], size, n, w);
-	const int8_t *bytes = (const int8_t *)in + TOKENS_HEADER + n * sizeof(float);
-	for (size_t i = 0; i < n; i++) {
+	*scales = (const float *)(const void *)(in + TOKENS_HEADER);
+	*bytes = (const int8_t *)in + TOKENS_HEADER + n * sizeof(float);
+	return STATUS_OK;
+}
+
+enum status packed_tokens_read(const void *blob, size_t size, size_t n, size_t w, float *tokens, struct err *err)
+{
+	const float *scales = NULL;
+	const int8_t *bytes = NULL;
+	enum status status = packed_tokens_view(blob, size, n, w, &scales, &bytes, err);
+
+	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
 		float scale;
-		memcpy(&scale, in + TOKENS_HEADER + i * sizeof scale, sizeof scale);
+		memcpy(&scale, scales + i, sizeof scale); /* the blob may lie anywhere here */
 		for (size_t j = 0; j < w; j++)
 			tokens[i * w + j] = scale * (float)bytes[i * w + j];
 	}
-	return STATUS_OK;
+	return status;
 }

@@ -22,6 +22,8 @@ void packed_tokens_write(const float *tokens /* [N,W] */, size_t n, size_t w, vo
 /* What a blob's header says; 0 and 0 unless its size agrees. */
 void packed_tokens_shape(const void *blob, size_t size, size_t *n, size_t *w);
 /* STATUS_FORMAT unless blob holds exactly n x w tokens. */
+enum status packed_tokens_view(const void *blob, size_t size, size_t n, size_t w, const float **scales /* [N] */,
+			       const int8_t **bytes /* [N,W] */, struct err *err); /* both point into blob, which is aligned to 4 */
 enum status packed_tokens_read(const void *blob, size_t size, size_t n, size_t w, float *tokens /* [N,W] */, struct err *err);
 
 #endif
