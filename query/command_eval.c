@@ -103,8 +103,8 @@ static enum status reordered(const struct ranking *ranking, ranking_score score,
 	return STATUS_OK;
 }
 
-static enum status rerank_both(struct cli *cli, struct engine *engine, const struct evaluation *e, const struct evalset *set,
-			       struct ranking *photos, struct ranking *texts, struct directions *after, struct buffer *out, struct err *err)
+static enum status rerank_both(struct cli *cli, struct engine *engine, const struct evalset *set, struct ranking *photos,
+			       struct ranking *texts, struct directions *after, struct err *err)
 {
 	struct nulls nulls = {0};
 	struct rescoring r = {(double)coca_logit_scale(engine->model), &nulls};
@@ -118,8 +118,6 @@ static enum status rerank_both(struct cli *cli, struct engine *engine, const str
 		status = reordered(photos, photo_score, &r, &after->text_to_image, err);
 	if (status == STATUS_OK)
 		status = reordered(texts, text_score, &r, &after->image_to_text, err);
-	if (status == STATUS_OK && e->sweep)
-		status = sweep_print(engine, set, photos, texts, &nulls, out, err);
 	nulls_release(&nulls);
 	return status;
 }
@@ -143,7 +141,7 @@ static enum status eval_recalls(struct cli *cli, struct engine *engine, const st
 				  "only: embed with another --model, and give this one as --rerank-model");
 	}
 	if (status == STATUS_OK && e->depth)
-		status = rerank_both(cli, engine, e, set, &photos, &texts, &after, out, err);
+		status = rerank_both(cli, engine, set, &photos, &texts, &after, err);
 	if (status == STATUS_OK)
 		print_recalls(e, set, &before, e->depth ? &after : NULL, out);
 	ranking_release(&photos);
@@ -279,15 +277,19 @@ static int run(struct cli *cli, const struct arguments *args)
 
 	if (status == STATUS_OK)
 		status = engine_open(cli->model, &engine, &err);
-	if (status == STATUS_OK)
-		status = evalset_load(cli, &engine, e.shards, e.shard_count, &e.choice, &set, &err);
-	if (status == STATUS_OK && set.photos == 0)
-		code = EXIT_NO_RESULT;
-	else if (status == STATUS_OK && e.choice.classes)
-		status = eval_classes(cli, &engine, &e, &set, arguments_text(args, "templates", NULL), &out, &err);
-	else if (status == STATUS_OK && e.choice.pairs)
-		status = eval_pairs(cli, &engine, &e, &set, &out, &err);
+	if (status == STATUS_OK && e.sweep)
+		status = sweep_print(cli, &engine, e.shards, e.shard_count, &e.choice, e.depth, e.format == FORMAT_JSON, &out, &set.skipped, &err);
 	else if (status == STATUS_OK)
+		status = evalset_load(cli, &engine, e.shards, e.shard_count, &e.choice, &set, &err);
+	if (status != STATUS_OK || e.sweep)
+		; /* all is said */
+	else if (set.photos == 0)
+		code = EXIT_NO_RESULT;
+	else if (e.choice.classes)
+		status = eval_classes(cli, &engine, &e, &set, arguments_text(args, "templates", NULL), &out, &err);
+	else if (e.choice.pairs)
+		status = eval_pairs(cli, &engine, &e, &set, &out, &err);
+	else
 		status = eval_recalls(cli, &engine, &e, &set, &out, &err);
 	if (status == STATUS_OK)
 		status = format_print(cli->out, &out, &err);
@@ -316,7 +318,7 @@ static const struct option_spec options[] = {
 	{"every", 0, "K", OPTION_NUMBER, "of each shard, every K-th sample only"},
 	{"offset", 0, "J", OPTION_NUMBER, "with --every: from sample J (from 0)"},
 	{"heldout", 0, NULL, OPTION_FLAG, "the tenth that tuning and training leave aside: --every 10 --offset 9"},
-	{"sweep", 0, NULL, OPTION_FLAG, "also print recall for other forms and weights of the reranking score"},
+	{"sweep", 0, NULL, OPTION_FLAG, "recall for other weights of the reranking score, shard by shard, and which weights cost nothing"},
 	{0},
 };
 

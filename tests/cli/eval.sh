@@ -21,7 +21,12 @@ expect "for people it is a table" 0 "text to image, reranked" "$coca" eval --sha
 expect "--limit takes the first" 0 '{"photos":5,"texts":10' "$coca" eval --shards "$shard" --limit 5 --format json --no-rerank
 expect "--every takes every K-th" 0 '{"photos":7,"texts":14' "$coca" eval --shards "$shard" --every 3 --format json --no-rerank
 expect "--heldout takes a tenth" 0 '{"photos":2,"texts":4' "$coca" eval --shards "$shard" --heldout --format json --no-rerank
-expect "--sweep prints a table more" 0 "image to text  sum" "$coca" eval --shards "$shard" --limit 5 --sweep
+expect "--sweep prints a table of weights" 0 "image to text: 8 queries" "$coca" eval --shards "$shard" "$work/plain.tar" --limit 8 --sweep
+is "for each shard and both ways" test "$(grep -c ' queries$' "$work/out")" -eq 4
+is "and what it advises" test "$(grep -c '^advised for' "$work/out")" -eq 2
+expect "the advice alone is JSON" 0 '{"text_to_image":{"weight":' "$coca" eval --shards "$shard" --limit 8 --sweep --format json
+is "of one line" "$json_check" text_to_image image_to_text <"$work/out"
+is "no advice costs recall" not grep -qE '"(r1|r10)":-' "$work/out"
 expect "one photo finds itself" 0 '"r1":100.00' "$coca" eval --shards "$shard" --limit 1 --format json
 
 expect "--classes counts captions" 0 '{"photos":20,"classes":' "$coca" eval --shards "$shard" --classes --format json
