@@ -16,11 +16,8 @@
 
 #include "schema/banned.h"
 
-/* Below this many elements of a cheap loop, or multiplications of attention, a second thread costs more than it brings. */
-enum { PARALLEL_LEAST = 1 << 16, PARALLEL_ATTENTION = 1 << 19 };
-
-/* Queries whose scores are held at once. */
-enum { QUERY_ROWS = 64 };
+/* Below this many elements of a cheap loop a second thread costs more than it brings. */
+enum { PARALLEL_LEAST = 1 << 16 };
 
 int op_threads(void)
 {
@@ -232,60 +229,6 @@ void op_linear_add(const struct linear *map, const float *x, size_t T, const flo
 	}
 	if (!scale)
 		multiply_add(map, x, T, 0, D, to, D);
-}
-
-size_t op_attention_scratch(size_t keys_most, int threads)
-{
-	size_t one = mem_product(QUERY_ROWS, keys_most + 16);
-
-	return mem_product(one, (size_t)threads);
-}
-
-/* Softmax over the keys that query `at` of the sequence sees; the others get weight 0. */
-static void weigh(const struct attend *sequence, bool causal, size_t at, float *scores)
-{
-	size_t seen = causal ? at + 1 + sequence->keys - sequence->queries : sequence->keys;
-
-	if (sequence->visible)
-		for (size_t j = 0; j < seen; j++)
-			scores[j] = sequence->visible[j] ? scores[j] : -INFINITY;
-	op_softmax(scores, seen);
-	memset(scores + seen, 0, (sequence->keys - seen) * sizeof *scores);
-}
-
-static void attend_head(const struct attend_shape *shape, const struct attend *sequence, size_t head, float *scores)
-{
-	size_t d = shape->width / shape->heads, keys = sequence->keys;
-	const float *k = sequence->k + head * d, *v = sequence->v + head * d;
-
-	for (size_t from = 0; from < sequence->queries; from += QUERY_ROWS) {
-		size_t rows = sequence->queries - from < QUERY_ROWS ? sequence->queries - from : QUERY_ROWS;
-		const float *q = sequence->q + from * shape->q_stride + head * d;
-		float *out = sequence->out + from * shape->out_stride + head * d;
-
-		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)rows, (blasint)keys, (blasint)d, 1 / sqrtf((float)d), q,
-			    (blasint)shape->q_stride, k, (blasint)shape->kv_stride, 0, scores, (blasint)keys);
-		for (size_t i = 0; i < rows; i++)
-			weigh(sequence, shape->causal, from + i, scores + i * keys);
-		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)rows, (blasint)d, (blasint)keys, 1, scores, (blasint)keys,
-			    v, (blasint)shape->kv_stride, 0, out, (blasint)shape->out_stride);
-	}
-}
-
-void op_attention(const struct attend_shape *shape, const struct attend *sequences, size_t n, float *scores)
-{
-	size_t keys_most = 0, work = 0;
-
-	for (size_t s = 0; s < n; s++) {
-		keys_most = sequences[s].keys > keys_most ? sequences[s].keys : keys_most;
-		work += sequences[s].queries * sequences[s].keys * shape->width;
-	}
-	size_t lane = op_attention_scratch(keys_most, 1);
-	/* In a serialised inner region every thread is number 0 of its own team. */
-#pragma omp parallel for schedule(static) if (work >= PARALLEL_ATTENTION)
-	for (ptrdiff_t i = 0; i < (ptrdiff_t)(n * shape->heads); i++)
-		attend_head(shape, sequences + (size_t)i / shape->heads, (size_t)i % shape->heads,
-			    scores + lane * (size_t)omp_get_thread_num());
 }
 
 void *carve(struct carver *carver, size_t n, size_t size)
