@@ -11,7 +11,9 @@
 #include <sqlite3.h>
 
 #include "indexer/commands.h"
+#include "model/coca.h"
 #include "model/commands.h"
+#include "model/int8.h"
 #include "query/commands.h"
 #include "schema/blas.h"
 #include "schema/cli.h"
@@ -38,7 +40,7 @@ static const struct command command_version = {
 
 static const struct command *const commands[] = {
 	&command_index,  &command_search, &command_similar, &command_duplicates, &command_match,  &command_caption, &command_classify,
-	&command_texts,  &command_tune,
+	&command_texts,  &command_tune,   &command_heads, &command_ask,
 	&command_embed,  &command_eval,   &command_inspect, &command_status, &command_verify,  &command_forget,   &command_scenes,
 	&command_train,  &command_version, &command_help,
 };
@@ -139,8 +141,8 @@ static int run_help(struct cli *cli, const struct arguments *args)
 static int run_version(struct cli *cli, const struct arguments *args)
 {
 	(void)args;
-	fprintf(cli->out, "coca %s\nOpenBLAS kernels: %s, %d threads\nSQLite %s\nFAISS %s\n", COCA_VERSION, blas_kernel(), blas_threads(),
-		sqlite3_libversion(), COCA_FAISS_VERSION);
+	fprintf(cli->out, "coca %s\nOpenBLAS kernels: %s, %d threads\n8-bit kernels: %s\nSQLite %s\nFAISS %s\n", COCA_VERSION, blas_kernel(), blas_threads(),
+		int8_kernel()->name, sqlite3_libversion(), COCA_FAISS_VERSION);
 	return EXIT_DONE;
 }
 
@@ -220,8 +222,22 @@ static void catch_interrupts(void)
 	sigaction(SIGTERM, &action, NULL);
 }
 
+static enum status choose_precision(const char *given, struct err *err)
+{
+	if (!given)
+		return STATUS_OK;
+	if (strcmp(given, "fp32") != 0 && strcmp(given, "int8") != 0)
+		return err_set(err, STATUS_USAGE, "--precision takes fp32 or int8, not '%s'", given);
+	coca_prefer(strcmp(given, "int8") == 0 ? PRECISION_INT8 : PRECISION_FP32);
+	return STATUS_OK;
+}
+
 static int run(const struct command *command, struct cli *cli, const struct arguments *args)
 {
+	struct err err;
+
+	if (choose_precision(arguments_text(args, "precision", NULL), &err) != STATUS_OK)
+		return cli_fail(cli, &err);
 	char *database = default_database(arguments_text(args, "db", NULL));
 	char *model = default_model(arguments_text(args, "model", NULL));
 	int code = EXIT_FAILED;

@@ -112,3 +112,10 @@ void classify(const float *photo, const float *labels, size_t count, size_t E, d
 		ranked[i].probability = exp(ranked[i].probability - most) / sum;
 	qsort(ranked, count, sizeof *ranked, by_probability);
 }
+
+void classify_sort(const float *p, size_t count, struct ranked_label *ranked)
+{
+	for (size_t i = 0; i < count; i++)
+		ranked[i] = (struct ranked_label){i, (double)p[i], NAN};
+	qsort(ranked, count, sizeof *ranked, by_probability);
+}

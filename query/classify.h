@@ -37,4 +37,7 @@ struct ranked_label {
 void classify(const float *photo /* [E] */, const float *labels /* [count,E] */, size_t count, size_t E, double logit_scale,
 	      struct ranked_label *ranked);
 
+/* The same order of probabilities p[count] that are known already. */
+void classify_sort(const float *p, size_t count, struct ranked_label *ranked);
+
 #endif

@@ -1,4 +1,4 @@
-/* command_classify.c: coca classify: which of some labels photographs have, without training. */
+/* command_classify.c: coca classify: which of some labels photographs have: by words, without training, or by a head that was taught. */
 #include "query/commands.h"
 
 #include <stdlib.h>
@@ -6,8 +6,11 @@
 
 #include "query/classes.h"
 #include "query/classify.h"
+#include "query/encoded.h"
 #include "query/format.h"
+#include "query/labelling.h"
 #include "query/subject.h"
+#include "schema/packed.h"
 #include "schema/json.h"
 
 #include "schema/banned.h"
@@ -16,13 +19,21 @@ struct classifier {
 	struct cli *cli;
 	struct library library;
 	struct labels labels;
+	struct head head;             /* of --head; else zeroed, and labels are words */
+	struct head_reader *reader;
+	float *tokens, *scratch, *p;  /* [M,D], the reader's, [labels] */
 	float *embeddings;            /* [labels,E] */
 	float *photo;                 /* [E] */
 	struct ranked_label *ranked;  /* [labels] */
-	size_t limit, done, failed;
+	size_t limit, done, failed, again;
 	enum format format;
 	bool several, exact;
 };
+
+static const char *label_name(const struct classifier *c, size_t label)
+{
+	return c->reader ? c->head.labels[label] : c->labels.names[label];
+}
 
 static void print_json(const struct classifier *c, const char *path, size_t path_size, struct buffer *out)
 {
@@ -30,23 +41,38 @@ static void print_json(const struct classifier *c, const char *path, size_t path
 	json_string(out, path, path_size);
 	buffer_text(out, ",\"labels\":[");
 	for (size_t i = 0; i < c->limit; i++) {
-		const char *name = c->labels.names[c->ranked[i].label];
+		const char *name = label_name(c, c->ranked[i].label);
 		buffer_text(out, i ? ",{\"label\":" : "{\"label\":");
 		json_string(out, name, strlen(name));
 		buffer_text(out, ",\"probability\":");
 		json_number(out, c->ranked[i].probability);
-		buffer_text(out, ",\"similarity\":");
-		json_number(out, (double)c->ranked[i].similarity);
+		if (!c->reader) {
+			buffer_text(out, ",\"similarity\":");
+			json_number(out, (double)c->ranked[i].similarity);
+		}
 		buffer_text(out, "}");
 	}
 	buffer_text(out, "]}\n");
+}
+
+/* What the head says of the photograph whose tokens, or embedding, are there. */
+static void rank_labels(struct classifier *c)
+{
+	size_t M = c->head.n ? encoded_size(&c->library.engine) / c->head.D : 1;
+
+	head_read(c->reader, c->head.n ? c->tokens : c->photo, M, c->scratch, c->p);
+	classify_sort(c->p, c->head.labels_count, c->ranked);
 }
 
 static enum status print(struct classifier *c, const char *path, size_t path_size, struct err *err)
 {
 	struct buffer out = {0};
 
-	classify(c->photo, c->embeddings, c->labels.count, c->library.engine.embed, (double)coca_logit_scale(c->library.engine.model), c->ranked);
+	if (c->reader)
+		rank_labels(c);
+	else
+		classify(c->photo, c->embeddings, c->labels.count, c->library.engine.embed,
+			 (double)coca_logit_scale(c->library.engine.model), c->ranked);
 	c->done++;
 	if (c->format == FORMAT_JSON) {
 		print_json(c, path, path_size, &out);
@@ -57,7 +83,7 @@ static enum status print(struct classifier *c, const char *path, size_t path_siz
 		buffer_text(&out, "\n");
 	}
 	for (size_t i = 0; i < c->limit; i++) {
-		const char *name = c->labels.names[c->ranked[i].label];
+		const char *name = label_name(c, c->ranked[i].label);
 		buffer_format(&out, "%3zu  %6.2f %%  ", i + 1, 100 * c->ranked[i].probability);
 		format_visible(name, strlen(name), &out);
 		buffer_text(&out, "\n");
@@ -68,7 +94,8 @@ static enum status print(struct classifier *c, const char *path, size_t path_siz
 static enum status classify_file(struct classifier *c, const char *path, struct err *err)
 {
 	int64_t content;
-	enum status status = subject_file(&c->library, path, c->photo, NULL, &content, err);
+	enum status status = c->reader ? encoded_file(&c->library, path, c->head.n ? c->tokens : NULL, c->head.n ? NULL : c->photo, err)
+				       : subject_file(&c->library, path, c->photo, NULL, &content, err);
 
 	if (status == STATUS_OK)
 		return print(c, path, strlen(path), err);
@@ -79,14 +106,33 @@ static enum status classify_file(struct classifier *c, const char *path, struct 
 	return STATUS_OK;
 }
 
+/* A content's tokens for the head; *found false: it has none, and its files are away. */
+static enum status load_tokens(struct classifier *c, int64_t content, bool *found, struct err *err)
+{
+	void *blob = NULL;
+	size_t size;
+	enum encoded how;
+	enum status status = encoded_content(&c->library, content, &blob, &size, &how, err);
+
+	*found = blob != NULL;
+	if (status == STATUS_OK && blob)
+		status = packed_tokens_read(blob, size, encoded_size(&c->library.engine) / c->head.D, c->head.D, c->tokens, err);
+	c->again += how == ENCODED_NOW;
+	free(blob);
+	return status;
+}
+
 static enum status classify_content(void *context, int64_t content, const float *embedding, struct err *err)
 {
 	struct classifier *c = context;
 	struct buffer path = {0};
+	bool found = true;
 	enum status status = subject_path(&c->library, content, NULL, &path, err);
 
 	memcpy(c->photo, embedding, c->library.engine.embed * sizeof *embedding);
-	if (status == STATUS_OK && path.data)
+	if (status == STATUS_OK && path.data && c->reader && c->head.n)
+		status = load_tokens(c, content, &found, err);
+	if (status == STATUS_OK && path.data && found)
 		status = print(c, path.data, path.size, err);
 	buffer_release(&path);
 	return status;
@@ -96,8 +142,13 @@ static enum status read_labels(const struct arguments *args, struct labels *labe
 {
 	const char *list = arguments_text(args, "labels", NULL), *file = arguments_text(args, "labels-file", NULL);
 
+	if (arguments_flag(args, "head")) {
+		if (list || file || arguments_flag(args, "templates"))
+			return err_set(err, STATUS_USAGE, "--head has its own labels: --labels, --labels-file and --templates do not go with it");
+		return STATUS_OK;
+	}
 	if (!list == !file)
-		return err_set(err, STATUS_USAGE, "coca classify takes --labels A,B,C or --labels-file FILE, one of them");
+		return err_set(err, STATUS_USAGE, "coca classify takes --labels A,B,C, --labels-file FILE or --head HEAD, one of them");
 	return list ? labels_split(list, labels, err) : labels_read(file, labels, err);
 }
 
@@ -118,18 +169,37 @@ static enum status parse(const struct arguments *args, struct classifier *c, str
 		status = err_set(err, STATUS_USAGE, "--format takes text or json here");
 	if (status == STATUS_OK)
 		status = read_labels(args, &c->labels, err);
-	if (c->limit > c->labels.count)
-		c->limit = c->labels.count;
 	return status;
 }
 
-static enum status prepare(struct classifier *c, const char *templates, struct err *err)
+static enum status prepare_head(struct classifier *c, const char *name, struct err *err)
+{
+	enum status status = labelling_find(&c->library, name, false, &c->head, err);
+
+	if (status == STATUS_OK)
+		status = head_reader_new(&c->head, &c->reader, err);
+	if (status != STATUS_OK)
+		return status;
+	size_t C = c->head.labels_count, size = encoded_size(&c->library.engine);
+	c->tokens = mem_floats(size);
+	c->scratch = mem_floats(head_reader_scratch(c->reader, c->head.n ? size / c->head.D : 1));
+	c->p = mem_floats(C);
+	c->photo = mem_floats(c->library.engine.embed);
+	c->ranked = mem_array(C, sizeof *c->ranked);
+	c->limit = c->limit < C ? c->limit : C;
+	return c->tokens && c->scratch && c->p && c->photo && c->ranked ? STATUS_OK : err_memory(err, "labels");
+}
+
+static enum status prepare(struct classifier *c, const char *templates, const char *head, struct err *err)
 {
 	enum status status = subject_library(c->cli, CATALOG_READ, &c->library, err);
 	size_t n = c->labels.count, embed = c->library.engine.embed;
 
 	if (status != STATUS_OK)
 		return status;
+	if (head)
+		return prepare_head(c, head, err);
+	c->limit = c->limit < n ? c->limit : n;
 	c->library.engine.exact = c->exact;
 	c->embeddings = mem_floats(mem_product(n, embed));
 	c->photo = mem_floats(embed);
@@ -147,7 +217,7 @@ static int run(struct cli *cli, const struct arguments *args)
 	enum status status = parse(args, &c, &err);
 
 	if (status == STATUS_OK)
-		status = prepare(&c, arguments_text(args, "templates", NULL), &err);
+		status = prepare(&c, arguments_text(args, "templates", NULL), arguments_text(args, "head", NULL), &err);
 	for (size_t i = 0; i < args->count && status == STATUS_OK; i++)
 		status = classify_file(&c, args->words[i], &err);
 	if (status == STATUS_OK && args->count == 0 && c.library.row.id)
@@ -160,7 +230,14 @@ static int run(struct cli *cli, const struct arguments *args)
 		fprintf(cli->log, "coca: the library holds no photograph that is indexed by this model; hint: coca index DIR\n");
 		code = EXIT_NO_RESULT;
 	}
+	if (status == STATUS_OK && c.again)
+		note(cli, "%zu photos had no stored tokens and were encoded again; hint: coca index has --encoder-budget", c.again);
 	labels_release(&c.labels);
+	head_reader_free(c.reader);
+	head_release(&c.head);
+	free(c.tokens);
+	free(c.scratch);
+	free(c.p);
 	free(c.embeddings);
 	free(c.photo);
 	free(c.ranked);
@@ -171,6 +248,7 @@ static int run(struct cli *cli, const struct arguments *args)
 static const struct option_spec options[] = {
 	{"labels", 0, "A,B,C", OPTION_TEXT, "the labels to choose from"},
 	{"labels-file", 0, "FILE", OPTION_TEXT | OPTION_FILE, "labels, one a line: those with commas, and many"},
+	{"head", 0, "HEAD", OPTION_TEXT | OPTION_FILE, "a head that was taught (coca tune): its file, or the name it is installed under"},
 	{"templates", 0, "FILE", OPTION_TEXT | OPTION_FILE, "prompts, one a line, {} for the label (default: some are built in)"},
 	{"all", 0, NULL, OPTION_FLAG, "the whole library"},
 	{"exact", 0, NULL, OPTION_FLAG, "decode every pixel of a file that is not indexed: the reference, slower"},
@@ -182,11 +260,12 @@ static const struct option_spec options[] = {
 const struct command command_classify = {
 	.name = "classify",
 	.synopsis = "FILE...|--all",
-	.summary = "choose among labels, without training",
+	.summary = "choose among labels, without training, or by a head that was taught",
 	.options = options,
 	.details = "Each label is put into some prompts (\"a photo of a {}.\"); the mean of their embeddings stands for it. Probabilities are\n"
 		   "the softmax of logit scale x similarity: they say which of these labels fits best, not whether any fits.\n"
-		   "--all uses the stored embeddings: no photo is read.\n",
+		   "With --head, the labels are those it was taught; of a head for several labels, each has a probability of its own.\n"
+		   "--all uses the stored embeddings, or the stored tokens of the encoder for --head: no photo is read.\n",
 	.run = run,
 	.passive_threads = true,
 };

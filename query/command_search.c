@@ -7,6 +7,7 @@
 
 #include "query/background.h"
 #include "query/explain.h"
+#include "query/labelling.h"
 #include "query/library.h"
 #include "query/output.h"
 #include "query/parse.h"
@@ -274,18 +275,23 @@ static void release(struct search *s)
 	query_release(&s->query);
 }
 
-/* Filters alone: what passes, newest first. No model is needed. */
+/* Filters alone: what passes, newest first; with labels, the most probable first. No model is needed, unless a head was not asked about
+ * every photograph yet. */
 static int run_list(struct search *s)
 {
-	struct catalog *catalog = NULL;
+	struct library *library = &s->library;
+	struct photo_filter *filter = &s->query.filter;
 	struct err err;
 	int code = EXIT_DONE;
-	enum status status = catalog_open(s->cli->database, CATALOG_READ, &catalog, &err);
+	enum status status = catalog_open(s->cli->database, CATALOG_READ, &library->catalog, &err);
 
 	if (status == STATUS_OK)
-		status = search_newest(catalog, &s->query.filter, s->limit, &s->results, &err);
+		status = labelling_resolve(s->cli, library, &s->query, &err);
 	if (status == STATUS_OK)
-		status = output_results(s->cli, &s->output, s->query.text, catalog, &s->results, &err);
+		status = filter->label_count ? labelling_list(library->catalog, filter, s->limit, &s->results, &err)
+					     : search_newest(library->catalog, filter, s->limit, &s->results, &err);
+	if (status == STATUS_OK)
+		status = output_results(s->cli, &s->output, s->query.text, library->catalog, &s->results, &err);
 	if (status != STATUS_OK) {
 		code = cli_fail(s->cli, &err);
 	} else if (s->results.count == 0) {
@@ -293,7 +299,7 @@ static int run_list(struct search *s)
 		code = EXIT_NO_RESULT;
 	}
 	release(s);
-	catalog_close(catalog);
+	library_close(library);
 	return code;
 }
 
@@ -309,6 +315,8 @@ static int run(struct cli *cli, const struct arguments *args)
 		return run_list(&s);
 	if (status == STATUS_OK)
 		status = library_open(cli, &s.library, &err);
+	if (status == STATUS_OK)
+		status = labelling_resolve(cli, &s.library, &s.query, &err);
 	if (status == STATUS_OK && s.depth)
 		status = prepare_reranker(&s, arguments_text(args, "rerank-model", NULL), &err);
 	s.library.engine.exact = s.other.exact = arguments_flag(args, "exact");
@@ -368,6 +376,9 @@ const struct command command_search = {
 		   "similarity only, and tells a photo that stands out, but not sense from nonsense. About 0.5 is a sensible\n"
 		   "--min-score; exit code 3: nothing matches. --explain: words above 0 fit this photo better than they fit the\n"
 		   "other reranked ones.\n"
+		   "label:NAME and -label:NAME among the words (or --label, --not-label) ask for what a head was taught (coca tune):\n"
+		   "    coca search label:receipts          coca search \"a table\" -label:receipts label:kitchen@0.8\n"
+		   "NAME may be HEAD/LABEL; @0.8 asks for a probability. Labels alone are listed by probability.\n"
 		   "Without a query, photos that pass the filters are listed, newest first. Dates are the camera's local time: a\n"
 		   "photo of 23:30 is of that day wherever it was taken. --not-X lets through exactly what --X would not, also what\n"
 		   "X is not known of; it may be given more than once.\n",

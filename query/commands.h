@@ -7,7 +7,7 @@
 extern const struct command command_search;
 extern const struct command command_texts, command_match, command_caption, command_classify;
 extern const struct command command_similar, command_duplicates;
-extern const struct command command_tune;
+extern const struct command command_tune, command_heads, command_ask;
 extern const struct command command_embed;
 extern const struct command command_eval;
 extern const struct command command_inspect;

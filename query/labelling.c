@@ -1,6 +1,7 @@
 /* labelling.c: see labelling.h. */
 #include "query/labelling.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -298,5 +299,28 @@ enum status labelling_resolve(struct cli *cli, struct library *library, struct q
 
 	for (size_t i = 0; i < query->except_count && status == STATUS_OK; i++)
 		status = resolve(cli, library, &query->except[i], err);
+	return status;
+}
+
+enum status labelling_list(struct catalog *catalog, const struct photo_filter *filter, size_t limit, struct results *results, struct err *err)
+{
+	int64_t *contents = NULL;
+	double *probabilities = NULL;
+	struct candidate *candidates = NULL;
+	size_t n;
+	enum status status =
+		catalog_label_contents(catalog, filter->labels[0].id, filter->labels[0].least, &contents, &probabilities, &n, err);
+
+	*results = (struct results){0};
+	if (status == STATUS_OK && !(candidates = mem_array(n, sizeof *candidates)))
+		status = err_memory(err, "the candidates");
+	for (size_t i = 0; i < n && status == STATUS_OK; i++)
+		candidates[i] = (struct candidate){
+			.content = contents[i], .similarity = NAN, .slot = i, .match = probabilities[i], .score = (double)NAN};
+	if (status == STATUS_OK)
+		status = search_photos(catalog, filter, candidates, n, NULL, limit, results, err);
+	free(contents);
+	free(probabilities);
+	free(candidates);
 	return status;
 }

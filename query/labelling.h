@@ -11,6 +11,7 @@
 #include "model/head.h"
 #include "query/library.h"
 #include "query/parse.h"
+#include "query/search.h"
 
 struct labelled {
 	size_t stored, encoded, away; /* photographs: by stored tokens; encoded again; neither can be had */
@@ -30,5 +31,8 @@ void labelling_report(struct cli *cli, const char *name, const struct labelled *
 /* Gives each filter of a query that has a label its number, and has every photograph labelled that is not yet. library: its catalog is
  * open; its engine may be closed, and is opened when it is wanted. */
 enum status labelling_resolve(struct cli *cli, struct library *library, struct query *query, struct err *err);
+
+/* What passes a filter with labels, by the first label's probability, which is its match. */
+enum status labelling_list(struct catalog *catalog, const struct photo_filter *filter, size_t limit, struct results *results, struct err *err);
 
 #endif
