@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "schema/blas.h"
 #include "schema/cli.h"
 
 #include "schema/banned.h"
 
+#pragma weak bench_decode
 #pragma weak bench_index
 #pragma weak bench_int8
 #pragma weak bench_model
@@ -24,13 +26,21 @@ static const struct part {
 	const char *name;
 	void (*run)(struct bench *bench);
 } parts[] = {
-	{"int8", bench_int8}, {"index", bench_index}, {"rerank", bench_rerank},
+	{"int8", bench_int8}, {"decode", bench_decode}, {"index", bench_index}, {"rerank", bench_rerank},
 	{"scan", bench_scan}, {"model", bench_model}, {"train", bench_train},
 };
 
 double bench_now(void)
 {
 	return cli_now();
+}
+
+static double processor_seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 void bench_rounds(struct bench_run *runs, size_t n, size_t rounds)
@@ -42,9 +52,10 @@ void bench_rounds(struct bench_run *runs, size_t n, size_t rounds)
 	}
 	for (size_t r = 0; r < rounds; r++)
 		for (size_t i = 0; i < n; i++) {
-			double start = bench_now();
+			double start = bench_now(), used = processor_seconds();
 			runs[i].work(runs[i].context);
 			runs[i].seconds[r] = bench_now() - start;
+			runs[i].processor[r] = processor_seconds() - used;
 		}
 }
 

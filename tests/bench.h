@@ -28,6 +28,7 @@ struct bench {
 	struct err err;
 };
 
+void bench_decode(struct bench *bench);
 void bench_index(struct bench *bench);
 void bench_int8(struct bench *bench);
 void bench_model(struct bench *bench);
@@ -43,7 +44,8 @@ enum { BENCH_ROUNDS_MOST = 31 };
 struct bench_run {
 	void (*work)(void *context);
 	void *context;
-	double seconds[BENCH_ROUNDS_MOST]; /* of each round */
+	double seconds[BENCH_ROUNDS_MOST];   /* of each round */
+	double processor[BENCH_ROUNDS_MOST]; /* the same, of all threads' processor time: others do not count in it */
 	size_t rounds;
 };
 

@@ -1,0 +1,12 @@
+/* bench_photos.h: large photographs to measure with: drawn scenes of 12 megapixels with texture and grain, about 3 MB each. */
+#ifndef TESTS_BENCH_PHOTOS_H
+#define TESTS_BENCH_PHOTOS_H
+
+#include "tests/bench.h"
+
+enum { BENCH_PHOTOS = 32 };
+
+/* Files 00.jpg to 31.jpg in *folder, which is the caller's to free; made once, beside the model of random weights. */
+enum status bench_photos(struct bench *bench, char **folder);
+
+#endif
