@@ -141,8 +141,8 @@ static int run_help(struct cli *cli, const struct arguments *args)
 static int run_version(struct cli *cli, const struct arguments *args)
 {
 	(void)args;
-	fprintf(cli->out, "coca %s\nOpenBLAS kernels: %s, %d threads\n8-bit kernels: %s\nSQLite %s\nFAISS %s\n", COCA_VERSION, blas_kernel(), blas_threads(),
-		int8_kernel()->name, sqlite3_libversion(), COCA_FAISS_VERSION);
+	fprintf(cli->out, "coca %s\nOpenBLAS kernels: %s, %d threads\n8-bit kernels: %s\nSQLite %s\nFAISS %s\n", COCA_VERSION, blas_kernel(),
+		blas_threads(), int8_kernel()->name, sqlite3_libversion(), COCA_FAISS_VERSION);
 	return EXIT_DONE;
 }
 

@@ -79,7 +79,7 @@ struct command {
 	bool passive_threads;        /* threads of its own compute beside OpenBLAS's: waiting threads must sleep */
 };
 
-/* Options every command takes: --db, --model, --quiet, --help. */
+/* Options every command takes: --db, --model, --precision, --quiet, --help. */
 extern const struct option_spec cli_common_options[];
 
 /* Splits argv (behind the subcommand's name) by command's table and the common options. Options may stand anywhere;
