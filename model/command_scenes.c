@@ -9,7 +9,8 @@ static const struct option_spec options[] = {
 	{"seed", 0, "S", OPTION_NUMBER, "the same seed draws the same pictures (default 1)"},
 	{"first", 0, "N", OPTION_NUMBER, "number of the first (default 0): scene N depends on the seed and N alone"},
 	{"size", 0, "PX", OPTION_NUMBER, "side of the square pictures (default 224)"},
-	{"pairs", 0, NULL, OPTION_FLAG, "two things in each, and a twin with their colours or places swapped: the same words mean another picture"},
+	{"pairs", 0, NULL, OPTION_FLAG,
+	 "two things in each, and a twin with their colours or places swapped: the same words mean another picture"},
 	{"heldout", 0, NULL, OPTION_FLAG, "only pairs of colour and shape that are in no other scene, for benchmarks"},
 	{0},
 };

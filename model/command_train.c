@@ -139,8 +139,8 @@ static enum status parse_source(struct run *run, const char *text, bool table, s
 	if (equals && access(text, F_OK) != 0) {
 		size = (size_t)(equals - text);
 		if (!parse_kind(equals + 1, &kind))
-			return err_set(err, STATUS_USAGE, "'%s' has something else than a weight from 0 to 1000, 'classes' and 'whole' behind "
-				       "the '='", text);
+			return err_set(err, STATUS_USAGE,
+				       "'%s' has something else than a weight from 0 to 1000, 'classes' and 'whole' behind the '='", text);
 		if (kind.classes && table)
 			return err_set(err, STATUS_USAGE, "'%s': classes come in shards, not in a table", text);
 	}

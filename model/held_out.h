@@ -12,7 +12,8 @@
 
 struct held_out;
 
-/* At most `most` samples, evenly from all of plain sources; of classes and of whole ones only where there are no others. *held is NULL if there are none; those that cannot be decoded are left out. */
+/* At most `most` samples, evenly from all of plain sources; of classes and of whole ones only where there are no others. *held is NULL if
+ * there are none; those that cannot be decoded are left out. */
 enum status held_out_new(const struct dataset *data, const struct config *config, size_t most, struct held_out **held, struct err *err);
 void held_out_free(struct held_out *held); /* takes NULL */
 size_t held_out_count(const struct held_out *held);

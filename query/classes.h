@@ -1,4 +1,5 @@
-/* classes.h: zero-shot classification of an evalset: each distinct first caption is a class, described by prompts (model/prompts.h) around what it names. */
+/* classes.h: zero-shot classification of an evalset: each distinct first caption is a class, described by prompts
+ * (model/prompts.h) around what it names. */
 #ifndef QUERY_CLASSES_H
 #define QUERY_CLASSES_H
 

@@ -203,8 +203,10 @@ static enum status parse(const struct arguments *args, struct evaluation *e, str
 	e->choice.classes = arguments_flag(args, "classes");
 	e->choice.pairs = arguments_flag(args, "pairs");
 	if (status == STATUS_OK && e->choice.pairs &&
-	    (e->choice.classes || e->sweep || arguments_flag(args, "no-rerank") || arguments_flag(args, "rerank-depth") || e->choice.every > 1))
-		status = err_set(err, STATUS_USAGE, "--pairs contradicts --classes, --sweep, --no-rerank, --rerank-depth, --every and --heldout");
+	    (e->choice.classes || e->sweep || arguments_flag(args, "no-rerank") || arguments_flag(args, "rerank-depth") ||
+	     e->choice.every > 1))
+		status = err_set(err, STATUS_USAGE,
+				 "--pairs contradicts --classes, --sweep, --no-rerank, --rerank-depth, --every and --heldout");
 	if (status == STATUS_OK && e->sweep && (arguments_flag(args, "no-rerank") || e->choice.classes))
 		status = err_set(err, STATUS_USAGE, "--sweep contradicts --no-rerank and --classes");
 	if (status == STATUS_OK && !e->choice.classes && arguments_flag(args, "templates"))
@@ -258,7 +260,11 @@ static enum status eval_pairs(struct cli *cli, struct engine *engine, const stru
 	const struct {
 		const char *name;
 		const struct pairs_right *right;
-	} rows[] = {{"similarity", &result.similarity}, {"likelihood", &result.likelihood}, {"reranked: both of them", &result.combined}};
+	} rows[] = {
+		{"similarity", &result.similarity},
+		{"likelihood", &result.likelihood},
+		{"reranked: both of them", &result.combined},
+	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		buffer_format(out, "%-28s %8.2f %8.2f %8.2f\n", rows[i].name, rows[i].right->caption, rows[i].right->picture,
 			      rows[i].right->both);
@@ -278,7 +284,8 @@ static int run(struct cli *cli, const struct arguments *args)
 	if (status == STATUS_OK)
 		status = engine_open(cli->model, &engine, &err);
 	if (status == STATUS_OK && e.sweep)
-		status = sweep_print(cli, &engine, e.shards, e.shard_count, &e.choice, e.depth, e.format == FORMAT_JSON, &out, &set.skipped, &err);
+		status = sweep_print(cli, &engine, e.shards, e.shard_count, &e.choice, e.depth, e.format == FORMAT_JSON, &out, &set.skipped,
+				     &err);
 	else if (status == STATUS_OK)
 		status = evalset_load(cli, &engine, e.shards, e.shard_count, &e.choice, &set, &err);
 	if (status != STATUS_OK || e.sweep)
@@ -313,12 +320,14 @@ static const struct option_spec options[] = {
 	{"rerank-depth", 0, "N", OPTION_NUMBER, "rerank the best N (default 50)"},
 	{"classes", 0, NULL, OPTION_FLAG, "zero-shot: each distinct first caption is a class"},
 	{"templates", 0, "FILE", OPTION_TEXT | OPTION_FILE, "with --classes: prompts, one a line, {} for the class"},
-	{"pairs", 0, NULL, OPTION_FLAG, "captions of the same words in another order: samples X-a and X-b, as coca scenes --pairs draws them"},
+	{"pairs", 0, NULL, OPTION_FLAG,
+	 "captions of the same words in another order: samples X-a and X-b, as coca scenes --pairs draws them"},
 	{"limit", 0, "N", OPTION_NUMBER, "the first N photographs only"},
 	{"every", 0, "K", OPTION_NUMBER, "of each shard, every K-th sample only"},
 	{"offset", 0, "J", OPTION_NUMBER, "with --every: from sample J (from 0)"},
 	{"heldout", 0, NULL, OPTION_FLAG, "the tenth that tuning and training leave aside: --every 10 --offset 9"},
-	{"sweep", 0, NULL, OPTION_FLAG, "recall for other weights of the reranking score, shard by shard, and which weights cost nothing"},
+	{"sweep", 0, NULL, OPTION_FLAG,
+	 "recall for other weights of the reranking score, shard by shard, and which weights cost nothing"},
 	{0},
 };
 
@@ -330,7 +339,7 @@ const struct command command_eval = {
 	.details = "Each caption is a query for its photo; each photo is a query that any of its captions answers.\n"
 		   "Samples whose image cannot be read are named and left out (exit code 4).\n\n"
 		   "  coca eval --shards photos.tar.gz --heldout\n"
-		   "  coca eval --pairs --shards pairs.tar         which caption goes with a picture, which picture with a caption, and both\n",
+		   "  coca eval --pairs --shards pairs.tar    which caption goes with a picture, which picture with a caption, and both\n",
 	.run = run,
 	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */
 };

@@ -64,8 +64,8 @@ static double form_score(void *context, size_t query, const struct shortlisted *
 	return r->logit_scale * (double)item->cosine + r->form.weight * ((double)item->likelihood - r->form.prior * r->prior[at]);
 }
 
-static enum status fill_part(const struct engine *engine, const struct evalset *set, const struct ranking *ranking, const struct nulls *nulls,
-			     const struct direction *d, struct part *part, struct err *err)
+static enum status fill_part(const struct engine *engine, const struct evalset *set, const struct ranking *ranking,
+			     const struct nulls *nulls, const struct direction *d, struct part *part, struct err *err)
 {
 	size_t Q = ranking->queries, n = mem_product(Q, ranking->depth);
 	double *prior = mem_array(n, sizeof *prior);
@@ -108,11 +108,11 @@ static enum status measure_shard(struct cli *cli, struct engine *engine, const c
 	if (!set.photos)
 		status = err_set(err, STATUS_NOT_FOUND, "'%s' holds no sample with an image that can be read and a caption", shard);
 	if (status == STATUS_OK)
-		status = ranking_make(set.text_features, set.text_owner, set.texts, set.photo_features, set.photo_ids, set.photos, engine->embed,
-				      depth, &rankings[0], err);
+		status = ranking_make(set.text_features, set.text_owner, set.texts, set.photo_features, set.photo_ids, set.photos,
+				      engine->embed, depth, &rankings[0], err);
 	if (status == STATUS_OK)
-		status = ranking_make(set.photo_features, set.photo_ids, set.photos, set.text_features, set.text_owner, set.texts, engine->embed,
-				      depth, &rankings[1], err);
+		status = ranking_make(set.photo_features, set.photo_ids, set.photos, set.text_features, set.text_owner, set.texts,
+				      engine->embed, depth, &rankings[1], err);
 	for (int k = 0; k < 2 && status == STATUS_OK; k++)
 		status = evalset_likelihoods(cli, engine, &set, &rankings[k], k == 0, err);
 	if (status == STATUS_OK)
@@ -211,8 +211,8 @@ static void print_table(const struct direction *d, struct buffer *out)
 {
 	for (size_t p = 0; p < d->part_count; p++) {
 		const struct part *part = &d->parts[p];
-		buffer_format(out, "%s, %s: %zu queries\n%8s %6s %7s %7s %7s %7s\n", part->shard, d->by_text ? "text to image" : "image to text",
-			      part->queries, "weight", "prior", "r1", "r5", "r10", "mrr");
+		buffer_format(out, "%s, %s: %zu queries\n%8s %6s %7s %7s %7s %7s\n", part->shard,
+			      d->by_text ? "text to image" : "image to text", part->queries, "weight", "prior", "r1", "r5", "r10", "mrr");
 		for (size_t f = 0; f < d->form_count; f++) {
 			struct tally t = count(part, f, ALL, false);
 			double percent = 100 / (double)part->queries;

@@ -249,8 +249,9 @@ static void weights_say_how_often_samples_come(void **state)
 	size_t seen[2] = {0};
 
 	(void)state;
-	assert_ok(dataset_add_shard(data, write_shard(folder, "a.tar", 10, 0), &(struct dataset_source){.weight = 2}, &err), &err);
-	assert_ok(dataset_add_shard(data, write_shard(folder, "b.tar", 10, 100), &(struct dataset_source){.weight = 0.5}, &err), &err);
+	const struct dataset_source twice = {.weight = 2}, half = {.weight = 0.5};
+	assert_ok(dataset_add_shard(data, write_shard(folder, "a.tar", 10, 0), &twice, &err), &err);
+	assert_ok(dataset_add_shard(data, write_shard(folder, "b.tar", 10, 100), &half, &err), &err);
 	assert_ok(dataset_finish(data, &err), &err);
 	assert_int_equal(dataset_epoch_samples(data), 25);
 	for (uint64_t epoch = 0; epoch < 40; epoch++) {
@@ -378,7 +379,8 @@ static void crops_of_any_shape_are_drawn_and_repeat(void **state)
 static void open_batches(const struct dataset *data, const struct config *config, size_t threads, struct batches_place place,
 			 struct batches **b)
 {
-	const struct batches_options options = {.data = data, .config = config, .augment = {0.5, true, 0.3}, .mix = 0.5, .batch = 4, .parts = 2, .seed = 9,
+	const struct batches_options options = {.data = data, .config = config, .augment = {0.5, true, 0.3}, .mix = 0.5,
+						.batch = 4, .parts = 2, .seed = 9,
 						.place = place, .threads = threads};
 	struct err err;
 
@@ -536,7 +538,7 @@ static void next_batch_of(const struct dataset *data, struct augment augment, do
 /* Photographs of one gray each: a mixture's mean says how much of each is in it. */
 static void mixed_photographs_have_the_shares_that_they_say(void **state)
 {
-	static const char *const captions[] = {"one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "12"};
+	static const char *const captions[] = {"one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "11", "12"};
 	const char *folder = test_folder();
 	struct dataset *data = open_data(folder, 1 << 20, 0);
 	struct batches *plain, *mixed;
