@@ -36,12 +36,35 @@ static bool contains(const unsigned char *text, size_t n, const unsigned char *p
 	return false;
 }
 
+/* The last text that was looked into: rows of the same camera come together. */
+struct looked {
+	size_t n;
+	bool contains;
+	unsigned char text[120];
+};
+
 static void sql_contains(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
 	(void)argc;
 	const unsigned char *text = sqlite3_value_text(argv[0]), *part = sqlite3_value_text(argv[1]);
+	size_t n = (size_t)sqlite3_value_bytes(argv[0]);
+	struct looked *looked = sqlite3_get_auxdata(context, 1), fresh = {.n = n};
 
-	sqlite3_result_int(context, text && part && contains(text, (size_t)sqlite3_value_bytes(argv[0]), part, (size_t)sqlite3_value_bytes(argv[1])));
+	if (!text || !part) {
+		sqlite3_result_int(context, 0);
+	} else if (looked && looked->n == n && memcmp(looked->text, text, n) == 0) {
+		sqlite3_result_int(context, looked->contains);
+	} else {
+		fresh.contains = contains(text, n, part, (size_t)sqlite3_value_bytes(argv[1]));
+		sqlite3_result_int(context, fresh.contains);
+		if (n > sizeof fresh.text)
+			return;
+		memcpy(fresh.text, text, n);
+		if (looked)
+			*looked = fresh;
+		else if ((looked = (struct looked *)(void *)mem_copy(&fresh, sizeof fresh)))
+			sqlite3_set_auxdata(context, 1, looked, free);
+	}
 }
 
 static double radians(double degrees)
@@ -69,8 +92,12 @@ static void sql_km(sqlite3_context *context, int argc, sqlite3_value **argv)
 static char *fold(const void *text, size_t size)
 {
 	utf8proc_uint8_t *folded = NULL;
+	const unsigned char *bytes = text;
+	bool ascii = true;
 
-	if (utf8proc_map(text, (utf8proc_ssize_t)size, &folded, UTF8PROC_CASEFOLD | UTF8PROC_COMPOSE | UTF8PROC_STABLE) >= 0)
+	for (size_t i = 0; i < size; i++)
+		ascii &= bytes[i] < 0x80;
+	if (!ascii && utf8proc_map(text, (utf8proc_ssize_t)size, &folded, UTF8PROC_CASEFOLD | UTF8PROC_COMPOSE | UTF8PROC_STABLE) >= 0)
 		return (char *)folded;
 	char *copy = mem_copy(text, size);
 	for (char *p = copy; p && *p; p++)
@@ -166,8 +193,15 @@ enum { FOLDER = 1, BELOW_FROM, BELOW_TO, SINCE, UNTIL, CAMERA, LATITUDE, LONGITU
        LEAST = LABEL + PHOTO_LABELS_MOST, PARAMETERS = LEAST + PHOTO_LABELS_MOST };
 enum { FILTERS_MOST = 100, PHOTO = PARAMETERS * (FILTERS_MOST + 1), LIMIT };
 
-/* " AND ..." for each condition, or all of them as one that must not hold. What is not known does not hold, so its negation does. */
-static void append_conditions(struct buffer *sql, const struct photo_filter *filter, int base, bool negated)
+/* Whether the photos whose texts have the words are better found by going through all texts once: else each photo that passes the rest is asked. */
+static bool text_leads(const struct photo_filter *filter, bool negated)
+{
+	return negated || !(filter->in || filter->has_since || filter->has_until || filter->camera || filter->has_near);
+}
+
+/* " AND ..." for each condition, or all of them as one that must not hold. What is not known does not hold, so its negation does. one: it is
+ * asked of one photo. */
+static void append_conditions(struct buffer *sql, const struct photo_filter *filter, int base, bool negated, bool one)
 {
 	size_t start = sql->size;
 
@@ -185,7 +219,10 @@ static void append_conditions(struct buffer *sql, const struct photo_filter *fil
 	if (filter->has_near)
 		buffer_format(sql, " AND latitude BETWEEN ?%d AND ?%d AND longitude IS NOT NULL AND coca_km(latitude, longitude, ?%d, ?%d) <= ?%d",
 			      base + SOUTH, base + NORTH, base + LATITUDE, base + LONGITUDE, base + KM);
-	if (filter->text)
+	if (filter->text && !one && text_leads(filter, negated))
+		buffer_format(sql, " AND content IN (SELECT t.content FROM texts t WHERE t.content IS NOT NULL AND coca_words(t.text, ?%d))",
+			      base + WORDS);
+	else if (filter->text)
 		buffer_format(sql, " AND EXISTS (SELECT 1 FROM texts t WHERE t.content = photos.content AND coca_words(t.text, ?%d))",
 			      base + WORDS);
 	for (int i = 0; i < (int)filter->label_count; i++)
@@ -228,7 +265,7 @@ static enum status bind_conditions(sqlite3_stmt *s, const struct photo_filter *f
 	return status;
 }
 
-/* "SELECT what FROM photos WHERE where AND the filter's conditions", bound but for PHOTO and LIMIT. */
+/* "SELECT what FROM photos WHERE where AND the filter's conditions", bound but for PHOTO and LIMIT. order "": of one photo. */
 static enum status prepare_filter(struct catalog *catalog, const struct photo_filter *filter, const char *select, const char *order,
 				  sqlite3_stmt **s, struct err *err)
 {
@@ -245,7 +282,7 @@ static enum status prepare_filter(struct catalog *catalog, const struct photo_fi
 			status = err_set(err, STATUS_USAGE, "too many filters (at most %d)", FILTERS_MOST);
 		if (status != STATUS_OK)
 			break;
-		append_conditions(&sql, f, n * PARAMETERS, n > 0);
+		append_conditions(&sql, f, n * PARAMETERS, n > 0, !*order);
 	}
 	buffer_append(&sql, order, strlen(order) + 1);
 	if (status == STATUS_OK && sql.failed)
@@ -282,6 +319,28 @@ static enum status collect(struct catalog *catalog, sqlite3_stmt *s, int64_t **n
 	return status;
 }
 
+static int by_number(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Ascending, each once: quicker here than by SQLite, and it may then choose its index for the conditions alone. */
+static void order_numbers(int64_t *numbers, size_t *n)
+{
+	size_t kept = 0, i = 1;
+
+	while (i < *n && numbers[i - 1] <= numbers[i])
+		i++;
+	if (i < *n)
+		qsort(numbers, *n, sizeof *numbers, by_number);
+	for (i = 0; i < *n; i++)
+		if (!kept || numbers[i] != numbers[kept - 1])
+			numbers[kept++] = numbers[i];
+	*n = kept;
+}
+
 #define LIVE "FROM photos WHERE state = 0 AND gone_since = 0 AND content IS NOT NULL"
 
 enum status catalog_filter(struct catalog *catalog, const struct photo_filter *filter, int64_t **contents, size_t *n, struct err *err)
@@ -290,9 +349,11 @@ enum status catalog_filter(struct catalog *catalog, const struct photo_filter *f
 
 	*contents = NULL;
 	*n = 0;
-	enum status status = prepare_filter(catalog, filter, "SELECT DISTINCT content " LIVE, " ORDER BY content", &s, err);
+	enum status status = prepare_filter(catalog, filter, "SELECT content " LIVE, " ", &s, err);
 	if (status == STATUS_OK)
 		status = collect(catalog, s, contents, n, err);
+	if (status == STATUS_OK)
+		order_numbers(*contents, n);
 	sqlite3_finalize(s);
 	return status;
 }

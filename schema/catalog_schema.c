@@ -163,11 +163,11 @@ static const char version_6[] =
 	DIFFERS("facts") UNWHOLE
 	"CREATE TRIGGER embeddings_walk_removed AFTER DELETE ON embeddings" UNWHOLE
 
-	/* What a filter asks for, and the content that it wants to know, without a look at the rows. */
+	/* All that a filter asks for, so that it need not look at the rows. */
 	"DROP INDEX photos_taken;"
-	"CREATE INDEX photos_taken ON photos (taken_at, content) WHERE " LIVE("") " AND taken_at IS NOT NULL;"
-	"CREATE INDEX photos_place ON photos (latitude, longitude, content) WHERE " LIVE("") " AND latitude IS NOT NULL;"
-	"CREATE INDEX photos_camera ON photos (camera, lens, content) WHERE " LIVE("") " AND (camera IS NOT NULL OR lens IS NOT NULL);";
+	"CREATE INDEX photos_taken ON photos (taken_at, content, state, gone_since) WHERE taken_at IS NOT NULL;"
+	"CREATE INDEX photos_place ON photos (latitude, longitude, content, state, gone_since) WHERE latitude IS NOT NULL;"
+	"CREATE INDEX photos_camera ON photos (camera, lens, content, state, gone_since);";
 
 /* steps[v] leads from version v to v + 1. */
 static const char *const steps[] = {version_1, version_2, version_3, version_4, version_5, version_6};
