@@ -3,10 +3,12 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "query/score.h"
 #include "schema/catalog_texts.h"
 #include "schema/memory.h"
+#include "schema/vectors.h"
 
 #include "schema/banned.h"
 
@@ -66,22 +68,57 @@ double background_match(const struct background *b, const struct candidate *c)
 
 /* ---- the background --------------------------------------------------------------------------------------------- */
 
-/* Embeddings of the sample; photos get content and similarity. */
+static int by_id(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+	return (x > y) - (x < y);
+}
+
+static int by_content(const void *a, const void *b)
+{
+	const struct candidate *x = a, *y = b;
+	return (x->content > y->content) - (x->content < y->content);
+}
+
+/* Of contents in ascending order, through the index: single look-ups of 512 embeddings take longer than all else of a short search.
+ * known: those that have an embedding, in the same order. */
+static enum status look_up(struct library *library, const float *embedding, const int64_t *contents, size_t n, struct candidate *known,
+			   size_t *count, struct err *err)
+{
+	float scores[PHOTOS];
+	int64_t found[PHOTOS];
+	struct vectors *vectors = NULL;
+	enum status status = vectors_open(library->catalog, &library->row, NULL, &vectors, err);
+
+	*count = 0;
+	if (status == STATUS_OK)
+		status = vectors_search_some(vectors, contents, n, embedding, 1, n, scores, found, err);
+	for (size_t i = 0; status == STATUS_OK && i < n && found[i]; i++)
+		known[(*count)++] = (struct candidate){.content = found[i], .similarity = scores[i]};
+	qsort(known, *count, sizeof *known, by_content);
+	vectors_close(vectors);
+	return status;
+}
+
+/* Of the sample, in the order in which it is drawn; photos get content and similarity. */
 static enum status similarities(struct library *library, const float *embedding, struct candidate *photos, size_t *count, struct err *err)
 {
-	size_t dim = library->engine.embed, n = 0, drawn = 0;
-	int64_t contents[PHOTOS];
-	float *photo = mem_floats(dim);
-	enum status status = photo ? catalog_contents_sample(library->catalog, PHOTOS, contents, &drawn, err) : err_memory(err, "an embedding");
+	int64_t drawn[PHOTOS], ascending[PHOTOS];
+	struct candidate known[PHOTOS], key = {0};
+	size_t n = 0, m = 0;
+	enum status status = catalog_contents_sample(library->catalog, PHOTOS, drawn, &n, err);
 
-	for (size_t i = 0; i < drawn && status == STATUS_OK; i++) {
-		bool found;
-		status = catalog_embedding_get(library->catalog, contents[i], library->row.id, photo, dim, &found, err);
-		if (status == STATUS_OK && found)
-			photos[n++] = (struct candidate){.content = contents[i], .similarity = (float)engine_dot(photo, embedding, dim)};
+	*count = 0;
+	memcpy(ascending, drawn, n * sizeof *drawn);
+	qsort(ascending, n, sizeof *ascending, by_id);
+	if (status == STATUS_OK)
+		status = look_up(library, embedding, ascending, n, known, &m, err);
+	for (size_t i = 0; status == STATUS_OK && i < n; i++) {
+		key.content = drawn[i];
+		const struct candidate *found = bsearch(&key, known, m, sizeof *known, by_content);
+		if (found)
+			photos[(*count)++] = *found;
 	}
-	*count = n;
-	free(photo);
 	return status;
 }
 

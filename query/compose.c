@@ -249,7 +249,7 @@ enum status compose_embed(struct library *library, struct composition *query, fl
 	for (size_t i = 0; i < query->count && status == STATUS_OK; i++) {
 		struct term *t = &query->terms[i];
 		status = t->photo ? embed_photo(library, t->value, one, err)
-				  : engine_embed_text(&library->engine, t->value, strlen(t->value), one, &t->cut, err);
+				  : library_embed_text(library, t->value, strlen(t->value), one, &t->cut, err);
 		/* A stored embedding has a rounded length. */
 		double length = status == STATUS_OK ? sqrt(engine_dot(one, one, dim)) : 0;
 		for (size_t d = 0; length > 0 && d < dim; d++)

@@ -3,6 +3,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+#include "query/remembered.h"
 
 #include "schema/banned.h"
 
@@ -33,6 +36,26 @@ void library_close(struct library *library)
 	catalog_close(library->catalog);
 	engine_close(&library->engine);
 	*library = (struct library){0};
+}
+
+enum status library_embed_text(struct library *library, const char *text, size_t size, float *embedding, bool *cut, struct err *err)
+{
+	struct engine *engine = &library->engine;
+	const char *path = catalog_path(library->catalog);
+	int32_t *ids = NULL;
+	struct coca_text encoded;
+	enum status status = engine_text_ids(engine, text, size, &ids, &encoded, cut, err);
+
+	if (status != STATUS_OK)
+		return status;
+	struct remembered_key key = remembered_key(&library->row, coca_precision(engine->model), &encoded);
+	if (!remembered_get(path, &key, embedding, engine->embed)) {
+		status = coca_encode_texts(engine->model, engine->state, &encoded, 1, embedding, NULL, err);
+		if (status == STATUS_OK)
+			remembered_put(path, &key, embedding, engine->embed);
+	}
+	free(ids);
+	return status;
 }
 
 int library_fail(struct cli *cli, struct library *library, const struct err *err)

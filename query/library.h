@@ -24,6 +24,10 @@ struct library {
 enum status library_open(struct cli *cli, struct library *library, struct err *err);
 void library_close(struct library *library);
 
+/* engine_embed_text, but what was asked before is remembered (remembered.h). */
+enum status library_embed_text(struct library *library, const char *text, size_t size, float *embedding /* [E] */, bool *cut,
+			       struct err *err);
+
 /* As cli_fail, with exit code 3 where the library is empty. Closes it. */
 int library_fail(struct cli *cli, struct library *library, const struct err *err);
 
