@@ -25,6 +25,7 @@ static const struct option_spec index_options[] = {
 	{"batch", 0, "N", OPTION_NUMBER, "photographs embedded at once (default: by the model's size, at most 32)"},
 	{"prune", 0, NULL, OPTION_FLAG, "drop photographs that are gone, with their embeddings"},
 	{"token-budget", 0, "SIZE", OPTION_SIZE, "image tokens kept for reranking (default 2G; 0: none)"},
+	{"encoder-budget", 0, "SIZE", OPTION_SIZE, "the encoder's tokens kept for teaching labels (coca tune; default 1G; 0: none)"},
 	{"watch", 'w', "SECONDS", OPTION_OPTIONAL, "go on and follow changes; with SECONDS look again so often, too (network drives)"},
 	{"exact", 0, NULL, OPTION_FLAG, "decode every pixel of large JPEG and WebP files: the reference, slower"},
 	{"limit-pixels", 0, "N", OPTION_SIZE, "refuse larger pictures before memory is taken (default 400M); tries again what failed"},
@@ -96,6 +97,8 @@ static enum status read_options(const struct arguments *args, struct index_optio
 		status = arguments_number(args, "batch", 0, 1, BATCH_MOST, &options->batch, err);
 	if (status == STATUS_OK)
 		status = arguments_size(args, "token-budget", (size_t)2 << 30, &options->token_budget, err);
+	if (status == STATUS_OK)
+		status = arguments_size(args, "encoder-budget", (size_t)1 << 30, &options->encoder_budget, err);
 	if (status == STATUS_OK)
 		status = arguments_size(args, "limit-pixels", 0, &options->pixels_most, err);
 	options->retry = options->pixels_most != 0;

@@ -32,6 +32,7 @@ struct index_options {
 	size_t pixels_most;   /* larger pictures are refused; 0: IMAGE_PIXELS_MOST */
 	bool retry;           /* what failed before is tried again, though it did not change */
 	size_t token_budget;  /* bytes of image tokens kept for reranking; 0: none */
+	size_t encoder_budget; /* of the encoder's tokens, kept for heads that are taught; 0: none */
 	void (*on_folder)(void *context, const char *path); /* each folder, just before it is read; may be NULL */
 	void *on_folder_context;
 };

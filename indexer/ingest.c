@@ -14,6 +14,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "indexer/labels.h"
+#include "model/vision.h"
 #include "schema/catalog_facts.h"
 #include "schema/packed.h"
 
@@ -51,6 +53,12 @@ struct window {
 	float *pixels, *features, *tokens; /* [batch,3,S,S] [batch,E] [batch,N,W]; tokens NULL when none are kept */
 	float *known;             /* [E] */
 	uint8_t *blob;
+	size_t M, D;              /* encoder tokens and their width */
+	float *encoder;           /* [batch,M,D]; NULL where neither tokens are kept nor heads installed */
+	float *rounded;           /* [M,D] as stored */
+	uint8_t *encoder_blob;
+	size_t encoder_room;      /* bytes */
+	struct labels *labels;    /* NULL: no head */
 	size_t tokens_stored, tokens_untrimmed; /* bytes: in this run; since the last trim */
 	bool begun;
 	double committed;
@@ -234,7 +242,7 @@ static enum status embed(struct window *w, size_t n, struct err *err)
 	}
 	enum status status = STATUS_OK;
 	if (B)
-		status = coca_encode_images(w->in->coca, w->state, w->pixels, B, w->features, w->tokens, err);
+		status = coca_encode_tokens(w->in->coca, w->state, w->pixels, B, w->features, w->tokens, w->encoder, err);
 	w->in->report->encoding += cli_now() - start;
 	return status;
 }
@@ -252,6 +260,23 @@ static enum status store_tokens(struct window *w, int64_t content, const float *
 	return catalog_tokens_put(w->in->catalog, content, w->in->model->id, w->blob, size, err);
 }
 
+/* What heads read, kept while there is room; and what the heads that are there say of it. tokens[M,D], embedding[E] */
+static enum status store_encoded(struct window *w, int64_t content, const float *tokens, const float *embedding, struct err *err)
+{
+	size_t size = packed_tokens_size(w->M, w->D);
+	enum status status = STATUS_OK;
+
+	packed_tokens_write(tokens, w->M, w->D, w->encoder_blob);
+	if (size <= w->encoder_room) {
+		w->encoder_room -= size;
+		status = catalog_encoder_put(w->in->catalog, content, w->in->model->id, w->encoder_blob, size, err);
+	}
+	if (status != STATUS_OK || !w->labels)
+		return status;
+	status = packed_tokens_read(w->encoder_blob, size, w->M, w->D, w->rounded, err);
+	return status == STATUS_OK ? labels_put(w->labels, w->in->catalog, content, w->rounded, w->M, embedding, err) : status;
+}
+
 /* The b-th of the batch. */
 static enum status store_embedding(struct window *w, struct slot *slot, size_t b, struct err *err)
 {
@@ -264,6 +289,8 @@ static enum status store_embedding(struct window *w, struct slot *slot, size_t b
 	enum status status = catalog_embedding_put(in->catalog, slot->content, in->model->id, w->features + w->E * b, w->E, err);
 	if (status == STATUS_OK && w->tokens)
 		status = store_tokens(w, slot->content, w->tokens + w->N * w->W * b, err);
+	if (status == STATUS_OK && w->encoder)
+		status = store_encoded(w, slot->content, w->encoder + w->M * w->D * b, w->features + w->E * b, err);
 	return status;
 }
 
@@ -491,6 +518,28 @@ static size_t choose_batch(const struct coca *coca)
 	return many >= 32 ? 32 : many <= 4 ? 4 : (size_t)many;
 }
 
+static enum status encoder_init(struct window *w, struct err *err)
+{
+	const struct ingest *in = w->in;
+	size_t left;
+
+	if (!w->item_count)
+		return STATUS_OK;
+	enum status status = labels_open(in->catalog, in->model->id, w->M, &w->labels, err);
+
+	/* A smaller budget than before is kept to at once. */
+	if (status == STATUS_OK)
+		status = catalog_encoder_trim(in->catalog, in->options->encoder_budget, &left, err);
+	if (status == STATUS_OK)
+		status = catalog_encoder_room(in->catalog, in->options->encoder_budget, &w->encoder_room, err);
+	if (status != STATUS_OK || (!w->labels && w->encoder_room < packed_tokens_size(w->M, w->D)))
+		return status;
+	w->encoder = mem_floats(mem_product(w->batch, mem_product(w->M, w->D)));
+	w->rounded = mem_floats(mem_product(w->M, w->D));
+	w->encoder_blob = malloc(packed_tokens_size(w->M, w->D));
+	return w->encoder && w->rounded && w->encoder_blob ? STATUS_OK : err_memory(err, "a batch of tokens; hint: a smaller --batch");
+}
+
 static enum status window_init(struct window *w, const struct ingest *in, struct err *err)
 {
 	const struct config *config = coca_config(in->coca);
@@ -507,6 +556,8 @@ static enum status window_init(struct window *w, const struct ingest *in, struct
 	w->E = config->embed_dim;
 	w->N = (size_t)in->model->tokens;
 	w->W = (size_t)in->model->width;
+	w->M = vision_encoder_tokens(config);
+	w->D = config->vision.width;
 	w->batch = in->options->batch ? in->options->batch : choose_batch(in->coca);
 	w->capacity = 3 * w->batch + 4 * options.jobs;
 	w->committed = cli_now();
@@ -523,6 +574,9 @@ static enum status window_init(struct window *w, const struct ingest *in, struct
 		if (!w->tokens || !w->blob)
 			return err_memory(err, "a batch of image tokens; hint: a smaller --batch");
 	}
+	enum status status = encoder_init(w, err);
+	if (status != STATUS_OK)
+		return status;
 	progress_start(&w->progress, in->cli, "indexing", "photos");
 	return pipeline_open(&options, &w->pipeline, err);
 }
@@ -540,6 +594,10 @@ static void window_release(struct window *w)
 	free(w->tokens);
 	free(w->known);
 	free(w->blob);
+	free(w->encoder);
+	free(w->rounded);
+	free(w->encoder_blob);
+	labels_close(w->labels);
 	coca_state_free(w->state);
 }
 

@@ -82,6 +82,9 @@ void head_read(const struct head_reader *reader, const float *x, size_t M, float
 /* has[C]: of several labels those with p >= 0.5; else the most probable alone, the first of equals. */
 void head_decide(const struct head *head, const float *p, bool *has);
 
+/* What is less probable than this is not worth keeping of a photograph: nobody searches for what a head all but rules out. */
+#define HEAD_KEPT_LEAST 0.02f
+
 /* In place: softmax, or for several labels each number's logistic function. */
 void head_probabilities(const struct head *head, float *logits);
 

@@ -63,6 +63,9 @@ static enum status print_counts(struct catalog *catalog, const struct catalog_mo
 	buffer_format(out, "contents       %" PRId64 ", of which this model has embedded %" PRId64 "\n", all.contents, mine.embeddings);
 	buffer_format(out, "image tokens   %" PRId64 " photos' of this model, %s; %s of all models\n", mine.token_rows,
 		      cli_bytes((double)mine.token_bytes, bytes), cli_bytes((double)all.token_bytes, (char[16]){0}));
+	if (all.encoder_rows)
+		buffer_format(out, "encoder tokens %" PRId64 " photos' of this model, %s; %s of all models\n", mine.encoder_rows,
+			      cli_bytes((double)mine.encoder_bytes, bytes), cli_bytes((double)all.encoder_bytes, (char[16]){0}));
 	if (all.texts)
 		buffer_format(out, "texts          %" PRId64 "\n", all.texts);
 	return STATUS_OK;

@@ -14,9 +14,6 @@
 
 enum { GROUP = 256 /* photographs labelled, and written, together */ };
 
-/* Labels below this are not kept: nobody searches for what a head all but rules out. */
-static const float KEPT_LEAST = 0.02f;
-
 /* ---- heads ------------------------------------------------------------------------------------------------------ */
 
 struct parsing {
@@ -152,7 +149,7 @@ static enum status write_one(struct catalog *catalog, int64_t id, const struct h
 
 	head_decide(head, p, g->has);
 	for (size_t c = 0; c < head->labels_count; c++)
-		if (g->has[c] || p[c] >= KEPT_LEAST)
+		if (g->has[c] || p[c] >= HEAD_KEPT_LEAST)
 			g->scores[n++] = (struct catalog_score){c, (double)p[c], g->has[c]};
 	return catalog_scores_put(catalog, id, g->contents[i], g->scores, n, err);
 }
