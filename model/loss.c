@@ -19,6 +19,7 @@
 /* u[N,E] = x / |x|; length[N] = |x|, as F.normalize has it: never divided by less than 1e-12. */
 static void normalise(const float *x, size_t N, size_t E, float *u, float *length)
 {
+#pragma omp parallel for schedule(static)
 	for (size_t i = 0; i < N; i++) {
 		double sum = 0;
 		for (size_t e = 0; e < E; e++)
@@ -32,6 +33,7 @@ static void normalise(const float *x, size_t N, size_t E, float *u, float *lengt
 /* du becomes the gradient before normalisation: (du - u (u . du)) / |x| */
 static void normalise_backward(float *du, const float *u, const float *length, size_t N, size_t E)
 {
+#pragma omp parallel for schedule(static)
 	for (size_t i = 0; i < N; i++) {
 		double dot = 0;
 		for (size_t e = 0; e < E; e++)
@@ -161,6 +163,7 @@ enum status loss_contrastive(const struct loss_pairs *pairs, float log_scale, fl
 	*loss /= 2 * (double)N;
 	if (dlog_scale) {
 		double sum = 0;
+#pragma omp parallel for schedule(static) reduction(+ : sum)
 		for (size_t i = 0; i < N * N; i++)
 			sum += (double)g[i] * (double)s[i];
 		*dlog_scale += (float)(sum * (double)weight / (double)N);

@@ -2,12 +2,16 @@
 #include "model/optimizer.h"
 
 #include <math.h>
-#include <string.h>
+#include <omp.h>
+#include <stdlib.h>
+
+#include "schema/memory.h"
 
 #include "schema/banned.h"
 
-/* A fixed share of a row: sums over it do not depend on the number of threads. */
-enum { SHARE = 1 << 16 };
+/* Tensors are worked on in shares of this many values, which threads take in turns: small tensors do not leave threads idle, and sums
+ * over shares do not depend on how many threads there are. */
+enum { SHARE = 1 << 14 };
 
 double optimizer_rate(const struct optimizer *o, uint64_t step)
 {
@@ -37,26 +41,50 @@ static double squares(const float *x, size_t n)
 	return sum;
 }
 
+static size_t shares_of(const struct parameter *t)
+{
+	return t->frozen ? 0 : (t->info.count + SHARE - 1) / SHARE;
+}
+
+static size_t share_size(const struct parameter *t, size_t share)
+{
+	return t->info.count - share * SHARE < SHARE ? t->info.count - share * SHARE : SHARE;
+}
+
+/* Whether share number `next` of all is this thread's. */
+static bool is_mine(size_t next)
+{
+	return next % (size_t)omp_get_num_threads() == (size_t)omp_get_thread_num();
+}
+
 /* Tensor by tensor, so that a gradient that is not finite has a name. */
 static enum status measure(const struct parameters *p, uint64_t step, double *norm, struct err *err)
 {
+	size_t count = 0, at = 0;
 	double sum = 0;
-	size_t bad = p->count;
 
-#pragma omp parallel for schedule(dynamic) ordered reduction(min : bad)
-	for (size_t t = 0; t < p->count; t++) {
-		double part = p->list[t].frozen ? 0 : squares(p->gradient + p->list[t].offset, p->list[t].info.count);
-#pragma omp ordered
-		sum += part;
-		if (!isfinite(part) && t < bad)
-			bad = t;
+	for (size_t t = 0; t < p->count; t++)
+		count += shares_of(&p->list[t]);
+	double *part = mem_array(count, sizeof *part);
+	if (!part)
+		return err_memory(err, "the gradient's norm");
+#pragma omp parallel
+	for (size_t t = 0, next = 0; t < p->count; t++)
+		for (size_t s = 0; s < shares_of(&p->list[t]); s++, next++)
+			if (is_mine(next))
+				part[next] = squares(p->gradient + p->list[t].offset + s * SHARE, share_size(&p->list[t], s));
+	enum status status = STATUS_OK;
+	for (size_t t = 0; t < p->count && status == STATUS_OK; t++) {
+		for (size_t s = 0; s < shares_of(&p->list[t]); s++)
+			sum += part[at++];
+		if (!isfinite(sum))
+			status = err_set(err, STATUS_FAILED,
+					 "stopped at step %llu: the gradient of '%s' is not finite; hint: a lower --lr, a longer --warmup",
+					 (unsigned long long)(step + 1), p->list[t].info.name);
 	}
 	*norm = sqrt(sum);
-	if (bad < p->count)
-		return err_set(err, STATUS_FAILED,
-			       "stopped at step %llu: the gradient of '%s' is not finite; hint: a lower --lr, a longer --warmup",
-			       (unsigned long long)(step + 1), p->list[bad].info.name);
-	return STATUS_OK;
+	free(part);
+	return status;
 }
 
 struct update {
@@ -78,17 +106,20 @@ static void update_share(const struct update *u, float *value, float *gradient, 
 	}
 }
 
-static void update_tensor(const struct update *update, struct parameters *p, const struct parameter *t)
+static void update_all(const struct update *update, struct parameters *p)
 {
-	size_t from = t->offset, to = t->offset + t->info.count;
-	struct update u = *update;
-
-	if (!t->decay)
-		u.decay = 0;
-#pragma omp parallel for schedule(static) if (to - from > SHARE)
-	for (size_t i = from; i < to; i += SHARE)
-		update_share(&u, p->value + i, p->gradient + i, p->first + i, p->second + i, p->average + i,
-			     to - i < SHARE ? to - i : SHARE);
+#pragma omp parallel
+	for (size_t t = 0, next = 0; t < p->count; t++) {
+		const struct parameter *tensor = &p->list[t];
+		struct update u = *update;
+		u.decay = tensor->decay ? u.decay : 0;
+		for (size_t s = 0; s < shares_of(tensor); s++, next++) {
+			size_t i = tensor->offset + s * SHARE;
+			if (is_mine(next))
+				update_share(&u, p->value + i, p->gradient + i, p->first + i, p->second + i, p->average + i,
+					     share_size(tensor, s));
+		}
+	}
 }
 
 static void clamp_temperature(struct parameters *p)
@@ -118,9 +149,7 @@ enum status optimizer_step(const struct optimizer *o, struct parameters *p, uint
 		/* Early averages forget their beginning sooner. */
 		.average = (float)fmin(o->average, (1 + n) / (10 + n)),
 	};
-	for (size_t t = 0; t < p->count; t++)
-		if (!p->list[t].frozen)
-			update_tensor(&u, p, &p->list[t]);
+	update_all(&u, p);
 	clamp_temperature(p);
 	return STATUS_OK;
 }
