@@ -11,6 +11,7 @@
 #include "model/coca.h"
 #include "model/commands.h"
 #include "model/train.h"
+#include "model/train_report.h"
 #include "model/train_state.h"
 #include "schema/blas.h"
 #include "schema/file.h"
@@ -24,6 +25,7 @@ static const struct option_spec options[] = {
 	{"tsv", 0, "FILE[=W,...]", OPTION_TEXT | OPTION_MANY | OPTION_FILE, "captioned photographs: lines of path, tab, caption"},
 	{"out", 'o', "DIR", OPTION_TEXT | OPTION_FOLDER, "where the model goes, its log and what --resume needs"},
 	{"resume", 0, NULL, OPTION_FLAG, "go on with the run in --out as if it had never stopped; options given again replace its own"},
+	{"report", 0, NULL, OPTION_FLAG, "print a table about the runs in the folders given, best held-out recall and how each was started"},
 	{"config", 0, "JSON", OPTION_TEXT | OPTION_FILE, "shape of a new model: an open_clip_config.json (default: that of --model)"},
 	{"from", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "go on from this model's weights instead of random ones"},
 	{"image-size", 0, "PX", OPTION_NUMBER, "another side of the photographs than the model has; --from's positions are resampled"},
@@ -66,7 +68,10 @@ static const char details[] =
 	"  coca train --out mine --new-tokenizer 4096 --epochs 20 --shards photos.tar.gz=2 more.tar\n"
 	"  coca train --out mine --shards photos.tar things.tar=0.5,classes drawings.tar=1,whole --mix 0.5 --colour 0.3\n"
 	"  coca train --out mine --resume\n"
+	"  coca train --report mine other\n"
 	"  coca train --out tuned --from mine --tsv my-photos.tsv --freeze encoder,text --lr 1e-4 --epochs 3\n";
+
+enum { BATCH = 160 }; /* unless --batch says otherwise */
 
 struct source {
 	char *path;
@@ -232,7 +237,7 @@ static enum status parse_numbers(struct run *run, struct err *err)
 		const char *name;
 		size_t fallback, least, most, *value;
 	} numbers[] = {
-		{"batch", 160, 1, 1 << 20, &batch},
+		{"batch", BATCH, 1, 1 << 20, &batch},
 		{"accumulate", 1, 1, 1 << 16, &accumulate},
 		{"seed", 1, 0, SIZE_MAX, &seed},
 		{"threads", 0, 0, 4096, &threads},
@@ -301,12 +306,16 @@ static bool is_one_of(const char *name, const char *const *names)
 /* Options as "--name=value", each with a NUL behind it; sources with whole paths. What belongs to one call alone is left out. */
 static void write_note(struct run *run)
 {
-	static const char *const not_kept[] = {"shards", "tsv", "out", "resume", "config", "from", "image-size", "new-tokenizer",
+	static const char *const not_kept[] = {"shards", "tsv", "out", "resume", "report", "config", "from", "image-size", "new-tokenizer",
 					       "threads", "quiet", "db", "model", "help", NULL};
 
 	for (size_t i = 0; i < run->source_count; i++) {
 		const struct source *s = &run->sources[i];
-		buffer_format(&run->note, "--%s=%s=%.17g%s%s", s->table ? "tsv" : "shards", s->path, s->kind.weight,
+		char weight[32];
+		snprintf(weight, sizeof weight, "%.15g", s->kind.weight);
+		if (strtod(weight, NULL) != s->kind.weight)
+			snprintf(weight, sizeof weight, "%.17g", s->kind.weight);
+		buffer_format(&run->note, "--%s=%s=%s%s%s", s->table ? "tsv" : "shards", s->path, weight,
 			      s->kind.classes ? ",classes" : "", s->kind.whole ? ",whole" : "");
 		buffer_append(&run->note, "", 1);
 	}
@@ -687,6 +696,15 @@ static void finish(const struct run *run)
 
 	if (failed)
 		say(run, "%zu times a photograph could not be decoded and another took its place; the first: %s", failed, example);
+	const struct train_log *log = train_history(run->train);
+	const struct train_row *best = train_report_best(log);
+	size_t samples = run->options.batch * run->options.accumulate;
+	char time[16];
+	say(run, "%zu steps, %zu samples in %s", log->count, log->count * samples,
+	    cli_duration(train_report_seconds(log, samples), time));
+	if (best)
+		say(run, "best recall at 10: text to image %.1f, image to text %.1f at step %llu", best->held_out.text_to_image[2],
+		    best->held_out.image_to_text[2], (unsigned long long)best->step);
 	say(run, "%s of memory for parameters and activations", cli_bytes((double)train_memory(run->train), memory));
 }
 
@@ -743,8 +761,69 @@ static int resume_run(struct cli *cli, const struct arguments *args)
 	return code;
 }
 
+/* ---- reports ---------------------------------------------------------------------------------------------------- */
+
+/* How a run was started, in words; its sources by name alone. */
+static void print_options(const char *note, size_t size, struct buffer *out)
+{
+	for (size_t at = 0; at < size; at += strlen(note + at) + 1) {
+		const char *word = note + at, *value = strchr(word, '='), *slash = strrchr(word, '/');
+		bool source = strncmp(word, "--shards=", 9) == 0 || strncmp(word, "--tsv=", 6) == 0;
+		if (source && slash && slash > value)
+			buffer_format(out, "%s%.*s%s", at ? " " : "", (int)(value + 1 - word), word, slash + 1);
+		else
+			buffer_format(out, "%s%s", at ? " " : "", word);
+	}
+	buffer_append(out, "", 1);
+}
+
+static enum status report_one(const char *folder, struct buffer *out, struct err *err)
+{
+	char *path = path_join(folder, "train_state.bin"), *note = NULL;
+	struct buffer storage = {0}, words = {0};
+	struct arguments none = {0}, args = {0};
+	size_t size, batch, accumulate;
+	enum status status = path ? train_state_note(path, &note, &size, err) : err_memory(err, "a path");
+
+	if (status == STATUS_OK)
+		status = merge_note(note, size, &none, &storage, &args, err);
+	if (status == STATUS_OK)
+		status = arguments_number(&args, "batch", BATCH, 1, 1 << 20, &batch, err);
+	if (status == STATUS_OK)
+		status = arguments_number(&args, "accumulate", 1, 1, 1 << 16, &accumulate, err);
+	if (status == STATUS_OK) {
+		print_options(note, size, &words);
+		status = words.failed ? err_memory(err, "a report") : train_report_row(folder, batch * accumulate, words.data, out, err);
+	}
+	arguments_release(&args);
+	buffer_release(&storage);
+	buffer_release(&words);
+	free(note);
+	free(path);
+	return status;
+}
+
+static int report_runs(struct cli *cli, const struct arguments *args)
+{
+	struct buffer out = {0};
+	struct err err;
+	enum status status = args->count ? STATUS_OK : err_set(&err, STATUS_USAGE, "--report needs folders of runs");
+
+	train_report_head(&out);
+	for (size_t i = 0; i < args->count && status == STATUS_OK; i++)
+		status = report_one(args->words[i], &out, &err);
+	if (status == STATUS_OK && out.failed)
+		status = err_memory(&err, "a report");
+	if (status == STATUS_OK)
+		fputs(out.data, cli->out);
+	buffer_release(&out);
+	return status == STATUS_OK ? EXIT_DONE : cli_fail(cli, &err);
+}
+
 static int run_train(struct cli *cli, const struct arguments *args)
 {
+	if (arguments_flag(args, "report"))
+		return report_runs(cli, args);
 	return arguments_flag(args, "resume") ? resume_run(cli, args) : train(cli, args, false);
 }
 

@@ -98,6 +98,11 @@ size_t train_memory(const struct train *t)
 	return network_memory(t->network) + 5 * t->parameters.floats * sizeof(float);
 }
 
+const struct train_log *train_history(const struct train *t)
+{
+	return &t->log;
+}
+
 size_t train_failed(const struct train *t, char example[256])
 {
 	example[0] = '\0';

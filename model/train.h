@@ -63,6 +63,8 @@ enum status train_save(struct train *train, struct err *err);
 size_t train_parameters(const struct train *train, size_t *trained);
 /* Bytes of activations and of parameters with their gradients, moments and averages. */
 size_t train_memory(const struct train *train);
+/* All steps so far, those before a --resume included. */
+const struct train_log *train_history(const struct train *train);
 /* Photographs that could not be decoded; see batches_failed. */
 size_t train_failed(const struct train *train, char example[256]);
 

@@ -33,6 +33,9 @@ expect "a model is trained" 0 "held out: contrastive" "$coca" train --out "$work
 is "its folder has all of it" ls "$work"/whole/{open_clip_config.json,open_clip_model.safetensors,merges.txt,train_state.bin,log.csv,curves.svg}
 is "each step has its line" test "$(wc -l <"$work/whole/log.csv")" -eq 9
 is "the curves are drawn" grep -q "recall at 10" "$work/whole/curves.svg"
+expect "runs are reported as a table" 0 "| $work/whole | 32 | 8 | 128 |" "$coca" train --report "$work/whole"
+is "with how they were started" grep -q -e "--shards=scenes.tar.gz=1.5 .*--steps=8" "$work/out"
+expect "what is no run is not" 1 "train_state.bin" "$coca" train --report "$work"
 expect "it can be searched with" 0 "" "$coca" embed --model "$work/whole" --text "a red circle"
 expect "a folder with a run is not overwritten" 2 "--resume" "$coca" train --out "$work/whole" "${small[@]}" --shards "$work/scenes.tar.gz"
 
