@@ -329,8 +329,8 @@ enum status vectors_search(struct vectors *v, const float *queries, size_t n, si
 	return search(v, NULL, 0, queries, n, k, scores, contents, err);
 }
 
-enum status vectors_search_some(struct vectors *v, const int64_t *some, size_t some_n, const float *queries, size_t n, size_t k, float *scores,
-				int64_t *contents, struct err *err)
+enum status vectors_search_some(struct vectors *v, const int64_t *some, size_t some_n, const float *queries, size_t n, size_t k,
+				float *scores, int64_t *contents, struct err *err)
 {
 	static const int64_t none;
 

@@ -5,9 +5,9 @@
  *     vectors_open(catalog, &model, &vectors, err);      // loads the file, or rebuilds it when missing, stale or corrupt
  *     vectors_search(vectors, query, 1, 10, scores, contents, err);
  *
- * Exact (Flat, inner product) by a scan of our own over 8-bit codes, which all cores share out and which needs no more than its file mapped:
- * FAISS's Flat index reads four times as much, by one thread for a single query, and has no filter. For very large collections there is an
- * inverted file of FAISS's besides, whose nprobe was tuned on the collection's own vectors when it was built.
+ * Exact (Flat, inner product) by a scan of our own over 8-bit codes, which all cores share out and which needs no more than its file
+ * mapped: FAISS's Flat index reads four times as much, by one thread for a single query, and has no filter. For very large
+ * collections there is an inverted file of FAISS's besides, whose nprobe was tuned on the collection's own vectors when it was built.
  *
  * Any number of threads may search at once.
  */
@@ -43,21 +43,22 @@ const char *vectors_describe(const struct vectors *vectors);
 bool vectors_exact(const struct vectors *vectors);
 bool vectors_rebuilt(const struct vectors *vectors); /* this open, or a search since, made it anew */
 
-/* The k best of each of n queries [n,dim] by inner product, descending, ties by ascending content id. scores[n,k], contents[n,k]; places beyond
- * the collection's size hold content 0 and score -INFINITY. */
-enum status vectors_search(struct vectors *vectors, const float *queries, size_t n, size_t k, float *scores, int64_t *contents, struct err *err);
+/* The k best of each of n queries [n,dim] by inner product, descending, ties by ascending content id. scores[n,k], contents[n,k];
+ * places beyond the collection's size hold content 0 and score -INFINITY. */
+enum status vectors_search(struct vectors *vectors, const float *queries, size_t n, size_t k, float *scores, int64_t *contents,
+			   struct err *err);
 
 /* The same among some contents only (ascending; those without an embedding are passed over), always exact. */
-enum status vectors_search_some(struct vectors *vectors, const int64_t *some, size_t some_n, const float *queries, size_t n, size_t k, float *scores,
-				int64_t *contents, struct err *err);
+enum status vectors_search_some(struct vectors *vectors, const int64_t *some, size_t some_n, const float *queries, size_t n, size_t k,
+				float *scores, int64_t *contents, struct err *err);
 
 /* The same by exact scan of the catalog's own embeddings, over all or only the given contents (ascending): the plain twin of both. */
 enum status vectors_scan(struct catalog *catalog, const struct catalog_model *model, const int64_t *contents /* NULL: all */, size_t count,
 			 const float *queries, size_t n, size_t k, float *scores, int64_t *found, struct err *err);
 
 /* vectors_scan over another set. */
-enum status vectors_scan_set(struct catalog *catalog, const struct catalog_model *model, enum vectors_set set, const int64_t *ids, size_t count,
-			     const float *queries, size_t n, size_t k, float *scores, int64_t *found, struct err *err);
+enum status vectors_scan_set(struct catalog *catalog, const struct catalog_model *model, enum vectors_set set, const int64_t *ids,
+			     size_t count, const float *queries, size_t n, size_t k, float *scores, int64_t *found, struct err *err);
 
 /* Recall at k of vectors_search against vectors_scan, over `sample` embeddings of the collection as queries. */
 enum status vectors_recall(struct vectors *vectors, struct catalog *catalog, const struct catalog_model *model, size_t sample, size_t k,

@@ -35,8 +35,8 @@
 enum { ALIGNMENT = 64, HALF = 2 /* bytes */ };
 enum { CHECKED_HEAD = 1, CHECKED_CODES = 2 };
 
-static_assert(sizeof(struct vectors_header) == 256 && sizeof(struct vectors_head) == 20 * VECTORS_BLOCK && sizeof(struct vectors_block) == 24,
-	      "the layout is the file's");
+static_assert(sizeof(struct vectors_header) == 256 && sizeof(struct vectors_head) == 20 * VECTORS_BLOCK &&
+	      sizeof(struct vectors_block) == 24, "the layout is the file's");
 
 enum status vectors_faiss_failed(const char *what, struct err *err)
 {

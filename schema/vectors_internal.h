@@ -47,8 +47,8 @@ enum status vectors_check_queries(const float *queries, size_t n, size_t dim, st
 
 /* About `sample` embeddings, evenly spread over `total`, each with noise of its own length added: a stand-in for questions, which
  * are no photo's own embedding. *queries [*n,dim] is the caller's to free. */
-enum status vectors_sample(struct catalog *catalog, const struct catalog_model *model, enum vectors_set set, size_t total, size_t sample, bool noise, uint64_t seed,
-			   float **queries, size_t *n, struct err *err);
+enum status vectors_sample(struct catalog *catalog, const struct catalog_model *model, enum vectors_set set, size_t total, size_t sample,
+			   bool noise, uint64_t seed, float **queries, size_t *n, struct err *err);
 /* How many of found[n,k] are among truth[n,k], as a share of those that truth has. */
 double vectors_share(const int64_t *found, const int64_t *truth, size_t n, size_t k);
 
@@ -147,7 +147,7 @@ enum status vectors_file_write(const char *path, struct vectors *vectors, struct
 /* --- searching (vectors_search.c) --- */
 
 /* vectors_search and vectors_search_some without their checks of the arguments; some NULL: all. STATUS_FORMAT: the file is damaged. */
-enum status vectors_seek(struct vectors *vectors, const int64_t *some, size_t some_n, const float *queries, size_t n, size_t k, float *scores,
-			 int64_t *ids, struct err *err);
+enum status vectors_seek(struct vectors *vectors, const int64_t *some, size_t some_n, const float *queries, size_t n, size_t k,
+			 float *scores, int64_t *ids, struct err *err);
 
 #endif

@@ -265,8 +265,8 @@ static enum status sample_row(void *context, int64_t content, const float *embed
 	return STATUS_OK;
 }
 
-enum status vectors_sample(struct catalog *catalog, const struct catalog_model *model, enum vectors_set set, size_t total, size_t sample, bool noise, uint64_t seed,
-			   float **queries, size_t *n, struct err *err)
+enum status vectors_sample(struct catalog *catalog, const struct catalog_model *model, enum vectors_set set, size_t total, size_t sample,
+			   bool noise, uint64_t seed, float **queries, size_t *n, struct err *err)
 {
 	struct sampler s = {.total = total, .wanted = sample < total ? sample : total, .dim = (size_t)model->dim, .noise = noise, .state = seed};
 

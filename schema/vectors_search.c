@@ -306,8 +306,8 @@ static void run(struct job *job, size_t threads, float *row, float *scores, int6
 }
 
 /* Every result is empty until something is found. k: at most the collection's size */
-static enum status seek_group(struct vectors *v, const int64_t *some, size_t some_n, const float *queries, size_t n, size_t k, float *scores,
-			      int64_t *ids, struct err *err)
+static enum status seek_group(struct vectors *v, const int64_t *some, size_t some_n, const float *queries, size_t n, size_t k,
+			      float *scores, int64_t *ids, struct err *err)
 {
 	struct job job = {.vectors = v, .n = n, .k = k, .some = some, .some_n = some_n};
 	struct asked asked[GROUP];
@@ -361,7 +361,8 @@ static bool rescore(const struct vectors *v, const float *query, const float *di
 }
 
 /* n queries, wide results each; those that are not settled again with more. */
-static enum status probe(struct vectors *v, const float *queries, size_t n, size_t wide, size_t k, float *scores, int64_t *ids, struct err *err)
+static enum status probe(struct vectors *v, const float *queries, size_t n, size_t wide, size_t k, float *scores, int64_t *ids,
+			 struct err *err)
 {
 	float *distances = mem_floats(mem_product(n, wide)), *row = mem_floats(v->dim); /* [n,wide], [D] */
 	idx_t *labels = mem_array(mem_product(n, wide), sizeof *labels);                /* [n,wide] */

@@ -96,7 +96,8 @@ static void another_model_precision_or_text_is_another_key(void **state)
 	const struct coca_text text = {ids, 4}, shorter = {ids, 3}, order = {swapped, 4};
 	struct remembered_key keys[] = {
 		remembered_key(&row, PRECISION_FP32, &text), remembered_key(&other, PRECISION_FP32, &text), remembered_key(&third, PRECISION_FP32, &text),
-		remembered_key(&row, PRECISION_INT8, &text), remembered_key(&row, PRECISION_FP32, &shorter), remembered_key(&row, PRECISION_FP32, &order)};
+		remembered_key(&row, PRECISION_INT8, &text), remembered_key(&row, PRECISION_FP32, &shorter),
+		remembered_key(&row, PRECISION_FP32, &order)};
 	struct remembered_key again = remembered_key(&row, PRECISION_FP32, &text);
 
 	assert_memory_equal(&keys[0], &again, sizeof again);

@@ -30,7 +30,8 @@ static struct err err;
 
 static struct library library_new(void)
 {
-	struct library l = {.path = test_path(test_folder(), "library.db"), .model = {.name = "/models/tiny", .dim = DIM, .tokens = 1, .width = 1}};
+	struct library l = {.path = test_path(test_folder(), "library.db"),
+			    .model = {.name = "/models/tiny", .dim = DIM, .tokens = 1, .width = 1}};
 
 	memset(l.model.config_digest, 'a', 32);
 	memset(l.model.weights_digest, 'b', 32);
@@ -575,6 +576,7 @@ TEST_MAIN(cmocka_unit_test(read_only_folder_is_searched_from_memory), cmocka_uni
 	  cmocka_unit_test(search_of_some_contents_finds_only_those_that_can_be_searched),
 	  cmocka_unit_test(search_of_some_contents_equals_the_scan), cmocka_unit_test(nearly_equal_embeddings_are_told_apart),
 	  cmocka_unit_test(uncommitted_embeddings_go_to_no_file), cmocka_unit_test(file_is_used_until_the_collection_changes),
-	  cmocka_unit_test(file_of_another_catalog_is_rebuilt), cmocka_unit_test(damage_without_a_catalog_is_an_error), cmocka_unit_test(flat_search_equals_the_scan_for_few_and_many_queries),
+	  cmocka_unit_test(file_of_another_catalog_is_rebuilt),
+	  cmocka_unit_test(damage_without_a_catalog_is_an_error), cmocka_unit_test(flat_search_equals_the_scan_for_few_and_many_queries),
 	  cmocka_unit_test(answers_do_not_depend_on_threads), cmocka_unit_test(inverted_file_of_few_and_of_equal_vectors_works),
 	  cmocka_unit_test(inverted_file_reaches_the_recall_it_was_tuned_to), cmocka_unit_test(damaged_file_is_rebuilt))

@@ -124,5 +124,5 @@ static void rows_of_zeros_are_zeros(void **state)
 		assert_true(codes[i] == 0 && coded[i] == 0);
 }
 
-TEST_MAIN(cmocka_unit_test(rows_of_zeros_are_zeros), cmocka_unit_test(scores_lie_within_their_bounds), cmocka_unit_test(sums_do_not_overflow),
-	  cmocka_unit_test(kernels_equal_the_plain_one))
+TEST_MAIN(cmocka_unit_test(rows_of_zeros_are_zeros), cmocka_unit_test(scores_lie_within_their_bounds),
+	  cmocka_unit_test(sums_do_not_overflow), cmocka_unit_test(kernels_equal_the_plain_one))
