@@ -25,7 +25,8 @@ static const struct option_spec options[] = {
 	{"tsv", 0, "FILE[=W,...]", OPTION_TEXT | OPTION_MANY | OPTION_FILE, "captioned photographs: lines of path, tab, caption"},
 	{"out", 'o', "DIR", OPTION_TEXT | OPTION_FOLDER, "where the model goes, its log and what --resume needs"},
 	{"resume", 0, NULL, OPTION_FLAG, "go on with the run in --out as if it had never stopped; options given again replace its own"},
-	{"report", 0, NULL, OPTION_FLAG, "print a table about the runs in the folders given, best held-out recall and how each was started"},
+	{"report", 0, NULL, OPTION_FLAG,
+	 "print a table about the runs in the folders given: best held-out recall, and how each was started"},
 	{"config", 0, "JSON", OPTION_TEXT | OPTION_FILE, "shape of a new model: an open_clip_config.json (default: that of --model)"},
 	{"from", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "go on from this model's weights instead of random ones"},
 	{"image-size", 0, "PX", OPTION_NUMBER, "another side of the photographs than the model has; --from's positions are resampled"},
@@ -61,7 +62,7 @@ static const struct option_spec options[] = {
 
 static const char details[] =
 	"The folder can be used as --model and loaded by OpenCLIP. log.csv has a line for each step, curves.svg shows\n"
-	"losses and recall. Ctrl-C saves and leaves; --resume goes on.\n\n"
+	"losses and recall, best.safetensors has the weights that recalled most. Ctrl-C saves and leaves; --resume goes on.\n\n"
 	"Words behind a source's weight: TAR=1,classes has names of classes for captions, one a line, the usual one first; they are\n"
 	"put into prompts at random, and one class's texts are not each other's negatives. TAR=1,whole has its photographs neither cut,\n"
 	"mirrored, recoloured nor mixed: drawings whose captions say where things are.\n\n"
@@ -649,6 +650,8 @@ static enum status look_up(struct run *run, const struct train_row *row, struct 
 
 	if (last || row->step % run->eval_every == 0)
 		status = train_measure_held_out(run->train, &measure, &count, err);
+	if (status == STATUS_OK && count)
+		status = train_save_best(run->train, err);
 	if (status == STATUS_OK && save)
 		status = train_save(run->train, err);
 	if (status == STATUS_OK && (count || save)) {

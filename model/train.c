@@ -9,6 +9,7 @@
 #include "model/held_out.h"
 #include "model/network.h"
 #include "model/parameters.h"
+#include "model/train_report.h"
 #include "model/train_state.h"
 #include "schema/cli.h"
 #include "schema/file.h"
@@ -251,6 +252,19 @@ enum status train_save(struct train *t, struct err *err)
 		status = path ? write_file(t, which, path, err) : err_memory(err, "a path");
 		free(path);
 	}
+	return status;
+}
+
+enum status train_save_best(struct train *t, struct err *err)
+{
+	if (!t->log.count || train_report_best(&t->log) != &t->log.rows[t->log.count - 1])
+		return STATUS_OK;
+	char *path = path_join(t->options.folder, "best.safetensors");
+	enum status status = err_memory(err, "a path");
+
+	if (path)
+		status = weights_save(&t->parameters.averages, &t->config, path, t->options.store, err);
+	free(path);
 	return status;
 }
 

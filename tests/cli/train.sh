@@ -36,6 +36,8 @@ is "the curves are drawn" grep -q "recall at 10" "$work/whole/curves.svg"
 expect "runs are reported as a table" 0 "| $work/whole | 32 | 8 | 128 |" "$coca" train --report "$work/whole"
 is "with how they were started" grep -q -e "--shards=scenes.tar.gz=1.5 .*--steps=8" "$work/out"
 expect "what is no run is not" 1 "train_state.bin" "$coca" train --report "$work"
+is "the best weights are kept, too" test -s "$work/whole/best.safetensors"
+expect "and are a model, with what lies beside them" 0 "" "$coca" embed --model "$work/whole/best.safetensors" --text "a red circle"
 expect "it can be searched with" 0 "" "$coca" embed --model "$work/whole" --text "a red circle"
 expect "a folder with a run is not overwritten" 2 "--resume" "$coca" train --out "$work/whole" "${small[@]}" --shards "$work/scenes.tar.gz"
 
