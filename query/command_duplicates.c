@@ -33,7 +33,7 @@ static enum status parse(struct work *w, const struct arguments *args, struct er
 		return err_set(err, STATUS_USAGE, "coca duplicates takes no words; hint: --in DIR");
 	w->page = arguments_text(args, "html", NULL);
 	w->options.exact = arguments_flag(args, "exact");
-	enum status status = arguments_number(args, "bits", DUPLICATES_BITS, 0, 32, &bits, err);
+	enum status status = arguments_number(args, "bits", DUPLICATES_BITS, 0, DUPLICATES_BITS_MOST, &bits, err);
 	if (status == STATUS_OK)
 		status = arguments_real(args, "similarity", DUPLICATES_SIMILARITY, &w->options.similarity, err);
 	if (status == STATUS_OK)
@@ -183,7 +183,7 @@ static int run(struct cli *cli, const struct arguments *args)
 static const struct option_spec options[] = {
 	{"exact", 0, NULL, OPTION_FLAG, "only files of the same content"},
 	{"in", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "only photos below this folder"},
-	{"bits", 0, "N", OPTION_NUMBER, "in how many of 64 bits the hashes of near copies may differ (default 10)"},
+	{"bits", 0, "N", OPTION_NUMBER, "in how many of 64 bits the hashes of near copies may differ (default 10, at most 16)"},
 	{"similarity", 0, "X", OPTION_REAL, "which similarity near copies have at least (default 0.9)"},
 	{"format", 0, "FORMAT", OPTION_TEXT, "text, or json (one group a line)"},
 	{"html", 0, "FILE", OPTION_TEXT | OPTION_FILE, "also write a page with thumbnails"},

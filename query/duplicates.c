@@ -1,6 +1,6 @@
 /* duplicates.c: see duplicates.h.
  *
- *     photos that are there, by content -> pairs of neighbours that look alike -> union-find over contents -> groups of photos
+ *     photos that are there, by content -> pairs whose hashes and embeddings are near -> union-find over contents -> groups of photos
  */
 #include "query/duplicates.h"
 
@@ -10,11 +10,8 @@
 #include "query/engine.h"
 #include "schema/catalog_facts.h"
 #include "schema/memory.h"
-#include "schema/vectors.h"
 
 #include "schema/banned.h"
-
-enum { BATCH = 256 /* photos whose neighbours are asked for at once */ };
 
 struct look {
 	int64_t content;
@@ -133,47 +130,125 @@ static unsigned distance(uint64_t a, uint64_t b)
 	return (unsigned)__builtin_popcountll(a ^ b);
 }
 
-static void join_neighbours(struct search *s, size_t look, const float *scores, const int64_t *contents, size_t k)
+/* The embedding of one photo, and room for that of another. */
+struct pairing {
+	struct search *s;
+	float *mine, *other; /* [dim] */
+	size_t of;           /* whose is mine; look_count: nobody's */
+	bool found;          /* it has one */
+};
+
+/* Joins two whose hashes are near, if their embeddings are. */
+static enum status join_pair(struct pairing *p, size_t i, size_t j, struct err *err)
 {
-	for (size_t i = 0; i < k && contents[i]; i++) {
-		size_t other = find_look(s, contents[i]);
-		if (other == s->look_count || other == look || (double)scores[i] < s->options->similarity)
-			continue;
-		if (s->looks[other].hashed && distance(s->looks[look].hash, s->looks[other].hash) <= s->options->bits) {
-			size_t a = root_of(s->looks, look), b = root_of(s->looks, other);
-			s->looks[a > b ? a : b].parent = a > b ? b : a;
+	struct search *s = p->s;
+	size_t dim = (size_t)s->model->dim, a = root_of(s->looks, i), b = root_of(s->looks, j);
+	bool found = false;
+	enum status status = STATUS_OK;
+
+	if (a == b)
+		return STATUS_OK;
+	if (p->of != i)
+		status = catalog_embedding_get(s->catalog, s->looks[i].content, s->model->id, p->mine, dim, &p->found, err);
+	p->of = status == STATUS_OK ? i : s->look_count;
+	if (status == STATUS_OK && p->found)
+		status = catalog_embedding_get(s->catalog, s->looks[j].content, s->model->id, p->other, dim, &found, err);
+	if (found && engine_dot(p->mine, p->other, dim) >= s->options->similarity)
+		s->looks[a > b ? a : b].parent = a > b ? b : a;
+	return status;
+}
+
+/* A hash falls in PARTS parts: of hashes that differ in few bits, one part differs in at most `radius`. Photos lie in buckets by one part, and each
+ * looks into the buckets within the radius of its own. */
+enum { PARTS = 4, PART_BITS = 64 / PARTS, BUCKETS = 1 << PART_BITS };
+
+struct buckets {
+	size_t *order;                /* [look_count] those that are hashed, bucket by bucket, ascending in each */
+	size_t starts[BUCKETS + 1];
+	unsigned masks[BUCKETS];      /* what the parts of two that are near may differ in */
+	size_t mask_count;
+	unsigned radius;
+};
+
+static size_t part_of(uint64_t hash, unsigned part)
+{
+	return (size_t)(hash >> (part * PART_BITS)) & (BUCKETS - 1);
+}
+
+static void fill_buckets(const struct search *s, struct buckets *b, unsigned part)
+{
+	memset(b->starts, 0, sizeof b->starts);
+	for (size_t i = 0; i < s->look_count; i++)
+		if (s->looks[i].hashed)
+			b->starts[part_of(s->looks[i].hash, part) + 1]++;
+	for (size_t k = 0; k < BUCKETS; k++)
+		b->starts[k + 1] += b->starts[k];
+	for (size_t i = s->look_count; i-- > 0;)
+		if (s->looks[i].hashed)
+			b->order[--b->starts[part_of(s->looks[i].hash, part) + 1]] = i;
+	/* Each start has become its own bucket's, one place further on. */
+	memmove(b->starts, b->starts + 1, BUCKETS * sizeof *b->starts);
+	b->starts[BUCKETS] = 0;
+	for (size_t i = 0; i < s->look_count; i++)
+		b->starts[BUCKETS] += s->looks[i].hashed;
+}
+
+/* Whether an earlier part has shown the pair already. */
+static bool shown_before(uint64_t difference, unsigned part, unsigned radius)
+{
+	while (part-- > 0)
+		if ((unsigned)__builtin_popcountll(part_of(difference, part)) <= radius)
+			return true;
+	return false;
+}
+
+/* Those before the i-th that one part shows. */
+static enum status join_part(struct pairing *p, const struct buckets *b, size_t i, unsigned part, struct err *err)
+{
+	const struct look *looks = p->s->looks;
+	enum status status = STATUS_OK;
+
+	for (size_t m = 0; m < b->mask_count; m++) {
+		size_t bucket = part_of(looks[i].hash, part) ^ b->masks[m];
+		for (size_t k = b->starts[bucket]; k < b->starts[bucket + 1] && b->order[k] < i && status == STATUS_OK; k++) {
+			size_t j = b->order[k];
+			uint64_t difference = looks[i].hash ^ looks[j].hash;
+			if ((unsigned)__builtin_popcountll(difference) <= p->s->options->bits && !shown_before(difference, part, b->radius))
+				status = join_pair(p, i, j, err);
 		}
 	}
+	return status;
 }
 
 static enum status find_pairs(struct search *s, struct err *err)
 {
-	size_t dim = (size_t)s->model->dim, k = DUPLICATES_NEIGHBOURS, n = 0;
-	struct vectors *vectors = NULL;
-	float *queries = mem_floats(BATCH * dim), *scores = mem_floats(BATCH * k); /* [BATCH,dim] [BATCH,k] */
-	int64_t *contents = mem_array(BATCH * k, sizeof *contents);
-	size_t of[BATCH];
-	enum status status = queries && scores && contents ? STATUS_OK : err_memory(err, "the neighbours of photos");
+	size_t dim = (size_t)s->model->dim;
+	struct buckets *b = mem_array(1, sizeof *b);
+	struct pairing p = {.s = s, .mine = mem_floats(dim), .other = mem_floats(dim), .of = s->look_count};
+	enum status status = STATUS_OK;
 
-	if (status == STATUS_OK)
-		status = vectors_open(s->catalog, s->model, NULL, &vectors, err);
-	for (size_t i = 0; i <= s->look_count && status == STATUS_OK; i++) {
-		bool found = false;
-		if (n && (n == BATCH || i == s->look_count)) {
-			status = vectors_search(vectors, queries, n, k, scores, contents, err);
-			for (size_t q = 0; q < n && status == STATUS_OK; q++)
-				join_neighbours(s, of[q], scores + q * k, contents + q * k, k);
-			n = 0;
-		}
-		if (status == STATUS_OK && i < s->look_count && s->looks[i].hashed)
-			status = catalog_embedding_get(s->catalog, s->looks[i].content, s->model->id, queries + n * dim, dim, &found, err);
-		if (found)
-			of[n++] = i;
+	if (b)
+		b->order = mem_array(s->look_count, sizeof *b->order);
+	if (!b || !b->order || !p.mine || !p.other) {
+		status = err_memory(err, "the photos that look alike");
+		goto out;
 	}
-	vectors_close(vectors);
-	free(queries);
-	free(scores);
-	free(contents);
+	b->radius = s->options->bits / PARTS;
+	for (unsigned mask = 0; mask < BUCKETS; mask++)
+		if ((unsigned)__builtin_popcount(mask) <= b->radius)
+			b->masks[b->mask_count++] = mask;
+	for (unsigned part = 0; part < PARTS && status == STATUS_OK; part++) {
+		fill_buckets(s, b, part);
+		for (size_t i = 0; i < s->look_count && status == STATUS_OK; i++)
+			if (s->looks[i].hashed)
+				status = join_part(&p, b, i, part, err);
+	}
+out:
+	if (b)
+		free(b->order);
+	free(b);
+	free(p.mine);
+	free(p.other);
 	return status;
 }
 

@@ -6,8 +6,8 @@
  *     duplicates_release(&found);
  *
  * Copies have the same content. Near copies look alike by two measures that err in different ways: a perceptual hash, which knows
- * structure and nothing else, and the embedding, which knows what is seen and is blind to detail. A pair needs both. Who looks like
- * whom is asked of the vector index, NEIGHBOURS for each photo, and pairs are joined to groups.
+ * structure and nothing else, and the embedding, which knows what is seen and is blind to detail. A pair needs both. Pairs of near hashes
+ * are found by equal parts, so that not every photo is compared with every other one; those whose embeddings are near are joined to groups.
  */
 #ifndef QUERY_DUPLICATES_H
 #define QUERY_DUPLICATES_H
@@ -22,10 +22,11 @@
 struct duplicates_options {
 	const char *in;      /* only photos below this folder; NULL: all */
 	bool exact;          /* only the same content */
-	unsigned bits;       /* of 64 that the hashes of a near pair may differ in */
+	unsigned bits;       /* of 64 that the hashes of a near pair may differ in; at most DUPLICATES_BITS_MOST */
 	double similarity;   /* cosine that it has at least */
 };
-enum { DUPLICATES_BITS = 10, DUPLICATES_NEIGHBOURS = 24 };
+/* Of photos that have nothing in common, one pair in 25,000 differs in 16 bits or fewer. */
+enum { DUPLICATES_BITS = 10, DUPLICATES_BITS_MOST = 16 };
 #define DUPLICATES_SIMILARITY 0.9
 
 struct duplicate {
