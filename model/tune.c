@@ -162,7 +162,7 @@ void tune_weights(const struct head *head, const struct tune_item *items, size_t
 	for (size_t c = 0; c < C; c++) {
 		double count = fmax(1, (double)weight[c]), others = head->several ? (double)n - count : (double)n / (double)C;
 		double ratio = fmin(100, fmax(0.01, others / count));
-		sum += count * pow(ratio, balance);
+		sum += (double)weight[c] * pow(ratio, balance);
 		weight[c] = (float)pow(ratio, balance);
 	}
 	/* Of single labels, a photograph weighs 1 in the mean. */

@@ -151,8 +151,10 @@ static enum status read_lesson(struct tuning *t, struct err *err)
 	const struct arguments *args = t->args;
 	size_t sources = 0;
 	double start = cli_now();
-	enum status status = lesson_open(&t->lesson, t->budget, err);
+	enum status status = arguments_number(args, "limit", 0, 1, SIZE_MAX, &t->lesson.limit, err);
 
+	if (status == STATUS_OK)
+		status = lesson_open(&t->lesson, t->budget, err);
 	for (size_t i = 0; i < args->given_count && status == STATUS_OK; i++)
 		if (is_source(args->given[i].spec)) {
 			status = take_source(t, args->given[i].spec->name, args->given[i].value, err);
@@ -498,6 +500,7 @@ static const struct option_spec options[] = {
 	 "lines of path, tab, label [tab label...]; of answers: path, tab, question, tab, answer"},
 	{"shards", 0, "TAR", OPTION_TEXT | OPTION_MANY | OPTION_FILE,
 	 "a WebDataset tar, plain or .gz: the first caption is the label (of answers: question, tab, answer)"},
+	{"limit", 0, "N", OPTION_NUMBER, "the first N photos of each shard only"},
 	{"pick", 0, "LABEL=WHAT", OPTION_TEXT | OPTION_MANY,
 	 "photos of the library: at or below the path WHAT, or nearest to the words WHAT; nothing: all that pass the filters"},
 	{"pick-count", 0, "N", OPTION_NUMBER, "how many are nearest to words (default 50)"},

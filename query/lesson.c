@@ -20,6 +20,7 @@ struct waiting {
 	size_t size;
 	int64_t content;          /* 0: the catalog does not know it */
 	bool known;               /* its tokens came from the catalog */
+	size_t twin;              /* the first of the batch with the same content; itself, if there is none */
 	size_t slot;              /* of its pixels among those that are encoded */
 	struct err err;
 };
@@ -175,6 +176,51 @@ static enum status sort_labels(struct lesson *lesson, struct err *err)
 
 /* ---- a batch ---------------------------------------------------------------------------------------------------- */
 
+static enum status pack(struct lesson_item *item, const float *tokens, size_t M, size_t D, struct err *err)
+{
+	item->size = packed_tokens_size(M, D);
+	item->blob = mem_array(item->size, 1);
+	if (!item->blob)
+		return err_memory(err, "tokens");
+	packed_tokens_write(tokens, M, D, item->blob);
+	return STATUS_OK;
+}
+
+/* The decoder's states under the item's question, of image tokens[N,W] as the catalog would hold them. */
+static enum status pack_states(struct lesson *lesson, struct lesson_item *item, float *tokens, struct err *err)
+{
+	struct engine *engine = &lesson->library->engine;
+	struct coca_text text;
+	int32_t *ids = NULL;
+	bool cut;
+	enum status status = subject_round(engine, tokens, err);
+
+	if (status == STATUS_OK)
+		status = engine_text_ids(engine, item->question, strlen(item->question), &ids, &text, &cut, err);
+	if (status == STATUS_OK)
+		status = coca_decoder_states(engine->model, engine->state, tokens, &text, lesson->batch->states, err);
+	if (status == STATUS_OK)
+		status = pack(item, lesson->batch->states, text.count, engine->width, err);
+	free(ids);
+	return status;
+}
+
+/* A question about a content whose image tokens are stored. */
+static enum status look_up_answer(struct lesson *lesson, struct waiting *w, struct err *err)
+{
+	struct library *library = lesson->library;
+	struct lesson_batch *b = lesson->batch;
+	void *blob = NULL;
+	size_t size;
+	enum status status = catalog_tokens_get(library->catalog, w->content, library->row.id, &blob, &size, err);
+
+	/* A damaged blob is verify's to report; here it is as if there were none. */
+	w->known = blob && packed_tokens_read(blob, size, library->engine.tokens, library->engine.width, b->tokens, NULL) == STATUS_OK;
+	free(blob);
+	lesson->stored += w->known;
+	return status == STATUS_OK && w->known ? pack_states(lesson, &lesson->items[w->item], b->tokens, err) : status;
+}
+
 /* The embedding and tokens of a content, as stored. */
 static enum status look_up(struct lesson *lesson, struct waiting *w, struct err *err)
 {
@@ -185,8 +231,10 @@ static enum status look_up(struct lesson *lesson, struct waiting *w, struct err 
 	bool embedded = false;
 	enum status status = catalog_content_find(library->catalog, item->hash, &w->content, err);
 
-	if (status != STATUS_OK || !w->content || lesson->answers)
+	if (status != STATUS_OK || !w->content)
 		return status;
+	if (lesson->answers)
+		return look_up_answer(lesson, w, err);
 	status = catalog_encoder_get(library->catalog, w->content, library->row.id, &blob, &size, err);
 	if (status != STATUS_OK || !blob)
 		return status;
@@ -208,54 +256,23 @@ static enum status look_up(struct lesson *lesson, struct waiting *w, struct err 
 	return status;
 }
 
-static enum status pack(struct lesson_item *item, const float *tokens, size_t M, size_t D, struct err *err)
-{
-	item->size = packed_tokens_size(M, D);
-	item->blob = mem_array(item->size, 1);
-	if (!item->blob)
-		return err_memory(err, "tokens");
-	packed_tokens_write(tokens, M, D, item->blob);
-	return STATUS_OK;
-}
-
-/* The decoder's states under the item's question, of image tokens as the catalog would hold them. */
-static enum status pack_states(struct lesson *lesson, struct lesson_item *item, float *tokens, struct err *err)
-{
-	struct engine *engine = &lesson->library->engine;
-	struct coca_text text;
-	int32_t *ids = NULL;
-	bool cut;
-	enum status status = subject_round(engine, tokens, err);
-
-	if (status == STATUS_OK)
-		status = engine_text_ids(engine, item->question, strlen(item->question), &ids, &text, &cut, err);
-	if (status == STATUS_OK)
-		status = coca_decoder_states(engine->model, engine->state, tokens, &text, lesson->batch->states, err);
-	if (status == STATUS_OK)
-		status = pack(item, lesson->batch->states, text.count, engine->width, err);
-	free(ids);
-	return status;
-}
-
 static enum status keep(struct lesson *lesson, struct waiting *w, struct err *err)
 {
 	struct library *library = lesson->library;
 	struct lesson_item *item = &lesson->items[w->item];
 	struct lesson_batch *b = lesson->batch;
 	size_t E = library->engine.embed;
-	enum status status;
 
+	lesson->encoded++;
+	if (lesson->answers)
+		return pack_states(lesson, item, b->tokens + w->slot * library->engine.tokens * library->engine.width, err);
 	item->embedding = mem_floats(E);
 	if (!item->embedding)
 		return err_memory(err, "an embedding");
 	memcpy(item->embedding, b->features + w->slot * E, E * sizeof *item->embedding);
-	if (lesson->answers)
-		status = pack_states(lesson, item, b->tokens + w->slot * library->engine.tokens * library->engine.width, err);
-	else
-		status = pack(item, b->encoder + w->slot * b->M * b->D, b->M, b->D, err);
-	lesson->encoded++;
+	enum status status = pack(item, b->encoder + w->slot * b->M * b->D, b->M, b->D, err);
 	/* Best effort: another coca may be writing. */
-	if (status == STATUS_OK && !lesson->answers && w->content && library->row.id && item->size <= lesson->room &&
+	if (status == STATUS_OK && w->content && library->row.id && item->size <= lesson->room &&
 	    catalog_encoder_put(library->catalog, w->content, library->row.id, item->blob, item->size, NULL) == STATUS_OK) {
 		lesson->room -= item->size;
 		lesson->kept++;
@@ -282,39 +299,66 @@ static void drop_failed(struct lesson *lesson, size_t first)
 	lesson->count = kept;
 }
 
-static enum status encode(struct lesson *lesson, struct err *err)
+/* Many questions are about one photograph. */
+static void find_twins(const struct lesson *lesson)
+{
+	struct lesson_batch *b = lesson->batch;
+
+	for (size_t i = 0; i < b->count; i++)
+		for (b->list[i].twin = 0; b->list[i].twin < i; b->list[i].twin++)
+			if (memcmp(lesson->items[b->list[b->list[i].twin].item].hash, lesson->items[b->list[i].item].hash, CATALOG_HASH) == 0)
+				break;
+}
+
+/* Decodes what is not known; returns how many could be, their pixels one after the other. */
+static size_t decode(struct lesson *lesson)
 {
 	struct engine *engine = &lesson->library->engine;
 	struct lesson_batch *b = lesson->batch;
 	size_t area = 3 * engine->side * engine->side, n = 0;
-	bool own = false;
-	enum status status = STATUS_OK;
 
 #pragma omp parallel for schedule(dynamic)
 	for (size_t i = 0; i < b->count; i++) {
 		struct waiting *w = &b->list[i];
 		w->err.status = STATUS_OK;
-		if (!w->known)
+		if (!w->known && w->twin == i)
 			engine_pixels(engine, w->bytes, w->size, ENGINE_LEAST(engine), b->pixels + i * area, &w->err);
 	}
 	for (size_t i = 0; i < b->count; i++) {
 		struct waiting *w = &b->list[i];
+		if (w->twin < i) {
+			w->err = b->list[w->twin].err;
+			w->slot = b->list[w->twin].slot;
+		}
 		if (w->err.status != STATUS_OK) {
-			fprintf(lesson->cli->log, "coca: skipped '%s': %s\n", lesson->items[w->item].name, w->err.text);
+			err_prefix(&w->err, "skipped '%s'", lesson->items[w->item].name);
+			cli_fail(lesson->cli, &w->err);
 			lesson->skipped++;
 		}
-		if (w->known || w->err.status != STATUS_OK)
+		if (w->known || w->err.status != STATUS_OK || w->twin < i)
 			continue;
 		if (n < i)
 			memmove(b->pixels + n * area, b->pixels + i * area, area * sizeof(float));
 		w->slot = n++;
 	}
+	return n;
+}
+
+static enum status encode(struct lesson *lesson, struct err *err)
+{
+	struct engine *engine = &lesson->library->engine;
+	struct lesson_batch *b = lesson->batch;
+	bool own = false;
+	enum status status = STATUS_OK;
+
+	find_twins(lesson);
+	size_t n = decode(lesson);
 	if (n)
 		status = coca_encode_tokens(engine->model, engine->state, b->pixels, n, b->features, lesson->answers ? b->tokens : NULL,
 					    lesson->answers ? NULL : b->encoder, err);
-	if (status == STATUS_OK && n && lesson->room && lesson->library->catalog)
+	if (status == STATUS_OK && n && lesson->room && lesson->library->catalog && !lesson->answers)
 		own = catalog_begin(lesson->library->catalog, NULL) == STATUS_OK;
-	lesson->room = own ? lesson->room : 0;
+	lesson->room = own || !n ? lesson->room : 0;
 	for (size_t i = 0; i < b->count && status == STATUS_OK; i++)
 		if (!b->list[i].known && b->list[i].err.status == STATUS_OK)
 			status = keep(lesson, &b->list[i], err);
@@ -396,7 +440,8 @@ enum status lesson_add_file(struct lesson *lesson, const char *path, const char 
 		return lesson_add(lesson, path, bytes, size, question, labels, label_count, 0, err);
 	if (status == STATUS_MEMORY && size <= FILE_MOST)
 		return status;
-	fprintf(lesson->cli->log, "coca: skipped '%s': %s\n", path, err->text);
+	err_prefix(err, "skipped '%s'", path);
+	cli_fail(lesson->cli, err);
 	lesson->skipped++;
 	return STATUS_OK;
 }

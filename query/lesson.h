@@ -48,6 +48,7 @@ struct lesson {
 	size_t stored, encoded, skipped, kept; /* photographs: with stored tokens; encoded now; not readable; put into the catalog */
 	size_t counts[4];         /* of each part, set by lesson_finish */
 	size_t room;              /* bytes for tokens in the catalog */
+	size_t limit;             /* photographs of each shard at most; 0: all */
 	struct lesson_batch *batch;
 	struct progress progress;
 };

@@ -200,7 +200,7 @@ enum status lesson_shard(struct lesson *lesson, const char *path, struct err *er
 
 	if (status != STATUS_OK)
 		return status;
-	for (size_t index = 1; (status = shard_next(shard, &sample, err)) == STATUS_OK; index++)
+	for (size_t index = 1; (!lesson->limit || index <= lesson->limit) && (status = shard_next(shard, &sample, err)) == STATUS_OK; index++)
 		if ((status = take_sample(lesson, path, &sample, index, err)) != STATUS_OK)
 			break;
 	shard_close(shard);
