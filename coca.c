@@ -41,7 +41,7 @@ static const struct command command_version = {
 static const struct command *const commands[] = {
 	&command_index,  &command_search, &command_similar, &command_duplicates, &command_match,  &command_caption, &command_classify,
 	&command_texts,  &command_tune,   &command_heads, &command_ask,
-	&command_embed,  &command_eval,   &command_inspect, &command_status, &command_verify,  &command_forget,   &command_scenes,
+	&command_embed,  &command_eval,   &command_inspect, &command_model, &command_status, &command_verify, &command_forget, &command_scenes,
 	&command_train,  &command_version, &command_help,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };

@@ -263,6 +263,11 @@ static size_t floats_in(const struct named_floats *t)
 	return count;
 }
 
+static enum dtype stored_as(const struct named_floats *t, enum dtype store)
+{
+	return t->codes ? DTYPE_I8 : t->whole ? DTYPE_F32 : store;
+}
+
 /* {"__metadata__":{"format":"pt"},"NAME":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},...} and spaces up to a multiple
  * of 8, so that the data behind it are aligned. */
 static enum status write_header(const struct named_floats *tensors, size_t n, enum dtype store, const struct metadata *metadata, size_t m,
@@ -280,12 +285,12 @@ static enum status write_header(const struct named_floats *tensors, size_t n, en
 	buffer_text(header, "}");
 	for (size_t i = 0; i < n; i++) {
 		const struct named_floats *t = &tensors[i];
-		size_t size = mem_product(floats_in(t), dtype_size(store));
+		size_t size = mem_product(floats_in(t), dtype_size(stored_as(t, store)));
 		if (size > PTRDIFF_MAX - offset)
 			return err_set(err, STATUS_MEMORY, "'%s' is too large", t->name);
 		buffer_text(header, ",");
 		json_string(header, t->name, strlen(t->name));
-		buffer_format(header, ":{\"dtype\":\"%s\",\"shape\":[", dtype_name(store));
+		buffer_format(header, ":{\"dtype\":\"%s\",\"shape\":[", dtype_name(stored_as(t, store)));
 		for (int d = 0; d < t->dims; d++)
 			buffer_format(header, "%s%zu", d ? "," : "", t->shape[d]);
 		buffer_format(header, "],\"data_offsets\":[%zu,%zu]}", offset, offset + size);
@@ -319,9 +324,9 @@ static enum status write_tensor(const struct named_floats *t, enum dtype store, 
 {
 	size_t count = floats_in(t);
 
-	if (store == DTYPE_F16)
+	if (stored_as(t, store) == DTYPE_F16)
 		return write_halves(t, stream, err);
-	if (fwrite(t->data, sizeof *t->data, count, stream) != count)
+	if (fwrite(t->codes ? (const void *)t->codes : t->data, t->codes ? sizeof *t->codes : sizeof *t->data, count, stream) != count)
 		return err_set(err, STATUS_IO, "%s", strerror(errno));
 	return STATUS_OK;
 }

@@ -14,6 +14,7 @@
 #ifndef MODEL_CHECKPOINT_H
 #define MODEL_CHECKPOINT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -58,6 +59,8 @@ struct named_floats {
 	int dims;
 	size_t shape[8];
 	const float *data;
+	const int8_t *codes; /* if not NULL: stored as I8 instead of data */
+	bool whole;          /* stored as F32 whatever the file's type is */
 };
 enum status checkpoint_write(const char *path, const struct named_floats *tensors, size_t n, enum dtype store, struct err *err);
 

@@ -123,12 +123,20 @@ void coca_prefer(enum precision precision)
 	preferred = precision;
 }
 
-static bool holds_int8(const struct checkpoint *checkpoint)
+bool coca_holds_int8(const struct coca *model)
 {
-	for (size_t i = 0; i < checkpoint_count(checkpoint); i++)
-		if (checkpoint_at(checkpoint, i)->dtype == DTYPE_I8)
+	for (size_t i = 0; i < checkpoint_count(model->checkpoint); i++)
+		if (checkpoint_at(model->checkpoint, i)->dtype == DTYPE_I8)
 			return true;
 	return false;
+}
+
+bool coca_in_halves(const struct coca *model)
+{
+	for (size_t i = 0; i < checkpoint_count(model->checkpoint); i++)
+		if (checkpoint_at(model->checkpoint, i)->dtype != DTYPE_F16)
+			return false;
+	return true;
 }
 
 /* Points the image encoder's blocks to their 8-bit maps, or, made NULL, to none. */
@@ -141,7 +149,7 @@ static void use_int8(const struct coca *model, const struct int8_block *made)
 void coca_set_precision(struct coca *model, enum precision precision)
 {
 	if (precision == PRECISION_AUTO)
-		precision = holds_int8(model->checkpoint) ? PRECISION_INT8 : PRECISION_FP32;
+		precision = coca_holds_int8(model) ? PRECISION_INT8 : PRECISION_FP32;
 	model->precision = precision;
 	use_int8(model, precision == PRECISION_INT8 ? model->int8->blocks : NULL);
 }
@@ -241,6 +249,11 @@ float coca_logit_scale(const struct coca *model)
 const char *coca_weights_path(const struct coca *model)
 {
 	return model->weights_path;
+}
+
+const char *coca_metadata(const struct coca *model, const char *key)
+{
+	return checkpoint_metadata(model->checkpoint, key);
 }
 
 static enum status digest_file(const char *path, char digest[33], struct err *err)

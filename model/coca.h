@@ -15,6 +15,7 @@
 #ifndef MODEL_COCA_H
 #define MODEL_COCA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,12 +41,16 @@ void coca_prefer(enum precision precision);
 /* What this model has from now on: not while another thread uses it. Never AUTO is what coca_precision answers. */
 void coca_set_precision(struct coca *model, enum precision precision);
 enum precision coca_precision(const struct coca *model);
+bool coca_holds_int8(const struct coca *model);
+bool coca_in_halves(const struct coca *model); /* every tensor of the weights file is F16 */
 
 const struct config *coca_config(const struct coca *model);
 const struct weights *coca_weights(const struct coca *model);
 const struct tokenizer *coca_tokenizer(const struct coca *model); /* NULL: the folder has none */
 float coca_logit_scale(const struct coca *model);                 /* exp of the parameter */
 const char *coca_weights_path(const struct coca *model);
+/* A text of the weights file's metadata, or NULL. */
+const char *coca_metadata(const struct coca *model, const char *key);
 
 /* What the model is, as two hex digests (XXH3-128, 32 digits and NUL) of the configuration and of the weights file. Reads
  * the whole weights file: a catalog keeps the answer by path, size and time. */

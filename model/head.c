@@ -377,7 +377,7 @@ static enum status list_rounded(void *context, const struct weight_info *info, f
 	struct listing *list = context;
 	struct named_floats *t = &list->tensors[list->count++];
 
-	*t = (struct named_floats){NULL, info->dims, {info->shape[0], info->shape[1]}, *slot};
+	*t = (struct named_floats){.dims = info->dims, .shape = {info->shape[0], info->shape[1]}, .data = *slot};
 	t->name = mem_copy(info->name, strlen(info->name));
 	if (!t->name)
 		return err_memory(err, "a head");

@@ -307,6 +307,31 @@ static bool fits(const struct weight_info *info, const struct tensor *t)
 	return t->dims == info->dims && memcmp(t->shape, info->shape, (size_t)info->dims * sizeof *t->shape) == 0;
 }
 
+/* Of a matrix in 8 bits, NAME.scale[rows]; NULL if it is not there as it should be. */
+static const struct tensor *scale_of(const struct checkpoint *checkpoint, const struct tensor *t)
+{
+	char name[128];
+	const struct tensor *scale;
+
+	snprintf(name, sizeof name, "%s.scale", t->name);
+	scale = checkpoint_find(checkpoint, name);
+	return t->dims == 2 && scale && scale->dtype == DTYPE_F32 && scale->dims == 1 && scale->shape[0] == t->shape[0] ? scale : NULL;
+}
+
+/* to[rows,columns] = codes times the row's scale */
+static void load_int8(const struct tensor *t, const struct tensor *scale, float *to)
+{
+	const int8_t *codes = t->data;
+
+#pragma omp parallel for schedule(static) if (t->count >= 1 << 16)
+	for (size_t r = 0; r < t->shape[0]; r++) {
+		float step;
+		memcpy(&step, (const char *)scale->data + r * sizeof step, sizeof step);
+		for (size_t i = 0; i < t->shape[1]; i++)
+			to[r * t->shape[1] + i] = step * codes[r * t->shape[1] + i];
+	}
+}
+
 /* First walk: everything is there and has its shape. */
 static enum status check_one(void *context, const struct weight_info *info, float **slot, struct err *err)
 {
@@ -320,6 +345,13 @@ static enum status check_one(void *context, const struct weight_info *info, floa
 	if (!fits(info, t))
 		return misshaped(l, info, t, err);
 	l->used[t - checkpoint_at(l->checkpoint, 0)] = true;
+	if (t->dtype == DTYPE_I8) {
+		const struct tensor *scale = scale_of(l->checkpoint, t);
+		if (!scale)
+			return err_set(err, STATUS_FORMAT, "cannot use the weights '%s': '%s' is in 8 bits, but has no '%s.scale' of a number a row; "
+				       "hint: write it again with coca model quantize", checkpoint_path(l->checkpoint), info->name, info->name);
+		l->used[scale - checkpoint_at(l->checkpoint, 0)] = true;
+	}
 	if (!in_place(t))
 		l->converted += padded(t->count);
 	return STATUS_OK;
@@ -337,6 +369,10 @@ static enum status load_one(void *context, const struct weight_info *info, float
 	}
 	*slot = l->next;
 	l->next += padded(t->count);
+	if (t->dtype == DTYPE_I8) {
+		load_int8(t, scale_of(l->checkpoint, t), *slot);
+		return STATUS_OK;
+	}
 	return tensor_floats(t, *slot, err);
 }
 

@@ -10,7 +10,7 @@ extern const struct command command_similar, command_duplicates;
 extern const struct command command_tune, command_heads, command_ask;
 extern const struct command command_embed;
 extern const struct command command_eval;
-extern const struct command command_inspect;
+extern const struct command command_inspect, command_model;
 extern const struct command command_status;
 extern const struct command command_verify;
 

@@ -1,0 +1,34 @@
+/* quantize.h: a model's image encoder with its matrices in 8 bits, measured and written.
+ *
+ *     quantize_measure(model, state, pixels, B, &loss, err);          // any number of times
+ *     quantize_write(model, path, &loss, err);
+ *
+ * A matrix W[out,in] of the image encoder's blocks is stored as I8 codes under its name and NAME.scale[out] in F32: W = scale * code with
+ * codes in -63..63. All else stays as it was, F16 or F32. What was measured stands in the metadata.
+ */
+#ifndef MODEL_QUANTIZE_H
+#define MODEL_QUANTIZE_H
+
+#include <stddef.h>
+
+#include "model/coca.h"
+
+#define QUANTIZE_MEAN "int8.cosine_mean"
+#define QUANTIZE_WORST "int8.cosine_worst"
+#define QUANTIZE_IMAGES "int8.images"
+
+struct quantize_loss {
+	size_t images;
+	double sum, worst; /* of the cosines between an image's embeddings in fp32 and in 8 bits */
+};
+
+double quantize_mean(const struct quantize_loss *loss);
+
+/* Encodes both ways; the model's precision is the same afterwards. loss starts as zeros. */
+enum status quantize_measure(struct coca *model, struct coca_state *state, const float *pixels /* [B,3,S,S] */, size_t B,
+			     struct quantize_loss *loss, struct err *err);
+
+/* STATUS_UNSUPPORTED for a model that has 8-bit weights already. */
+enum status quantize_write(const struct coca *model, const char *path, const struct quantize_loss *loss, struct err *err);
+
+#endif
