@@ -1,4 +1,4 @@
-/* ingest.c: see ingest.h. This thread decides, embeds and stores; the pipeline's threads read and decode.
+/* ingest.c: see ingest.h. This thread decides and stores; the pipeline's threads read and decode, the embedder's embeds.
  *
  *     READING -> VANISHED                     not there any more
  *             -> FAILED                       unreadable, or no photograph
@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "indexer/embedder.h"
 #include "indexer/labels.h"
 #include "model/vision.h"
 #include "schema/catalog_facts.h"
@@ -48,15 +49,12 @@ struct window {
 	struct slot *slots;       /* a ring */
 	size_t capacity, head, count, decided;
 	size_t batch, bytes, done, uncommitted; /* done: photographs */
-	size_t S, E, N, W;        /* coca.h's letters */
-	struct coca_state *state;
-	float *pixels, *features, *tokens; /* [batch,3,S,S] [batch,E] [batch,N,W]; tokens NULL when none are kept */
+	struct embedder *embedder;
+	struct batch *flight;     /* what was started last: it holds those of the first `flying` photographs that are embedded */
+	size_t flying;
+	size_t E, M, D;           /* coca.h's letters; D of the encoder */
 	float *known;             /* [E] */
-	uint8_t *blob;
-	size_t M, D;              /* encoder tokens and their width */
-	float *encoder;           /* [batch,M,D]; NULL where neither tokens are kept nor heads installed */
-	float *rounded;           /* [M,D] as stored */
-	uint8_t *encoder_blob;
+	float *rounded;           /* [M,D]: encoder tokens as stored */
 	size_t encoder_room;      /* bytes */
 	struct labels *labels;    /* NULL: no head */
 	size_t tokens_stored, tokens_untrimmed; /* bytes: in this run; since the last trim */
@@ -220,77 +218,64 @@ static enum status decide(struct window *w, struct err *err)
 
 /* --- out of the window --- */
 
-static bool all_finite(const float *x, size_t n)
+/* Starts embedding the decoded among n of the window, from the from-th on. Their features are in the order of the window. */
+static void launch(struct window *w, size_t from, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		if (!isfinite(x[i]))
-			return false;
-	return true;
-}
+	struct batch *batch = embedder_batch(w->embedder);
 
-/* Embeds the decoded among the first n. Their features are in the order of the window. */
-static enum status embed(struct window *w, size_t n, struct err *err)
-{
-	const struct config *config = coca_config(w->in->coca);
-	size_t B = 0, plane = 3 * w->S * w->S;
-	double start = cli_now();
-
-	for (size_t i = 0; i < n; i++) {
-		struct slot *slot = slot_at(w, i);
+	for (size_t i = from; i < from + n; i++) {
+		const struct slot *slot = slot_at(w, i);
 		if (slot->fate == FATE_EMBED && slot->job.status == STATUS_OK)
-			image_normalise(slot->job.rgb, w->S, config->mean, config->std, w->pixels + plane * B++);
+			batch->rgb[batch->count++] = slot->job.rgb;
 	}
-	enum status status = STATUS_OK;
-	if (B)
-		status = coca_encode_tokens(w->in->coca, w->state, w->pixels, B, w->features, w->tokens, w->encoder, err);
-	w->in->report->encoding += cli_now() - start;
-	return status;
+	embedder_start(w->embedder);
+	w->flight = batch;
+	w->flying = n;
 }
 
-static enum status store_tokens(struct window *w, int64_t content, const float *tokens, struct err *err)
+static enum status store_tokens(struct window *w, int64_t content, const uint8_t *blob, struct err *err)
 {
-	size_t size = packed_tokens_size(w->N, w->W);
+	size_t size = embedder_tokens_size(w->embedder);
 
 	/* What this run stored is not pushed out by what this run stores: the rest would be written only to be deleted. */
 	if (w->tokens_stored + size > w->in->options->token_budget)
 		return STATUS_OK;
-	packed_tokens_write(tokens, w->N, w->W, w->blob);
 	w->tokens_stored += size;
 	w->tokens_untrimmed += size;
-	return catalog_tokens_put(w->in->catalog, content, w->in->model->id, w->blob, size, err);
+	return catalog_tokens_put(w->in->catalog, content, w->in->model->id, blob, size, err);
 }
 
-/* What heads read, kept while there is room; and what the heads that are there say of it. tokens[M,D], embedding[E] */
-static enum status store_encoded(struct window *w, int64_t content, const float *tokens, const float *embedding, struct err *err)
+/* What heads read, kept while there is room; and what the heads that are there say of it. embedding[E] */
+static enum status store_encoded(struct window *w, int64_t content, const uint8_t *blob, const float *embedding, struct err *err)
 {
-	size_t size = packed_tokens_size(w->M, w->D);
+	size_t size = embedder_encoder_size(w->embedder);
 	enum status status = STATUS_OK;
 
-	packed_tokens_write(tokens, w->M, w->D, w->encoder_blob);
 	if (size <= w->encoder_room) {
 		w->encoder_room -= size;
-		status = catalog_encoder_put(w->in->catalog, content, w->in->model->id, w->encoder_blob, size, err);
+		status = catalog_encoder_put(w->in->catalog, content, w->in->model->id, blob, size, err);
 	}
 	if (status != STATUS_OK || !w->labels)
 		return status;
-	status = packed_tokens_read(w->encoder_blob, size, w->M, w->D, w->rounded, err);
+	status = packed_tokens_read(blob, size, w->M, w->D, w->rounded, err);
 	return status == STATUS_OK ? labels_put(w->labels, w->in->catalog, content, w->rounded, w->M, embedding, err) : status;
 }
 
 /* The b-th of the batch. */
-static enum status store_embedding(struct window *w, struct slot *slot, size_t b, struct err *err)
+static enum status store_embedding(struct window *w, const struct batch *batch, struct slot *slot, size_t b, struct err *err)
 {
 	const struct ingest *in = w->in;
+	const float *embedding = batch->features + w->E * b;
 
-	if (!all_finite(w->features + w->E * b, w->E)) {
+	if (!batch->finite[b]) {
 		slot->job.status = err_set(&slot->job.err, STATUS_FAILED, "the model gives no number for it");
 		return STATUS_OK;
 	}
-	enum status status = catalog_embedding_put(in->catalog, slot->content, in->model->id, w->features + w->E * b, w->E, err);
-	if (status == STATUS_OK && w->tokens)
-		status = store_tokens(w, slot->content, w->tokens + w->N * w->W * b, err);
-	if (status == STATUS_OK && w->encoder)
-		status = store_encoded(w, slot->content, w->encoder + w->M * w->D * b, w->features + w->E * b, err);
+	enum status status = catalog_embedding_put(in->catalog, slot->content, in->model->id, embedding, w->E, err);
+	if (status == STATUS_OK && batch->tokens)
+		status = store_tokens(w, slot->content, batch->tokens + embedder_tokens_size(w->embedder) * b, err);
+	if (status == STATUS_OK && batch->encoder)
+		status = store_encoded(w, slot->content, batch->encoder + embedder_encoder_size(w->embedder) * b, embedding, err);
 	return status;
 }
 
@@ -415,7 +400,7 @@ static enum status store_vanished(struct window *w, const struct ingest_item *it
 }
 
 /* The i-th of the window; *b: how many of the batch came before it. */
-static enum status store_one(struct window *w, size_t i, size_t *b, struct err *err)
+static enum status store_one(struct window *w, const struct batch *batch, size_t i, size_t *b, struct err *err)
 {
 	struct slot *slot = slot_at(w, i);
 	struct index_report *report = w->in->report;
@@ -424,7 +409,7 @@ static enum status store_one(struct window *w, size_t i, size_t *b, struct err *
 	if (slot->fate == FATE_VANISHED)
 		return store_vanished(w, slot->item, err);
 	if (slot->fate == FATE_EMBED && slot->job.status == STATUS_OK)
-		status = store_embedding(w, slot, (*b)++, err);
+		status = store_embedding(w, batch, slot, (*b)++, err);
 	if (status == STATUS_OK && is_decoded(slot) && slot->job.status == STATUS_OK)
 		status = catalog_hash_put(w->in->catalog, slot->content, slot->job.image_hash, err);
 	if (slot->fate == FATE_HASH) /* it was embedded once: a search does without the hash */
@@ -444,17 +429,19 @@ static enum status store_one(struct window *w, size_t i, size_t *b, struct err *
 	return STATUS_OK;
 }
 
-/* Takes the first n out of the window. */
-static enum status flush(struct window *w, size_t n, struct err *err)
+/* Stores the first n, whose batch has landed, and takes them out of the window. */
+static enum status store_batch(struct window *w, const struct batch *batch, size_t n, struct err *err)
 {
 	size_t b = 0;
-	enum status status = embed(w, n, err);
 	double start = cli_now();
+	enum status status = batch->status;
 
-	if (status == STATUS_OK)
+	if (status != STATUS_OK)
+		*err = batch->err;
+	else
 		status = begin(w, err);
 	for (size_t i = 0; i < n && status == STATUS_OK; i++)
-		status = store_one(w, i, &b, err);
+		status = store_one(w, batch, i, &b, err);
 	w->head = (w->head + n) % w->capacity;
 	w->count -= n;
 	w->decided -= n;
@@ -466,39 +453,65 @@ static enum status flush(struct window *w, size_t n, struct err *err)
 	return status;
 }
 
-/* How many at the window's front are ready to be stored, of which at most a batch to be embedded. */
-static size_t ready_front(const struct window *w, size_t *to_embed)
+/* How many from the from-th on are ready to be stored, of which at most a batch to be embedded. */
+static size_t count_ready(const struct window *w, size_t from, size_t *to_embed)
 {
-	size_t n = 0;
+	size_t i = from;
 
 	*to_embed = 0;
-	for (; n < w->decided && *to_embed < w->batch; n++) {
-		const struct slot *slot = slot_at(w, n);
+	for (; i < w->decided && *to_embed < w->batch; i++) {
+		const struct slot *slot = slot_at(w, i);
 		if (is_decoded(slot) && !slot->decoded)
 			break;
 		*to_embed += slot->fate == FATE_EMBED;
 	}
-	return n;
+	return i - from;
+}
+
+/* Once a batch has landed the next one starts, and only then the landed one is stored: all cores compute meanwhile. *moved: either
+ * was done. */
+static enum status turn(struct window *w, bool *moved, struct err *err)
+{
+	const struct batch *landed = w->flight;
+	size_t stored = w->flying, to_embed;
+
+	*moved = false;
+	if (stored && !embedder_landed(w->embedder))
+		return STATUS_OK;
+	size_t n = count_ready(w, stored, &to_embed);
+	/* A full window may be stuck behind less than a batch, but not while storing will make room. */
+	bool last = w->next == w->item_count || (w->count == w->capacity && !stored), all = stored + n == w->count;
+	w->flying = 0;
+	if (n && (to_embed == w->batch || to_embed == 0 || (all && last)))
+		launch(w, stored, n);
+	*moved = stored || w->flying;
+	return stored ? store_batch(w, landed, stored, err) : STATUS_OK;
+}
+
+/* What is being embedded is kept, too. */
+static enum status interrupt(struct window *w, struct err *err)
+{
+	while (!embedder_landed(w->embedder))
+		pipeline_wait(w->pipeline);
+	enum status status = w->flying ? store_batch(w, w->flight, w->flying, err) : STATUS_OK;
+	w->flying = 0;
+	return status == STATUS_OK ? err_set(err, STATUS_INTERRUPTED, "interrupted") : status;
 }
 
 static enum status slide(struct window *w, struct err *err)
 {
 	const volatile sig_atomic_t *interrupted = w->in->cli->interrupted;
-	size_t to_embed;
 	enum status status = STATUS_OK;
 
 	while (status == STATUS_OK && (w->count || w->next < w->item_count)) {
+		bool moved = false;
 		if (interrupted && *interrupted)
-			return err_set(err, STATUS_INTERRUPTED, "interrupted");
+			return interrupt(w, err);
 		submit(w);
 		status = decide(w, err);
-		if (status != STATUS_OK)
-			return status;
-		size_t n = ready_front(w, &to_embed);
-		bool exhausted = n == w->count && (w->next == w->item_count || w->count == w->capacity);
-		if (n && (to_embed == w->batch || to_embed == 0 || exhausted))
-			status = flush(w, n, err);
-		else
+		if (status == STATUS_OK)
+			status = turn(w, &moved, err);
+		if (status == STATUS_OK && !moved)
 			pipeline_wait(w->pipeline);
 		progress_show(&w->progress, w->done, w->item_count);
 	}
@@ -518,11 +531,13 @@ static size_t choose_batch(const struct coca *coca)
 	return many >= 32 ? 32 : many <= 4 ? 4 : (size_t)many;
 }
 
-static enum status encoder_init(struct window *w, struct err *err)
+/* *kept: whether encoder tokens are wanted, to be stored or for the heads that are installed. */
+static enum status encoder_init(struct window *w, bool *kept, struct err *err)
 {
 	const struct ingest *in = w->in;
 	size_t left;
 
+	*kept = false;
 	if (!w->item_count)
 		return STATUS_OK;
 	enum status status = labels_open(in->catalog, in->model->id, w->M, &w->labels, err);
@@ -532,12 +547,16 @@ static enum status encoder_init(struct window *w, struct err *err)
 		status = catalog_encoder_trim(in->catalog, in->options->encoder_budget, &left, err);
 	if (status == STATUS_OK)
 		status = catalog_encoder_room(in->catalog, in->options->encoder_budget, &w->encoder_room, err);
-	if (status != STATUS_OK || (!w->labels && w->encoder_room < packed_tokens_size(w->M, w->D)))
+	if (status != STATUS_OK)
 		return status;
-	w->encoder = mem_floats(mem_product(w->batch, mem_product(w->M, w->D)));
+	*kept = w->labels || w->encoder_room >= packed_tokens_size(w->M, w->D);
 	w->rounded = mem_floats(mem_product(w->M, w->D));
-	w->encoder_blob = malloc(packed_tokens_size(w->M, w->D));
-	return w->encoder && w->rounded && w->encoder_blob ? STATUS_OK : err_memory(err, "a batch of tokens; hint: a smaller --batch");
+	return w->rounded ? STATUS_OK : err_memory(err, "tokens");
+}
+
+static void batch_landed(void *context)
+{
+	pipeline_notify(context);
 }
 
 static enum status window_init(struct window *w, const struct ingest *in, struct err *err)
@@ -550,55 +569,47 @@ static enum status window_init(struct window *w, const struct ingest *in, struct
 		.follow = in->options->follow,
 		.pixels_most = in->options->pixels_most,
 	};
+	struct embedder_options embedding = {.coca = in->coca, .tokens = in->options->token_budget > 0, .landed = batch_landed};
 
 	w->in = in;
-	w->S = config->image_size;
 	w->E = config->embed_dim;
-	w->N = (size_t)in->model->tokens;
-	w->W = (size_t)in->model->width;
 	w->M = vision_encoder_tokens(config);
 	w->D = config->vision.width;
 	w->batch = in->options->batch ? in->options->batch : choose_batch(in->coca);
-	w->capacity = 3 * w->batch + 4 * options.jobs;
+	w->capacity = 4 * w->batch + 4 * options.jobs;
 	w->committed = cli_now();
 	w->slots = mem_array(w->capacity, sizeof *w->slots);
-	w->pixels = mem_floats(mem_product(w->batch, mem_product(3, mem_product(w->S, w->S))));
-	w->features = mem_floats(mem_product(w->batch, w->E));
 	w->known = mem_floats(w->E);
-	w->state = coca_state_new(in->coca);
-	if (!w->slots || !w->pixels || !w->features || !w->known || !w->state)
+	if (!w->slots || !w->known)
 		return err_memory(err, "a batch of photographs; hint: a smaller --batch");
-	if (in->options->token_budget) {
-		w->tokens = mem_floats(mem_product(w->batch, mem_product(w->N, w->W)));
-		w->blob = malloc(packed_tokens_size(w->N, w->W));
-		if (!w->tokens || !w->blob)
-			return err_memory(err, "a batch of image tokens; hint: a smaller --batch");
-	}
-	enum status status = encoder_init(w, err);
+	enum status status = encoder_init(w, &embedding.encoder, err);
+	if (status == STATUS_OK)
+		status = pipeline_open(&options, &w->pipeline, err);
 	if (status != STATUS_OK)
 		return status;
+	embedding.batch = w->batch;
+	embedding.context = w->pipeline;
 	progress_start(&w->progress, in->cli, "indexing", "photos");
-	return pipeline_open(&options, &w->pipeline, err);
+	return embedder_open(&embedding, &w->embedder, err);
 }
 
 static void window_release(struct window *w)
 {
+	if (w->embedder) {
+		while (!embedder_landed(w->embedder))
+			pipeline_wait(w->pipeline);
+		w->in->report->encoding = embedder_seconds(w->embedder);
+	}
+	embedder_close(w->embedder); /* before the pipeline, which it notifies */
 	if (w->pipeline)
 		w->in->report->busy = pipeline_times(w->pipeline);
 	pipeline_close(w->pipeline);
 	for (size_t i = 0; w->slots && i < w->capacity; i++)
 		job_release(&w->slots[i].job);
 	free(w->slots);
-	free(w->pixels);
-	free(w->features);
-	free(w->tokens);
 	free(w->known);
-	free(w->blob);
-	free(w->encoder);
 	free(w->rounded);
-	free(w->encoder_blob);
 	labels_close(w->labels);
-	coca_state_free(w->state);
 }
 
 enum status ingest_run(const struct ingest *in, const struct ingest_item *items, size_t count, struct err *err)

@@ -308,6 +308,14 @@ void pipeline_wait(struct pipeline *p)
 	pthread_mutex_unlock(&p->lock);
 }
 
+void pipeline_notify(struct pipeline *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->finished++;
+	pthread_cond_signal(&p->done);
+	pthread_mutex_unlock(&p->lock);
+}
+
 struct pipeline_times pipeline_times(struct pipeline *p)
 {
 	pthread_mutex_lock(&p->lock);

@@ -76,6 +76,8 @@ void pipeline_decode(struct pipeline *pipeline, struct job *job);
 bool pipeline_idle(struct pipeline *pipeline, const struct job *job);
 /* Returns when a job was finished since the last call, or after a tenth of a second, so that an interrupt is noticed. */
 void pipeline_wait(struct pipeline *pipeline);
+/* As if a job was finished; for whatever else its caller waits for. */
+void pipeline_notify(struct pipeline *pipeline);
 struct pipeline_times pipeline_times(struct pipeline *pipeline);
 
 #endif

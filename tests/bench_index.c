@@ -92,7 +92,7 @@ static enum status index_photos(struct data *d, struct err *err)
 	static volatile sig_atomic_t interrupted;
 	struct cli cli = {.out = stdout, .log = stderr, .quiet = true, .interrupted = &interrupted};
 	const char *folder = d->folder;
-	struct index_options options = {.folders = &folder, .folder_count = 1, .token_budget = (size_t)2 << 30};
+	struct index_options options = {.folders = &folder, .folder_count = 1, .token_budget = (size_t)2 << 30, .encoder_budget = (size_t)1 << 30};
 	struct catalog *catalog = NULL;
 	struct catalog_model model = {
 		.config_digest = "0123456789abcdef0123456789abcdef",
