@@ -191,8 +191,11 @@ static enum status forget(struct cli *cli, const struct arguments *args, struct 
 	if (args->count < 2)
 		return err_set(err, STATUS_USAGE, "coca heads forget takes names");
 	enum status status = catalog_open(cli->database, CATALOG_WRITE, &catalog, err);
-	for (size_t i = 1; i < args->count && status == STATUS_OK; i++)
+	for (size_t i = 1; i < args->count && status == STATUS_OK; i++) {
 		status = catalog_head_forget(catalog, args->words[i], err);
+		if (status == STATUS_OK)
+			note(cli, "the head '%s' is forgotten, with all that it said", args->words[i]);
+	}
 	catalog_close(catalog);
 	return status;
 }
