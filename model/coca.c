@@ -13,6 +13,7 @@
 #include <xxhash.h>
 
 #include "model/checkpoint.h"
+#include "model/decoder.h"
 #include "model/int8.h"
 #include "model/ops.h"
 #include "model/state.h"
@@ -40,10 +41,11 @@ struct coca {
 	struct int8_vision *int8;
 };
 
-/* The image encoder's 8-bit weights, made when the first image comes: a search for words needs none. */
+/* The image encoder's 8-bit weights, made when the first image comes: a search for words needs none; and the decoder's. */
 struct int8_vision {
 	pthread_mutex_t lock;
 	struct int8_block *blocks;   /* NULL: not yet */
+	struct decoder_int8 *decoder;
 };
 
 struct coca_state {
@@ -174,6 +176,21 @@ static enum status prepare_int8(const struct coca *model, struct err *err)
 	return status;
 }
 
+enum status coca_decoder_int8(const struct coca *model, const struct decoder_int8 **made, struct err *err)
+{
+	enum status status = STATUS_OK;
+
+	*made = NULL;
+	if (model->precision != PRECISION_INT8)
+		return STATUS_OK;
+	pthread_mutex_lock(&model->int8->lock);
+	if (!model->int8->decoder)
+		status = decoder_int8_new(&model->config, &model->weights, &model->int8->decoder, err);
+	*made = model->int8->decoder;
+	pthread_mutex_unlock(&model->int8->lock);
+	return status;
+}
+
 enum status coca_open(const char *path, struct coca **result, struct err *err)
 {
 	struct coca *model = mem_array(1, sizeof *model);
@@ -216,6 +233,7 @@ void coca_close(struct coca *model)
 		return;
 	tokenizer_close(model->tokenizer);
 	int8_tower_free(model->int8->blocks, &model->config.vision);
+	decoder_int8_free(model->int8->decoder, &model->config);
 	pthread_mutex_destroy(&model->int8->lock);
 	free(model->int8);
 	weights_release(&model->weights);

@@ -240,8 +240,8 @@ static void attend_bytes(const struct cross_image *image, size_t N, size_t W, si
 	}
 	fixed_product(lane->row, rows, W, image->by_token, N, lane->panel, products);
 	for (size_t r = 0; r < rows; r++)
-		middle[r] = weigh(image, N, lane->scale[r], sums[r], products + r * columns, lane->scores + r * columns, lane->row + r * inner,
-				  lane->scale + r);
+		middle[r] = weigh(image, N, lane->scale[r], sums[r], products + r * columns, lane->scores + r * columns,
+				  lane->row + r * inner, lane->scale + r);
 	fixed_product(lane->row, rows, N, image->by_component, W, lane->panel, products);
 	for (size_t r = 0; r < rows; r++)
 #pragma omp simd

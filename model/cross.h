@@ -7,8 +7,8 @@
  * and as what b and b_k add to a row's scores is the same for all tokens. Few rows for each image make the folded form cheaper:
  * 8 heads see 512 components instead of 64, but the tokens, 255 for a row's 9, meet no matrix. Unfolded is the plain twin.
  *
- * Folded, tokens that are stored in 8 bit stay that: x^ = (byte - mean) * rate, with mean and rate of each token computed once for all layers,
- * and rows meet the bytes in fixed point (fixed.h).
+ * Folded, tokens that are stored in 8 bit stay that: x^ = (byte - mean) * rate, with mean and rate of each token computed once for all
+ * layers, and rows meet the bytes in fixed point (fixed.h).
  *
  * Letters: R rows, I images, W width, H heads, N image tokens.
  */

@@ -2,9 +2,11 @@
 #include "model/decoder.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "model/block.h"
+#include "model/int8.h"
 #include "schema/memory.h"
 
 #include "schema/banned.h"
@@ -19,10 +21,92 @@ struct work {
 	float *logits;               /* [R, VOCABULARY_BLOCK] */
 	int32_t *next;               /* [R] of the rows that count */
 	float **term;                /* [R] where their terms go */
-	float *most, *wanted;        /* [R] */
+	float *most, *wanted;        /* [R]: the largest logit so far, that of next */
 	double *sum;                 /* [R] of exp(logit - most) */
 	struct block_scratch block;
 };
+
+struct decoder_int8 {
+	struct int8_block *self, *cross; /* [layers]; of a cross block's qkv the queries alone */
+	struct int8_matrix *vocabulary;  /* [blocks of VOCABULARY_BLOCK ids] */
+};
+
+static size_t vocabulary_blocks(const struct config *config)
+{
+	return (config->vocab_size + VOCABULARY_BLOCK - 1) / VOCABULARY_BLOCK;
+}
+
+static enum status vocabulary_new(const struct config *config, const struct weights *weights, struct decoder_int8 *made, struct err *err)
+{
+	size_t W = config->decoder.width, V = config->vocab_size;
+	float *rows = mem_floats(mem_product(VOCABULARY_BLOCK, W));
+	enum status status = rows && made->vocabulary ? STATUS_OK : err_memory(err, "8-bit weights");
+
+	for (size_t b = 0; b < vocabulary_blocks(config) && status == STATUS_OK; b++) {
+		size_t from = b * VOCABULARY_BLOCK, n = V - from < VOCABULARY_BLOCK ? V - from : VOCABULARY_BLOCK;
+		struct linear map = {rows, NULL, W, n, false};
+		for (size_t i = 0; i < W; i++)
+			for (size_t o = 0; o < n; o++)
+				rows[o * W + i] = weights->decoder_proj[i * V + from + o];
+		status = int8_matrix_init(made->vocabulary + b, &map, NULL, err);
+	}
+	free(rows);
+	return status;
+}
+
+static enum status cross_new(const struct config *config, const struct weights *weights, struct int8_block *made, struct err *err)
+{
+	size_t W = config->decoder.width, F = config->decoder.hidden;
+	enum status status = made ? STATUS_OK : err_memory(err, "8-bit weights");
+
+	for (size_t l = 0; l < config->decoder.layers && status == STATUS_OK; l++) {
+		const struct block *b = weights->cross + l;
+		struct linear q = {b->attn.q_weight, b->attn.in_bias, W, W, false};
+		struct linear out = {b->attn.out_weight, b->attn.out_bias, W, W, false};
+		struct linear fc = {b->fc_weight, b->fc_bias, W, F, false}, proj = {b->proj_weight, b->proj_bias, F, W, false};
+		status = int8_matrix_init(&made[l].qkv, &q, NULL, err);
+		if (status == STATUS_OK)
+			status = int8_matrix_init(&made[l].out, &out, b->ls_1, err);
+		if (status == STATUS_OK)
+			status = int8_matrix_init(&made[l].fc, &fc, NULL, err);
+		if (status == STATUS_OK)
+			status = int8_matrix_init(&made[l].proj, &proj, b->ls_2, err);
+	}
+	return status;
+}
+
+enum status decoder_int8_new(const struct config *config, const struct weights *weights, struct decoder_int8 **result, struct err *err)
+{
+	struct decoder_int8 *made = mem_array(1, sizeof *made);
+
+	*result = NULL;
+	if (!made)
+		return err_memory(err, "8-bit weights");
+	made->cross = mem_array(config->decoder.layers, sizeof *made->cross);
+	made->vocabulary = mem_array(vocabulary_blocks(config), sizeof *made->vocabulary);
+	enum status status = int8_tower_new(weights->decoder, &config->decoder, &made->self, err);
+	if (status == STATUS_OK)
+		status = cross_new(config, weights, made->cross, err);
+	if (status == STATUS_OK)
+		status = vocabulary_new(config, weights, made, err);
+	if (status == STATUS_OK)
+		*result = made;
+	else
+		decoder_int8_free(made, config);
+	return status;
+}
+
+void decoder_int8_free(struct decoder_int8 *made, const struct config *config)
+{
+	if (!made)
+		return;
+	for (size_t b = 0; made->vocabulary && b < vocabulary_blocks(config); b++)
+		int8_matrix_release(made->vocabulary + b);
+	int8_tower_free(made->self, &config->decoder);
+	int8_tower_free(made->cross, &config->decoder);
+	free(made->vocabulary);
+	free(made);
+}
 
 size_t decoder_begin_scratch(const struct config *config, size_t rows, size_t texts, int threads)
 {
@@ -111,15 +195,30 @@ static size_t select_counted(const struct config *config, const struct decoder_p
 	return count;
 }
 
+/* The logits of next, in fp32. */
+static void want(const struct weights *weights, const struct config *config, size_t counted, struct work *work)
+{
+	size_t W = config->decoder.width, V = config->vocab_size;
+
+#pragma omp parallel for schedule(static) if (counted >= 64)
+	for (size_t row = 0; row < counted; row++) {
+		const float *x = work->block.normed + row * W, *column = weights->decoder_proj + work->next[row];
+		double sum = 0;
+		for (size_t i = 0; i < W; i++)
+			sum += (double)x[i] * (double)column[i * V];
+		work->wanted[row] = (float)sum;
+	}
+}
+
 /* Takes the logits of ids from..to-1 into a row's running log-sum-exp. */
 static void take(struct work *work, size_t row, size_t from, size_t to)
 {
-	const float *logits = work->logits + row * (to - from);
-	float most = op_max(logits, to - from);
+	float *logits = work->logits + row * (to - from);
 	size_t next = (size_t)work->next[row];
 
 	if (next >= from && next < to)
-		work->wanted[row] = logits[next - from];
+		logits[next - from] = work->wanted[row];
+	float most = op_max(logits, to - from);
 	if (most > work->most[row]) {
 		work->sum[row] *= exp((double)(work->most[row] - most));
 		work->most[row] = most;
@@ -127,11 +226,50 @@ static void take(struct work *work, size_t row, size_t from, size_t to)
 	work->sum[row] += op_sum_exp(logits, to - from, work->most[row]);
 }
 
+/* terms of the counted rows of normed[R,W]. The logits of a block of ids at a time, for all rows, are all that is ever held. */
+static void log_softmax(const struct config *config, const struct weights *weights, const struct decoder_int8 *int8, size_t counted,
+			struct work *work)
+{
+	size_t W = config->decoder.width, V = config->vocab_size;
+	struct linear proj = {weights->decoder_proj, NULL, W, V, true};
+
+	for (size_t row = 0; row < counted; row++) {
+		work->most[row] = -INFINITY;
+		work->sum[row] = 0;
+	}
+	want(weights, config, counted, work);
+	if (int8)
+		int8_quantise(work->block.normed, counted, W, &work->block.rows);
+	for (size_t from = 0; from < V; from += VOCABULARY_BLOCK) {
+		size_t to = V - from < VOCABULARY_BLOCK ? V : from + VOCABULARY_BLOCK;
+		if (int8)
+			int8_linear(int8->vocabulary + from / VOCABULARY_BLOCK, &work->block.rows, counted, false, work->logits, to - from);
+		else
+			op_linear_columns(&proj, work->block.normed, counted, from, to, work->logits);
+#pragma omp parallel for schedule(static) if (counted >= 64)
+		for (size_t row = 0; row < counted; row++)
+			take(work, row, from, to);
+	}
+	for (size_t row = 0; row < counted; row++)
+		*work->term[row] = (float)((double)work->wanted[row] - (double)work->most[row] - log(work->sum[row]));
+}
+
+static void queries(const struct block *block, struct work *work, size_t rows)
+{
+	size_t W = work->block.width;
+
+	if (!block->int8) {
+		block_queries(block, &work->block, work->x, rows, work->q);
+		return;
+	}
+	int8_norm(&block->ln_1, work->x, rows, W, &work->block.rows);
+	int8_linear(&block->int8->qkv, &work->block.rows, rows, false, work->q, W);
+}
+
 void decoder_score(const struct config *config, const struct weights *weights, const struct decoder_pair *pairs,
 		   const struct decoder_size *size, int threads, void *scratch)
 {
-	size_t W = config->decoder.width, V = config->vocab_size, n = size->pairs, rows = size->rows;
-	struct linear proj = {weights->decoder_proj, NULL, W, V, true};
+	size_t W = config->decoder.width, n = size->pairs, rows = size->rows;
 	struct work work;
 
 	work_carve(config, size, threads, scratch, &work);
@@ -139,26 +277,16 @@ void decoder_score(const struct config *config, const struct weights *weights, c
 	cross_prepare(&work.cross);
 	struct pack pack = {work.begin, n, NULL, true};
 	for (size_t l = 0; l < config->decoder.layers; l++) {
+		struct block self = weights->decoder[l], cross = weights->cross[l];
+		self.int8 = size->int8 ? size->int8->self + l : NULL;
+		cross.int8 = size->int8 ? size->int8->cross + l : NULL;
 		if (l > 0) {
-			block_self(weights->decoder + l, &work.block, &pack, work.x);
-			block_queries(weights->cross + l, &work.block, work.x, rows, work.q);
+			block_self(&self, &work.block, &pack, work.x);
+			queries(&cross, &work, rows);
 		}
-		cross_attend(&work.cross, weights->cross + l, work.q, work.block.normed);
-		block_finish(weights->cross + l, &work.block, work.block.normed, rows, work.x);
+		cross_attend(&work.cross, &cross, work.q, work.block.normed);
+		block_finish(&cross, &work.block, work.block.normed, rows, work.x);
 	}
 	op_norm(&weights->decoder_ln_final, work.x, rows, W, work.block.normed);
-	size_t counted = select_counted(config, pairs, n, &work);
-	for (size_t row = 0; row < counted; row++) {
-		work.most[row] = -INFINITY;
-		work.sum[row] = 0;
-	}
-	for (size_t from = 0; from < V; from += VOCABULARY_BLOCK) {
-		size_t to = V - from < VOCABULARY_BLOCK ? V : from + VOCABULARY_BLOCK;
-		op_linear_columns(&proj, work.block.normed, counted, from, to, work.logits);
-#pragma omp parallel for schedule(static) if (counted >= 64)
-		for (size_t row = 0; row < counted; row++)
-			take(&work, row, from, to);
-	}
-	for (size_t row = 0; row < counted; row++)
-		*work.term[row] = (float)((double)work.wanted[row] - (double)work.most[row] - log(work.sum[row]));
+	log_softmax(config, weights, size->int8, select_counted(config, pairs, n, &work), &work);
 }

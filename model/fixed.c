@@ -1,7 +1,7 @@
 /* fixed.c: see fixed.h.
  *
- * vpmaddwd multiplies 16 pairs of 16-bit numbers and adds neighbours: tiles of 6 rows times 16 columns keep 12 vectors of sums, two of b and
- * one of a in the 16 registers. A panel is widened to 16 bits once for all rows, into what the first cache holds.
+ * vpmaddwd multiplies 16 pairs of 16-bit numbers and adds neighbours: tiles of 6 rows times 16 columns keep 12 vectors of sums, two of b
+ * and one of a in the 16 registers. A panel is widened to 16 bits once for all rows, into what the first cache holds.
  */
 #include "model/fixed.h"
 
@@ -92,7 +92,8 @@ static inline __m256i pair_of(const int16_t *a)
 }
 
 /* y[n,16] = a[n,inner] panel, for n known when compiling */
-static inline __attribute__((always_inline)) void tile(const int16_t *a, size_t n, size_t inner, const int16_t *wide, int32_t *y, size_t stride)
+static inline __attribute__((always_inline)) void tile(const int16_t *a, size_t n, size_t inner, const int16_t *wide, int32_t *y,
+						       size_t stride)
 {
 	__m256i low[TILE_ROWS], high[TILE_ROWS];
 
@@ -127,7 +128,8 @@ void fixed_product(const int16_t *a, size_t rows, size_t K, const int8_t *panels
 	}
 }
 
-void fixed_plain(const int16_t *a, size_t rows, size_t K, const int8_t *bytes, size_t columns, size_t k_stride, size_t c_stride, int32_t *y)
+void fixed_plain(const int16_t *a, size_t rows, size_t K, const int8_t *bytes, size_t columns, size_t k_stride, size_t c_stride,
+		 int32_t *y)
 {
 	for (size_t r = 0; r < rows; r++)
 		for (size_t c = 0; c < fixed_columns(columns); c++) {

@@ -38,6 +38,7 @@ size_t fixed_scratch(size_t K);
 void fixed_product(const int16_t *a, size_t rows, size_t K, const int8_t *panels, size_t columns, int16_t *scratch, int32_t *y);
 
 /* The plain twin, of b as it is packed from. */
-void fixed_plain(const int16_t *a, size_t rows, size_t K, const int8_t *bytes, size_t columns, size_t k_stride, size_t c_stride, int32_t *y);
+void fixed_plain(const int16_t *a, size_t rows, size_t K, const int8_t *bytes, size_t columns, size_t k_stride, size_t c_stride,
+		 int32_t *y);
 
 #endif

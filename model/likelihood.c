@@ -37,6 +37,7 @@ struct job {
 	struct coca_state *state;
 	const struct coca_image *images;
 	bool stored;             /* all of them are */
+	const struct decoder_int8 *int8;
 	const struct coca_text *texts;
 	size_t T;
 	size_t *block;           /* [T] of each text; SIZE_MAX: no pair has it, or it predicts nothing */
@@ -214,7 +215,7 @@ static size_t score_carve(const struct job *job, const struct decoder_size *size
 
 static struct decoder_size measure(const struct job *job, const struct ordered *order, size_t n)
 {
-	struct decoder_size size = {.pairs = n, .stored = job->stored};
+	struct decoder_size size = {.pairs = n, .stored = job->stored, .int8 = job->int8};
 
 	for (size_t i = 0; i < n; i++) {
 		size.rows += positions(job, order[i].text);
@@ -345,6 +346,8 @@ enum status coca_likelihood_images(const struct coca *model, struct coca_state *
 
 	if (status == STATUS_OK)
 		status = check_pairs(&job, B, pairs, P, err);
+	if (status == STATUS_OK)
+		status = coca_decoder_int8(model, &job.int8, err);
 	if (status != STATUS_OK)
 		return status;
 	for (size_t i = 0; i < B; i++)

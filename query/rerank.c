@@ -154,8 +154,8 @@ static enum status score_group(struct reranker *r, struct group *g, struct err *
 
 	for (size_t p = 0; p < g->count * T; p++)
 		g->pairs[p] = (struct coca_pair){p / T, p % T};
-	enum status status = coca_likelihood_images(r->engine->model, r->engine->state, g->images, g->count, r->texts, T, g->pairs, g->count * T,
-						    g->sums, g->ids, err);
+	enum status status = coca_likelihood_images(r->engine->model, r->engine->state, g->images, g->count, r->texts, T, g->pairs,
+						    g->count * T, g->sums, g->ids, err);
 	for (size_t i = 0; i < g->count && status == STATUS_OK; i++) {
 		struct candidate *c = g->candidates[i];
 		double sum = 0;

@@ -1,8 +1,9 @@
 /* rerank.h: the best candidates are put in order by how likely the model finds the query as a caption of each, together with the
  * similarity that brought them here (score.h).
  *
- * Image tokens come from the catalog, and stay in the 8 bits they are stored in. A candidate whose tokens are not stored is encoded again from one of its files; if all
- * of them are away or changed, it keeps its similarity: it stands as if its likelihood were the mean of the others.
+ * Image tokens come from the catalog, and stay in the 8 bits they are stored in. A candidate whose tokens are not stored is encoded
+ * again from one of its files; if all of them are away or changed, it keeps its similarity: it stands as if its likelihood were the
+ * mean of the others.
  */
 #ifndef QUERY_RERANK_H
 #define QUERY_RERANK_H

@@ -142,7 +142,8 @@ static void rerank_plain(void *context)
 	if (d->status == STATUS_OK)
 		d->status = plain.prefix ? STATUS_OK : err_memory(&d->err, "a text's tokens");
 	if (d->status == STATUS_OK)
-		d->status = coca_encode_images(d->engine.model, d->engine.state, d->pixels, CANDIDATES, d->features, d->plain_tokens, &d->err);
+		d->status = coca_encode_images(d->engine.model, d->engine.state, d->pixels, CANDIDATES, d->features, d->plain_tokens,
+					       &d->err);
 	if (d->status == STATUS_OK)
 		d->status = coca_encode_texts(d->engine.model, d->engine.state, d->texts, 1, d->text_features, plain.prefix, &d->err);
 	if (d->status != STATUS_OK)
@@ -158,15 +159,26 @@ out:
 	free(plain.prefix);
 }
 
-static void rerank_fast(void *context)
+static void rerank_fast(struct data *d, enum precision precision)
 {
-	struct data *d = context;
 	double weight = 1;
 	struct reranker reranker = {.engine = &d->engine, .catalog = d->catalog, .row = &d->row, .texts = d->texts, .weights = &weight,
 				    .text_count = 1};
 
+	coca_set_precision(d->engine.model, precision);
 	if (d->status == STATUS_OK)
 		d->status = rerank_likelihoods(&reranker, d->candidates, CANDIDATES, &d->err);
+	coca_set_precision(d->engine.model, PRECISION_FP32);
+}
+
+static void rerank_fp32(void *context)
+{
+	rerank_fast(context, PRECISION_FP32);
+}
+
+static void rerank_int8(void *context)
+{
+	rerank_fast(context, PRECISION_INT8);
 }
 
 /* ---- texts -------------------------------------------------------------------------------------------------------- */
@@ -199,12 +211,14 @@ static size_t whole_carve(const struct config *config, size_t T, int threads, vo
 }
 
 /* x[C+1,W] and the keys that may be seen, as the published checkpoints have it. */
-static void embed_whole(const struct config *config, const struct weights *weights, const struct coca_text *text, float *x, uint8_t *visible)
+static void embed_whole(const struct config *config, const struct weights *weights, const struct coca_text *text, float *x,
+			uint8_t *visible)
 {
 	size_t W = config->text.width, C = config->context_length;
 
 	for (size_t t = 0; t <= C; t++) {
-		int32_t id = t < text->count ? text->ids[t] : config->pad_id, before = t > 0 && t <= text->count ? text->ids[t - 1] : config->pad_id;
+		int32_t id = t < text->count ? text->ids[t] : config->pad_id;
+		int32_t before = t > 0 && t <= text->count ? text->ids[t - 1] : config->pad_id;
 		const float *from = t < C ? weights->token_embedding + (size_t)id * W : weights->class_text;
 		for (size_t i = 0; i < W; i++)
 			x[t * W + i] = from[i] + weights->text_positions[t * W + i];
@@ -326,7 +340,7 @@ static enum status prepare(struct data *d, const char *shape)
 	return status == STATUS_OK ? fill_catalog(d) : status;
 }
 
-/* The largest difference of a likelihood; and the ranks must be those of the plain way. */
+/* The largest difference of a likelihood. */
 static double difference(const struct data *d)
 {
 	double most = 0;
@@ -338,14 +352,19 @@ static double difference(const struct data *d)
 
 static void measure(struct bench *bench, struct data *d)
 {
-	struct bench_run rerank[2] = {{.work = rerank_plain, .context = d}, {.work = rerank_fast, .context = d}};
+	struct bench_run rerank[3] = {{.work = rerank_plain, .context = d}, {.work = rerank_fp32, .context = d},
+				      {.work = rerank_int8, .context = d}};
 	struct bench_run texts[2] = {{.work = texts_whole, .context = d}, {.work = texts_trimmed, .context = d}};
 
-	bench_rounds(rerank, 2, ROUNDS);
+	bench_rounds(rerank, 3, ROUNDS);
 	bench_print(bench, "rerank50, plain", 1e3 * bench_median(&rerank[0]), "ms", 0);
-	bench_print(bench, "rerank50", 1e3 * bench_median(&rerank[1]), "ms", 0);
-	bench_print(bench, "rerank50.over_plain", bench_ratio(&rerank[0], &rerank[1]), "x", 10);
-	bench_print(bench, "rerank50.difference", difference(d), "nats", 0);
+	bench_print(bench, "rerank50, fp32", 1e3 * bench_median(&rerank[1]), "ms", 0);
+	bench_print(bench, "rerank50, int8", 1e3 * bench_median(&rerank[2]), "ms", 0);
+	bench_print(bench, "rerank50, fp32, over plain", bench_ratio(&rerank[0], &rerank[1]), "x", 0);
+	bench_print(bench, "rerank50.over_plain", bench_ratio(&rerank[0], &rerank[2]), "x", 10);
+	bench_print(bench, "rerank50, int8, largest difference", difference(d), "nats", 0);
+	rerank_fp32(d);
+	bench_print(bench, "rerank50, fp32, largest difference", difference(d), "nats", 0);
 	d->text_count = TEXTS;
 	bench_rounds(texts, 2, ROUNDS);
 	bench_print(bench, "text32", 1e3 * bench_median(&texts[1]), "ms", 0);

@@ -10,8 +10,10 @@
 #include <sys/stat.h>
 
 #include "model/checkpoint.h"
+#include "model/likelihood.h"
 #include "model/vision.h"
 #include "schema/memory.h"
+#include "schema/packed.h"
 #include "tests/support.h"
 
 #include "schema/banned.h"
@@ -330,6 +332,99 @@ static void single_pairs_and_no_pairs_work(void **state)
 	tear_down(&f);
 }
 
+/* ---- stored tokens ------------------------------------------------------------------------------------------------ */
+
+struct stored {
+	void *blobs[IMAGES];
+	struct coca_image images[IMAGES];
+};
+
+/* The fixture's tokens become what 8 bits keep of them, and the plain likelihoods are those of these. */
+static void store(struct fixture *f, struct stored *s)
+{
+	size_t N = f->config->image_tokens, W = f->token / N, size = packed_tokens_size(N, W);
+	struct err err;
+
+	memset(s, 0, sizeof *s);
+	for (size_t i = 0; i < IMAGES; i++) {
+		s->blobs[i] = mem_array(size, 1);
+		packed_tokens_write(f->tokens + i * f->token, N, W, s->blobs[i]);
+		assert_ok(packed_tokens_read(s->blobs[i], size, N, W, f->tokens + i * f->token, &err), &err);
+		assert_ok(packed_tokens_view(s->blobs[i], size, N, W, &s->images[i].scales, &s->images[i].bytes, &err), &err);
+	}
+	plain_likelihoods(f);
+}
+
+static void forget(struct stored *s)
+{
+	for (size_t i = 0; i < IMAGES; i++)
+		free(s->blobs[i]);
+}
+
+/* Likelihoods of all pairs, at most `batch` in a call. */
+static void all_pairs(struct fixture *f, const struct coca_image *images, size_t batch, float *sums)
+{
+	struct coca_pair pairs[IMAGES * TEXTS];
+	struct err err;
+
+	for (size_t from = 0; from < IMAGES * TEXTS; from += batch) {
+		size_t n = IMAGES * TEXTS - from < batch ? IMAGES * TEXTS - from : batch;
+		for (size_t p = 0; p < n; p++)
+			pairs[p] = (struct coca_pair){(from + p) / TEXTS, (from + p) % TEXTS};
+		assert_ok(coca_likelihood_images(f->model, f->state, images, IMAGES, f->texts, TEXTS, pairs, n, sums + from, NULL,
+						 &err), &err);
+	}
+}
+
+static void stored_tokens_agree_with_plain_whatever_the_batch(void **state)
+{
+	float sums[IMAGES * TEXTS];
+	struct stored stored;
+	struct fixture f;
+
+	(void)state;
+	for (size_t kind = 0; kind < KINDS; kind++) {
+		set_up(&f, kind);
+		store(&f, &stored);
+		for (size_t batch = 1; batch <= IMAGES * TEXTS; batch *= IMAGES) {
+			all_pairs(&f, stored.images, batch, sums);
+			assert_true(test_close("stored", sums, f.sums, IMAGES * TEXTS, 1e-4f));
+		}
+		stored.images[3].tokens = f.tokens + 3 * f.token; /* a mixture of both kinds */
+		all_pairs(&f, stored.images, TEXTS, sums);
+		assert_true(test_close("mixed", sums, f.sums, IMAGES * TEXTS, 2e-4f));
+		forget(&stored);
+		tear_down(&f);
+	}
+}
+
+/* 7 bits of weights and activations: sums of up to 10 terms, which are near log(1/1103) each. */
+static void a_decoder_of_8_bits_stays_near_and_leaves_fp32_as_it_was(void **state)
+{
+	float sums[IMAGES * TEXTS], again[IMAGES * TEXTS], most = 0;
+	struct coca_image images[IMAGES] = {{0}};
+	struct fixture f;
+
+	(void)state;
+	for (size_t kind = 0; kind < KINDS; kind++) {
+		set_up(&f, kind);
+		for (size_t i = 0; i < IMAGES; i++)
+			images[i].tokens = f.tokens + i * f.token;
+		coca_set_precision(f.model, PRECISION_INT8);
+		all_pairs(&f, images, IMAGES * TEXTS, sums);
+		all_pairs(&f, images, 1, again);
+		assert_true(test_close("8 bits", sums, f.sums, IMAGES * TEXTS, 0.1f));
+		assert_true(test_close("8 bits, one by one", again, sums, IMAGES * TEXTS, 0.02f));
+		for (size_t p = 0; p < IMAGES * TEXTS; p++)
+			most = fmaxf(most, fabsf(sums[p] - f.sums[p]));
+		coca_set_precision(f.model, PRECISION_FP32);
+		all_pairs(&f, images, IMAGES * TEXTS, sums);
+		assert_true(test_close("fp32 again", sums, f.sums, IMAGES * TEXTS, 2e-4f));
+		tear_down(&f);
+	}
+	assert_true(most > 2e-4f); /* or 8 bits were not used */
+}
+
 /* More rows than a piece and more texts than the smallest split hold. */
 static void many_pairs_agree_with_few(void **state)
 {
@@ -457,4 +552,6 @@ TEST_MAIN(cmocka_unit_test(says_what_a_folder_lacks), cmocka_unit_test(opens_a_f
 	  cmocka_unit_test(a_tokenizer_of_another_size_is_refused), cmocka_unit_test(damaged_weights_never_yield_an_embedding),
 	  cmocka_unit_test(impossible_texts_and_pairs_are_refused), cmocka_unit_test(counted_ids_leave_out_start_and_padding),
 	  cmocka_unit_test(single_pairs_and_no_pairs_work), cmocka_unit_test(many_pairs_agree_with_few),
+	  cmocka_unit_test(stored_tokens_agree_with_plain_whatever_the_batch),
+	  cmocka_unit_test(a_decoder_of_8_bits_stays_near_and_leaves_fp32_as_it_was),
 	  cmocka_unit_test(fast_path_agrees_with_plain), cmocka_unit_test(answers_do_not_depend_on_batch_or_threads))

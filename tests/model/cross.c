@@ -1,5 +1,5 @@
-/* cross.c: cross attention folded against unfolded, of floats and of stored bytes, in shapes with every kind of remainder; and which form is
- * taken. */
+/* cross.c: cross attention folded against unfolded, of floats and of stored bytes, in shapes with every kind of remainder; and which
+ * form is taken. */
 #include "model/cross.h"
 
 #include <math.h>

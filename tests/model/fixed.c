@@ -21,7 +21,8 @@ static void check(const struct shape *s, bool by_column, bool largest, uint64_t 
 {
 	size_t inner = fixed_inner(s->K), columns = fixed_columns(s->columns);
 	size_t k_stride = by_column ? 1 : s->columns, c_stride = by_column ? s->K : 1;
-	int8_t *bytes = mem_array(s->K * s->columns, 1), *panels = (int8_t *)mem_floats(fixed_panels_size(s->K, s->columns) / sizeof(float));
+	int8_t *bytes = mem_array(s->K * s->columns, 1);
+	int8_t *panels = (int8_t *)mem_floats(fixed_panels_size(s->K, s->columns) / sizeof(float));
 	int16_t *a = mem_array(s->rows * inner, sizeof *a), *scratch = (int16_t *)mem_floats(fixed_scratch(s->K) / 2);
 	int32_t *y = mem_array(s->rows * columns, sizeof *y), *want = mem_array(s->rows * columns, sizeof *want);
 	float *x = mem_floats(s->K);
