@@ -12,7 +12,7 @@
 
 #include "schema/banned.h"
 
-enum { PHOTOS = 512, LIKELY = 16, NEAREST = 32, LEAST = 8 };
+enum { PHOTOS = 512, DRAWN = PHOTOS + PHOTOS / 8, LIKELY = 16, NEAREST = 32, LEAST = 8 };
 
 static double logistic(double x)
 {
@@ -80,13 +80,13 @@ static int by_content(const void *a, const void *b)
 	return (x->content > y->content) - (x->content < y->content);
 }
 
-/* Of contents in ascending order, through the index: single look-ups of 512 embeddings take longer than all else of a short search.
+/* Of contents in ascending order, through the index: single look-ups in the catalog take longer than all else of a short search.
  * known: those that have an embedding, in the same order. */
 static enum status look_up(struct library *library, const float *embedding, const int64_t *contents, size_t n, struct candidate *known,
 			   size_t *count, struct err *err)
 {
-	float scores[PHOTOS];
-	int64_t found[PHOTOS];
+	float scores[DRAWN];
+	int64_t found[DRAWN];
 	struct vectors *vectors = NULL;
 	enum status status = vectors_open(library->catalog, &library->row, NULL, &vectors, err);
 
@@ -100,24 +100,42 @@ static enum status look_up(struct library *library, const float *embedding, cons
 	return status;
 }
 
-/* Of the sample, in the order in which it is drawn; photos get content and similarity. */
-static enum status similarities(struct library *library, const float *embedding, struct candidate *photos, size_t *count, struct err *err)
+/* Those of the drawn contents that have an embedding, at most PHOTOS, in the order in which they were drawn. */
+static enum status compare(struct library *library, const float *embedding, const int64_t *drawn, size_t n, struct candidate *photos,
+			   size_t *count, struct err *err)
 {
-	int64_t drawn[PHOTOS], ascending[PHOTOS];
-	struct candidate known[PHOTOS], key = {0};
-	size_t n = 0, m = 0;
-	enum status status = catalog_contents_sample(library->catalog, PHOTOS, drawn, &n, err);
+	int64_t ascending[DRAWN];
+	struct candidate known[DRAWN], key = {0};
+	size_t m;
 
-	*count = 0;
 	memcpy(ascending, drawn, n * sizeof *drawn);
 	qsort(ascending, n, sizeof *ascending, by_id);
-	if (status == STATUS_OK)
-		status = look_up(library, embedding, ascending, n, known, &m, err);
-	for (size_t i = 0; status == STATUS_OK && i < n; i++) {
+	enum status status = look_up(library, embedding, ascending, n, known, &m, err);
+	*count = 0;
+	for (size_t i = 0; status == STATUS_OK && i < n && *count < PHOTOS; i++) {
 		key.content = drawn[i];
 		const struct candidate *found = bsearch(&key, known, m, sizeof *known, by_content);
 		if (found)
 			photos[(*count)++] = *found;
+	}
+	return status;
+}
+
+/* The photos of the sample with their similarities. The index knows which contents still have a photo, so that the catalog need not be
+ * asked, unless very many have none. */
+static enum status similarities(struct library *library, const float *embedding, struct candidate *photos, size_t *count, struct err *err)
+{
+	int64_t drawn[DRAWN];
+	size_t n = 0;
+	enum status status = catalog_contents_any(library->catalog, DRAWN, drawn, &n, err);
+
+	*count = 0;
+	if (status == STATUS_OK)
+		status = compare(library, embedding, drawn, n, photos, count, err);
+	if (status == STATUS_OK && *count < PHOTOS && n == DRAWN) {
+		status = catalog_contents_sample(library->catalog, PHOTOS, drawn, &n, err);
+		if (status == STATUS_OK)
+			status = compare(library, embedding, drawn, n, photos, count, err);
 	}
 	return status;
 }

@@ -226,6 +226,8 @@ static enum status list_tied(const struct finding *f, int64_t **texts, size_t *n
 /* Exactly, among the tied texts that pass. */
 static enum status search_tied(struct finding *f, struct err *err)
 {
+	struct vectors_options options = {.set = VECTORS_TEXTS};
+	struct vectors *vectors = NULL;
 	int64_t *tied = NULL, *found = NULL;
 	float *scores = NULL;
 	size_t n;
@@ -236,10 +238,13 @@ static enum status search_tied(struct finding *f, struct err *err)
 		found = mem_array(n, sizeof *found);
 		status = scores && found ? STATUS_OK : err_memory(err, "the texts found");
 	}
-	if (status == STATUS_OK && n)
-		status = vectors_scan_set(f->library->catalog, &f->library->row, VECTORS_TEXTS, tied, n, f->query, 1, n, scores, found, err);
+	if (status == STATUS_OK)
+		status = vectors_open(f->library->catalog, &f->library->row, &options, &vectors, err);
+	if (status == STATUS_OK)
+		status = vectors_search_some(vectors, tied, n, f->query, 1, n, scores, found, err);
 	if (status == STATUS_OK)
 		status = collect(f, found, n, err);
+	vectors_close(vectors);
 	free(tied);
 	free(found);
 	free(scores);

@@ -54,12 +54,11 @@ void catalog_nulls_keep(struct catalog *catalog, int64_t model, const struct tex
 	sqlite3_busy_timeout(catalog->db, CATALOG_PATIENCE_MS);
 }
 
-enum status catalog_contents_sample(struct catalog *catalog, size_t most, int64_t *contents, size_t *count, struct err *err)
+static enum status sample(struct catalog *catalog, const char *select, size_t most, int64_t *contents, size_t *count, struct err *err)
 {
 	sqlite3_stmt *s;
 	bool row;
-	enum status status = catalog_prepare(catalog, "SELECT id FROM contents c WHERE EXISTS (SELECT 1 FROM photos p WHERE p.content = c.id"
-						      " AND p.state = 0 AND p.gone_since = 0) ORDER BY hash LIMIT ?", &s, err);
+	enum status status = catalog_prepare(catalog, select, &s, err);
 
 	*count = 0;
 	if (status != STATUS_OK)
@@ -69,6 +68,17 @@ enum status catalog_contents_sample(struct catalog *catalog, size_t most, int64_
 		contents[(*count)++] = sqlite3_column_int64(s, 0);
 	catalog_done(catalog, s);
 	return status;
+}
+
+enum status catalog_contents_sample(struct catalog *catalog, size_t most, int64_t *contents, size_t *count, struct err *err)
+{
+	return sample(catalog, "SELECT id FROM contents c WHERE EXISTS (SELECT 1 FROM photos p WHERE p.content = c.id"
+			       " AND p.state = 0 AND p.gone_since = 0) ORDER BY hash LIMIT ?", most, contents, count, err);
+}
+
+enum status catalog_contents_any(struct catalog *catalog, size_t most, int64_t *contents, size_t *count, struct err *err)
+{
+	return sample(catalog, "SELECT id FROM contents ORDER BY hash LIMIT ?", most, contents, count, err);
 }
 
 /* --- captions --- */

@@ -66,6 +66,8 @@ void catalog_nulls_keep(struct catalog *catalog, int64_t model, const struct tex
 /* The `most` contents with the smallest hashes among those with a photo that is there: a sample that is as good as random, is the
  * same on every run, and changes little as the library grows. *count may be less. */
 enum status catalog_contents_sample(struct catalog *catalog, size_t most, int64_t *contents /* [most] */, size_t *count, struct err *err);
+/* The same among all contents, also those that no photo has any more: a few pages of one index are read, not a row of each. */
+enum status catalog_contents_any(struct catalog *catalog, size_t most, int64_t *contents /* [most] */, size_t *count, struct err *err);
 
 /* --- captions: texts that a model wrote --- */
 

@@ -182,14 +182,15 @@ static enum status identify(struct catalog *catalog, const struct vectors *v, st
 	return vectors_reading(v->options.set)->generation(catalog, model->id, &identity->generation, err);
 }
 
-/* A file that was built with other options is rebuilt, too. */
-static bool file_suits(const struct vectors *v)
+/* A file that lacks the inverted file, or has one for another recall, is rebuilt, too. One that is not asked for is passed over. */
+static bool file_suits(struct vectors *v)
 {
-	bool flat = v->count <= v->options.flat_most;
-
-	if (flat ? v->header.lists != 0 : !v->header.lists || v->header.recall_wanted != v->options.recall_wanted)
+	if (v->options.check && !vectors_intact(v))
 		return false;
-	return !v->options.check || vectors_intact(v);
+	if (v->count > v->options.flat_most)
+		return v->header.lists && v->header.recall_wanted == v->options.recall_wanted;
+	v->header.lists = 0;
+	return true;
 }
 
 static void describe(struct vectors *v)

@@ -234,6 +234,10 @@ static void sample_is_by_hash_and_of_photographs_that_are_there(void **state)
 	assert_int_equal(n, 2);
 	assert_int_equal(sample[0], f.contents[2]);
 	assert_int_equal(sample[1], f.contents[0]);
+	assert_ok(catalog_contents_any(f.catalog, 2, sample, &n, &err), &err);
+	assert_int_equal(n, 2);
+	assert_int_equal(sample[0], f.contents[1]); /* though its photograph is gone */
+	assert_int_equal(sample[1], f.contents[2]);
 	catalog_close(f.catalog);
 }
 
