@@ -269,7 +269,8 @@ static void a_stopped_run_goes_on_bit_for_bit(void **state)
 	blas_set_threads(1);
 	setting_init(&s, 8);
 	struct train_options options = options_of(&s, STEPS);
-	options.augment = (struct augment){0.5, true, 0};
+	options.augment = (struct augment){0.5, true, 0.3};
+	options.mix = 0.5;
 	options.batch = 6;
 	options.accumulate = 2;
 	const char *whole = test_path(s.folder, "whole"), *parts = test_path(s.folder, "parts");
