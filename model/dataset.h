@@ -6,15 +6,12 @@
  *     dataset_add_table(data, "photos.tsv", NULL, err);
  *     dataset_finish(data, err);
  *
- * Compressed photographs of shards are kept in memory up to a limit, and beyond it in a file without a name in spill_folder;
- * those of a table (lines of path, tab, caption; paths relative to the table's folder; a path may come again with another caption)
- * stay where they are and are read when they are wanted.
+ * Compressed photographs of shards are kept in memory up to a limit, and beyond it in a file without a name in spill_folder; those of a
+ * table (lines of path, tab, caption; paths relative to its folder; a path may come again with another caption) stay where they are.
+ * Every holdout-th sample of each source is kept aside for measuring, and its photograph never trained on, wherever else it occurs.
  *
  * A source of classes has the names of a thing for captions, the usual one first ("a photo of a tusker"). They are put into
  * prompts when training, and whatever is said of one class counts as the same text.
- *
- * Every holdout-th sample of each source is kept aside for measuring; a photograph that is among those is never trained on,
- * wherever else it occurs.
  */
 #ifndef MODEL_DATASET_H
 #define MODEL_DATASET_H
