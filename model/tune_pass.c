@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/grad_block.h"
 #include "model/grad_ops.h"
 #include "model/random.h"
+#include "model/tune_fold.h"
 #include "schema/packed.h"
 
 #include "schema/banned.h"
@@ -15,11 +15,8 @@
 struct tune_pass {
 	size_t batch, rows_most;
 	size_t B, C, E, n, D, in;      /* in: what the linear map sees */
-	struct pooler_shape shape;
-	struct pooler_pass pooler;
-	struct grad_scratch scratch;
-	struct grad_span *spans;       /* [batch] */
-	float *x;                      /* [batch * rows_most, D] */
+	struct fold fold;              /* of heads with a pooler */
+	float *x;                      /* [batch,D]: embeddings, of those without */
 	float *item;                   /* [rows_most, D] of one item, all of its tokens */
 	float *normed, *stat;          /* [B*n,E] [B*n,2] */
 	float *dnormed, *dpooled;      /* [B*n,E] */
@@ -37,22 +34,21 @@ static size_t widest(const struct tune_pass *p)
 static size_t carve_pass(struct tune_pass *p, char *base)
 {
 	struct carver carver = {base, 0};
-	size_t B = p->batch, rows = mem_product(B, p->rows_most);
+	size_t B = p->batch;
 
-	p->x = carve_floats(&carver, rows, p->D);
 	p->logits = carve_floats(&carver, B, p->C);
 	p->dlogits = carve_floats(&carver, B, p->C);
 	p->partial = carve_floats(&carver, 1, grad_partial(widest(p)));
-	if (!p->n)
+	if (!p->n) {
+		p->x = carve_floats(&carver, B, p->D);
 		return carver.used;
-	p->spans = carve(&carver, B, sizeof *p->spans);
+	}
 	p->item = carve_floats(&carver, p->rows_most, p->D);
 	p->normed = carve_floats(&carver, B * p->n, p->E);
 	p->stat = carve_floats(&carver, B * p->n, 2);
 	p->dnormed = carve_floats(&carver, B * p->n, p->E);
 	p->dpooled = carve_floats(&carver, B * p->n, p->E);
-	pooler_pass_carve(&carver, &p->shape, &p->pooler);
-	grad_scratch_carve(&carver, &p->scratch);
+	fold_carve(&carver, &p->fold);
 	return carver.used;
 }
 
@@ -65,13 +61,8 @@ enum status tune_pass_new(const struct head *head, size_t batch, size_t rows_mos
 		return err_memory(err, "a step");
 	*p = (struct tune_pass){.batch = batch, .rows_most = rows_most, .C = head->labels_count, .E = head->E, .n = head->n, .D = head->D,
 				.in = head->n ? head->n * head->E : head->D};
-	if (p->n) {
-		p->shape = (struct pooler_shape){
-			.n = p->n, .E = p->E, .R = batch * rows_most, .D = p->D, .B = batch, .p = batch * head->heads * p->n * rows_most,
-			.attention = {.heads = head->heads, .head = p->E / head->heads, .items = batch, .most = p->n * rows_most},
-		};
-		pooler_pass_need(&p->shape, &p->scratch);
-	}
+	if (p->n)
+		p->fold = (struct fold){.D = p->D, .E = p->E, .H = head->heads, .n = p->n, .R = mem_product(batch, rows_most), .B = batch};
 	size_t size = carve_pass(p, NULL);
 	p->memory = size < SIZE_MAX / 2 ? (char *)mem_floats(size / sizeof(float) + 16) : NULL;
 	if (!p->memory) {
@@ -99,10 +90,10 @@ const float *tune_pass_logits(const struct tune_pass *p)
 /* ---- a batch ---------------------------------------------------------------------------------------------------- */
 
 /* Tokens of all items one after the other; of each item at least one. */
-static enum status gather_tokens(struct tune_pass *p, const struct tune_item *const *items, size_t n, size_t heads, double drop,
-				 uint64_t *draw, struct err *err)
+static enum status gather_tokens(struct tune_pass *p, const struct tune_item *const *items, size_t n, double drop, uint64_t *draw,
+				 struct err *err)
 {
-	size_t row = 0, at = 0;
+	size_t row = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		size_t M, D, first = row;
@@ -116,16 +107,12 @@ static enum status gather_tokens(struct tune_pass *p, const struct tune_item *co
 			bool last = t + 1 == M && row == first;
 			if (draw && drop > 0 && !last && random_unit(draw) < drop)
 				continue;
-			memcpy(p->x + row++ * D, p->item + t * D, D * sizeof *p->x);
+			memcpy(p->fold.x + row++ * D, p->item + t * D, D * sizeof *p->item);
 		}
-		p->spans[i] = (struct grad_span){0, p->n, first, row - first, i * p->n, at};
-		at += heads * p->n * (row - first);
+		p->fold.begin[i] = first;
 	}
-	p->shape.R = row;
-	p->shape.B = n;
-	p->shape.p = at;
-	p->shape.attention.items = n;
-	p->shape.attention.spans = p->spans;
+	p->fold.begin[n] = p->fold.R = row;
+	p->fold.B = n;
 	return STATUS_OK;
 }
 
@@ -135,11 +122,11 @@ static enum status forward(struct tune_pass *p, const struct head *head, const s
 {
 	*latent = p->n ? p->normed : p->x;
 	if (p->n) {
-		enum status status = gather_tokens(p, items, n, head->heads, drop, draw, err);
+		enum status status = gather_tokens(p, items, n, drop, draw, err);
 		if (status != STATUS_OK)
 			return status;
-		pooler_pass_forward(&p->shape, &head->pool, p->x, &p->pooler);
-		grad_norm_forward(p->pooler.out, n * p->n, p->E, head->norm.weight, head->norm.bias, p->normed, p->stat);
+		fold_forward(&p->fold, head);
+		grad_norm_forward(p->fold.out, n * p->n, p->E, head->norm.weight, head->norm.bias, p->normed, p->stat);
 	} else {
 		for (size_t i = 0; i < n; i++)
 			memcpy(p->x + i * p->D, items[i]->embedding, p->D * sizeof *p->x);
@@ -216,8 +203,8 @@ enum status tune_pass_run(struct tune_pass *p, const struct head *head, const st
 	if (!p->n)
 		return STATUS_OK;
 	grad_linear_input(p->dlogits, n, p->C, p->C, head->weight, p->in, 0, p->dnormed);
-	grad_norm_backward(p->dnormed, p->pooler.out, p->stat, n * p->n, p->E, head->norm.weight, gradient->norm.weight, gradient->norm.bias, 0,
+	grad_norm_backward(p->dnormed, p->fold.out, p->stat, n * p->n, p->E, head->norm.weight, gradient->norm.weight, gradient->norm.bias, 0,
 			   p->dpooled, p->partial);
-	pooler_pass_backward(&p->shape, &head->pool, &gradient->pool, p->x, &p->pooler, &p->scratch, p->dpooled, 0, NULL);
+	fold_backward(&p->fold, head, gradient, p->dpooled);
 	return STATUS_OK;
 }

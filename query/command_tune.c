@@ -327,6 +327,35 @@ static enum status teach(struct tuning *t, enum head_kind kind, const struct tun
 
 /* ---- comparing -------------------------------------------------------------------------------------------------- */
 
+/* "a photo of a cat", "a photo of a dog": labels that begin with the same words are captions, and need no prompt around them. */
+static bool are_captions(char *const *labels, size_t n)
+{
+	size_t shared = strlen(labels[0]), words = 0;
+
+	for (size_t i = 1; i < n; i++) {
+		size_t k = 0;
+		while (k < shared && labels[i][k] == labels[0][k])
+			k++;
+		shared = k;
+	}
+	for (size_t k = 0; k < shared; k++)
+		words += labels[0][k] == ' ';
+	return words >= 2;
+}
+
+static enum status embed_names(struct tuning *t, float *names, struct err *err)
+{
+	const struct lesson *l = &t->lesson;
+	enum status status = STATUS_OK;
+	bool cut;
+
+	if (!are_captions(l->labels, l->label_count))
+		return classes_embed(t->cli, &t->library.engine, (const char *const *)l->labels, l->label_count, NULL, names, err);
+	for (size_t c = 0; c < l->label_count && status == STATUS_OK; c++)
+		status = engine_embed_text(&t->library.engine, l->labels[c], strlen(l->labels[c]), names + c * t->library.engine.embed, &cut, err);
+	return status;
+}
+
 /* The labels' names as zero-shot classification has them; the softmax is left out, as it changes no order. */
 static float *by_words(struct tuning *t, const struct head *head, const struct tune_item *items, size_t n, struct err *err)
 {
@@ -337,8 +366,7 @@ static float *by_words(struct tuning *t, const struct head *head, const struct t
 	(void)head;
 	if (!p || !names)
 		err_memory(err, "probabilities");
-	enum status status = p && names ? classes_embed(t->cli, &t->library.engine, (const char *const *)l->labels, C, NULL, names, err)
-					: STATUS_MEMORY;
+	enum status status = p && names ? embed_names(t, names, err) : STATUS_MEMORY;
 	for (size_t i = 0; i < n && status == STATUS_OK; i++)
 		for (size_t c = 0; c < C; c++)
 			p[i * C + c] = (float)engine_dot(items[i].embedding, names + c * E, E);
