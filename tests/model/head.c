@@ -13,8 +13,10 @@
 #include <xxhash.h>
 
 #include "model/coca.h"
+#include "model/grad_block.h"
 #include "model/states.h"
 #include "model/tune.h"
+#include "model/tune_fold.h"
 #include "model/vision.h"
 #include "schema/file.h"
 #include "schema/packed.h"
@@ -151,6 +153,74 @@ static void gradients_of_a_linear_map_agree_with_differences(void **state)
 	(void)state;
 	check_gradients(HEAD_LINEAR, 0, false);
 	check_gradients(HEAD_LINEAR, 0, true);
+}
+
+/* The pooler as training the whole model runs it is the twin of the folded one. */
+static void folded_pooler_agrees_with_the_models_forward_and_backward(void **state)
+{
+	(void)state;
+	enum { B = 3, R = 9, n = 2 };
+	static const size_t begin[B + 1] = {0, 4, 5, 9};
+	struct head head = random_head(HEAD_POOLER, n, 6), ours, twin;
+	struct grad_span spans[B];
+	struct grad_scratch scratch = {0};
+	struct pooler_pass pass;
+	struct fold fold = {.D = WIDTH, .E = POOL, .H = HEADS, .n = n, .R = R, .B = B};
+	struct carver carver = {0};
+	float x[R * WIDTH], dout[B * n * POOL];
+	uint64_t seed = 9;
+	size_t p = 0;
+
+	assert_ok(head_init(&ours, HEAD_POOLER, names, LABELS, WIDTH, POOL, HEADS, n, &err), &err);
+	assert_ok(head_init(&twin, HEAD_POOLER, names, LABELS, WIDTH, POOL, HEADS, n, &err), &err);
+	for (size_t i = 0; i < R * WIDTH; i++)
+		x[i] = 2 * test_uniform(&seed);
+	for (size_t i = 0; i < B * n * POOL; i++)
+		dout[i] = test_uniform(&seed);
+	for (size_t i = 0; i < B; i++) {
+		size_t M = begin[i + 1] - begin[i];
+		spans[i] = (struct grad_span){0, n, begin[i], M, i * n, p};
+		p += HEADS * n * M;
+	}
+	struct pooler_shape shape = {.n = n, .E = POOL, .R = R, .D = WIDTH, .B = B, .p = p,
+				     .attention = {.heads = HEADS, .head = POOL / HEADS, .items = B, .spans = spans, .most = n * R}};
+	pooler_pass_need(&shape, &scratch);
+	for (int measured = 0; measured < 2; measured++) {
+		carver.base = measured ? (char *)mem_floats(carver.used / sizeof(float)) : NULL;
+		carver.used = 0;
+		fold_carve(&carver, &fold);
+		pooler_pass_carve(&carver, &shape, &pass);
+		grad_scratch_carve(&carver, &scratch);
+	}
+	memcpy(fold.x, x, sizeof x);
+	memcpy(fold.begin, begin, sizeof begin);
+	fold_forward(&fold, &head);
+	pooler_pass_forward(&shape, &head.pool, x, &pass);
+	assert_true(test_close("pooled", fold.out, pass.out, B * n * POOL, 2e-6f));
+	fold_backward(&fold, &head, &ours, dout);
+	pooler_pass_backward(&shape, &head.pool, &twin.pool, x, &pass, &scratch, dout, 0, NULL);
+	const struct {
+		const char *name;
+		const float *a, *b;
+		size_t count;
+	} pairs[] = {
+		{"query", ours.pool.query, twin.pool.query, n * POOL},
+		{"ln_q.weight", ours.pool.ln_q.weight, twin.pool.ln_q.weight, POOL},
+		{"ln_k.weight", ours.pool.ln_k.weight, twin.pool.ln_k.weight, WIDTH},
+		{"ln_k.bias", ours.pool.ln_k.bias, twin.pool.ln_k.bias, WIDTH},
+		{"q", ours.pool.attn.q_weight, twin.pool.attn.q_weight, POOL * POOL},
+		{"k", ours.pool.attn.k_weight, twin.pool.attn.k_weight, POOL * WIDTH},
+		{"v", ours.pool.attn.v_weight, twin.pool.attn.v_weight, POOL * WIDTH},
+		{"in_bias", ours.pool.attn.in_bias, twin.pool.attn.in_bias, 3 * POOL},
+		{"out", ours.pool.attn.out_weight, twin.pool.attn.out_weight, POOL * POOL},
+		{"out_bias", ours.pool.attn.out_bias, twin.pool.attn.out_bias, POOL},
+	};
+	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+		assert_true(test_close(pairs[i].name, pairs[i].a, pairs[i].b, pairs[i].count, 1e-5f));
+	free(carver.base);
+	head_release(&head);
+	head_release(&ours);
+	head_release(&twin);
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------ */
@@ -626,7 +696,8 @@ static void killed_while_writing_leaves_a_whole_head(void **state)
 }
 
 TEST_MAIN(cmocka_unit_test(killed_while_writing_leaves_a_whole_head), cmocka_unit_test(gradients_of_a_pooler_agree_with_differences),
-	  cmocka_unit_test(gradients_of_a_linear_map_agree_with_differences), cmocka_unit_test(folded_reader_agrees_with_training),
+	  cmocka_unit_test(gradients_of_a_linear_map_agree_with_differences),
+	  cmocka_unit_test(folded_pooler_agrees_with_the_models_forward_and_backward), cmocka_unit_test(folded_reader_agrees_with_training),
 	  cmocka_unit_test(one_label_is_chosen_or_each_is_judged),
 	  cmocka_unit_test(head_that_starts_from_the_models_pooler_is_its_embedding),
 	  cmocka_unit_test(decoder_states_lead_to_the_plain_twins_logits), cmocka_unit_test(pooler_learns_and_the_model_stays_as_it_is),
