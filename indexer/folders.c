@@ -22,7 +22,11 @@ static enum status add_known(void *context, const struct catalog_folder *folder,
 		f->capacity = capacity;
 	}
 	struct walk_known *known = &f->known[f->count];
-	*known = (struct walk_known){.path = mem_copy(folder->path, strlen(folder->path)), .stamped = folder->stamped, .photos = (size_t)folder->photos};
+	*known = (struct walk_known){
+		.path = mem_copy(folder->path, strlen(folder->path)),
+		.stamped = folder->stamped,
+		.photos = (size_t)folder->photos,
+	};
 	if (!known->path)
 		return err_memory(err, "the list of folders");
 	memcpy(known->stamp, folder->stamp, sizeof known->stamp);
@@ -75,13 +79,15 @@ static int compare_known(const void *path, const void *known)
 	return strcmp(path, ((const struct walk_known *)known)->path);
 }
 
-static enum status save_folder(const struct folders *f, struct catalog *catalog, int64_t model, const struct walk_folder *folder, struct err *err)
+static enum status save_folder(const struct folders *f, struct catalog *catalog, int64_t model, const struct walk_folder *folder,
+			       struct err *err)
 {
 	const struct walk_known *known = f->known ? bsearch(folder->path, f->known, f->count, sizeof *known, compare_known) : NULL;
-	struct catalog_folder row = {.path = folder->path, .stamped = folder->stampable && !folder->unsettled, .photos = (int64_t)folder->photos};
+	struct catalog_folder row = {.path = folder->path, .photos = (int64_t)folder->photos};
 
 	if (!folder->photos)
 		return known ? catalog_folder_delete(catalog, model, folder->path, err) : STATUS_OK;
+	row.stamped = folder->stampable && !folder->unsettled;
 	if (known && !known->stamped && !row.stamped)
 		return STATUS_OK;
 	memcpy(row.stamp, folder->stamp, sizeof row.stamp);

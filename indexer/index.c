@@ -333,7 +333,8 @@ static enum status run_all(struct run *run, struct err *err)
 		status = vanish_run(run->catalog, &run->walk, run->regions, run->region_count, &run->options, &run->rules, run->report,
 				    &run->left, err);
 	if (status == STATUS_OK)
-		status = folders_save(&run->folders, run->catalog, run->model->id, &run->walk, run->regions, run->region_count, &run->left, err);
+		status = folders_save(&run->folders, run->catalog, run->model->id, &run->walk, run->regions, run->region_count, &run->left,
+				      err);
 	return status == STATUS_OK ? finish_roots(run, err) : status;
 }
 

@@ -537,9 +537,11 @@ static enum status list_entries(struct walker *w, struct err *err)
 static enum status finish_folder(struct walker *w, const char *path, bool whole, struct err *err)
 {
 	const struct walk_options *options = w->options;
-	const struct walk_known *known = options->known ? bsearch(path, options->known, options->known_count, sizeof *known, compare_known) : NULL;
+	const struct walk_known *known = NULL;
 	struct walk_folder folder = {.path = (char *)path, .stampable = whole};
 
+	if (options->known)
+		known = bsearch(path, options->known, options->known_count, sizeof *known, compare_known);
 	for (size_t i = 0; i < w->entry_count; i++) {
 		folder.photos += w->entries[i].photo;
 		folder.stampable &= S_ISREG(w->entries[i].st.st_mode) != 0;

@@ -158,8 +158,8 @@ static enum status join_pair(struct pairing *p, size_t i, size_t j, struct err *
 	return status;
 }
 
-/* A hash falls in PARTS parts: of hashes that differ in few bits, one part differs in at most `radius`. Photos lie in buckets by one part, and each
- * looks into the buckets within the radius of its own. */
+/* A hash falls in PARTS parts: of hashes that differ in few bits, one part differs in at most `radius`. Photos lie in buckets by one
+ * part, and each looks into the buckets within the radius of its own. */
 enum { PARTS = 4, PART_BITS = 64 / PARTS, BUCKETS = 1 << PART_BITS };
 
 struct buckets {

@@ -193,7 +193,8 @@ enum { FOLDER = 1, BELOW_FROM, BELOW_TO, SINCE, UNTIL, CAMERA, LATITUDE, LONGITU
        LEAST = LABEL + PHOTO_LABELS_MOST, PARAMETERS = LEAST + PHOTO_LABELS_MOST };
 enum { FILTERS_MOST = 100, PHOTO = PARAMETERS * (FILTERS_MOST + 1), LIMIT };
 
-/* Whether the photos whose texts have the words are better found by going through all texts once: else each photo that passes the rest is asked. */
+/* Whether the photos whose texts have the words are better found by going through all texts once; else each photo that passes the
+ * rest is asked. */
 static bool text_leads(const struct photo_filter *filter, bool negated)
 {
 	return negated || !(filter->in || filter->has_since || filter->has_until || filter->camera || filter->has_near);

@@ -36,8 +36,8 @@ static enum status change(struct catalog *catalog, const char *sql, int64_t mode
 
 enum status catalog_walk_put(struct catalog *catalog, int64_t model, const char *path, struct err *err)
 {
-	return change(catalog, "INSERT INTO walks (model, path, whole) VALUES (?4, ?1, 1) ON CONFLICT (model, path) DO UPDATE SET whole = 1", model, path,
-		      err);
+	return change(catalog, "INSERT INTO walks (model, path, whole) VALUES (?4, ?1, 1)"
+			       " ON CONFLICT (model, path) DO UPDATE SET whole = 1", model, path, err);
 }
 
 enum status catalog_walks_each(struct catalog *catalog, int64_t model, path_visitor visit, void *context, struct err *err)
@@ -90,8 +90,8 @@ enum status catalog_folders_each(struct catalog *catalog, int64_t model, const c
 {
 	sqlite3_stmt *s;
 	bool row;
-	enum status status = prepare(catalog, "SELECT path, stamp, photos FROM folders WHERE model = ?4 AND " BELOW " ORDER BY path", model, path, &s,
-				     err);
+	enum status status = prepare(catalog, "SELECT path, stamp, photos FROM folders WHERE model = ?4 AND " BELOW " ORDER BY path",
+				     model, path, &s, err);
 
 	if (status != STATUS_OK)
 		return status;
@@ -114,8 +114,8 @@ enum status catalog_folders_each(struct catalog *catalog, int64_t model, const c
 enum status catalog_folder_put(struct catalog *catalog, int64_t model, const struct catalog_folder *folder, struct err *err)
 {
 	sqlite3_stmt *s;
-	enum status status = prepare(catalog, "INSERT OR REPLACE INTO folders (model, path, stamp, photos) VALUES (?4, ?1, ?5, ?6)", model, folder->path,
-				     &s, err);
+	enum status status = prepare(catalog, "INSERT OR REPLACE INTO folders (model, path, stamp, photos) VALUES (?4, ?1, ?5, ?6)", model,
+				     folder->path, &s, err);
 
 	if (status != STATUS_OK)
 		return status;

@@ -1,12 +1,12 @@
-/* catalog_folders.h: what a run of `coca index` leaves for the next one, so that an unchanged library is known by its folders and not row by
- * row: for each folder a stamp of the files in it, as they were when every one of them had its row.
+/* catalog_folders.h: what a run of `coca index` leaves for the next one, so that an unchanged library is known by its folders and not
+ * row by row: for each folder a stamp of the files in it, as they were when every one of them had its row.
  *
  *     catalog_walk_whole(catalog, model, "/photos", &whole, err);   // may the folders be believed?
  *     if (whole) catalog_folders_each(catalog, model, "/photos", visit, context, err);
  *
  * A walk is whole while every photograph below its path that is not gone lies in a folder that is listed here, and every stamp
- * was made of what the rows say. Whatever else changes a row of photos or takes an embedding away, by triggers, makes none of them whole: the next
- * run then compares row by row and lists the folders anew.
+ * was made of what the rows say. Whatever else changes a row of photos or takes an embedding away makes none of them whole, by triggers:
+ * the next run then compares row by row and lists the folders anew.
  */
 #ifndef SCHEMA_CATALOG_FOLDERS_H
 #define SCHEMA_CATALOG_FOLDERS_H

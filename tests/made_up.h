@@ -28,7 +28,8 @@
 
 #include "schema/banned.h"
 
-enum { MADE_UP_FOLDER = 250, /* photographs in a folder */ MADE_UP_YEARS = 20, MADE_UP_PLACES = 60, MADE_UP_TOPICS = 400, MADE_UP_COMMIT = 20000 };
+/* MADE_UP_FOLDER: photographs in a folder; MADE_UP_COMMIT: in a transaction. */
+enum { MADE_UP_FOLDER = 250, MADE_UP_YEARS = 20, MADE_UP_PLACES = 60, MADE_UP_TOPICS = 400, MADE_UP_COMMIT = 20000 };
 
 struct made_up {
 	const char *database, *folder; /* the folder is absolute, without links */
@@ -45,13 +46,15 @@ struct made_up {
 
 static const char *const made_up_cameras[][2] = {
 	{"Apple iPhone 6s", "iPhone 6s back camera 4.15mm f/2.2"}, {"Apple iPhone 12", "iPhone 12 back camera 4.2mm f/1.6"},
-	{"Canon EOS 5D Mark III", "EF24-105mm f/4L IS USM"}, {"Canon EOS 5D Mark III", "EF50mm f/1.4 USM"}, {"SONY ILCE-7M3", "FE 28-70mm F3.5-5.6 OSS"},
+	{"Canon EOS 5D Mark III", "EF24-105mm f/4L IS USM"}, {"Canon EOS 5D Mark III", "EF50mm f/1.4 USM"},
+	{"SONY ILCE-7M3", "FE 28-70mm F3.5-5.6 OSS"},
 	{"NIKON D750", "24.0-120.0 mm f/4.0"}, {"samsung SM-G991B", NULL}, {"FUJIFILM X-T3", "XF35mmF1.4 R"}, {"OLYMPUS E-M10", NULL},
 	{"Panasonic DMC-LX100", NULL}, {"Google Pixel 5", "Pixel 5 back camera 4.38mm f/1.73"}, {"HUAWEI P20", NULL},
 };
 static const char *const made_up_words[] = {
-	"dog", "beach", "snow", "birthday", "cake", "mountain", "river", "child", "garden", "cat", "sunset", "boat", "street", "market", "friends",
-	"train", "bridge", "forest", "kitchen", "party", "church", "horse", "flowers", "rain", "window", "bicycle", "football", "castle", "lake", "museum",
+	"dog", "beach", "snow", "birthday", "cake", "mountain", "river", "child", "garden", "cat", "sunset", "boat", "street", "market",
+	"friends", "train", "bridge", "forest", "kitchen", "party", "church", "horse", "flowers", "rain", "window", "bicycle", "football", "castle",
+	"lake", "museum",
 };
 static const char *const made_up_folders[] = {"Holiday", "Birthday", "Weekend", "Phone", "Hike", "Garden", "Family", "Concert"};
 
@@ -169,7 +172,8 @@ static inline enum status made_up_photo(struct made_up *m, size_t i, const char 
 		.mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
 		.ctime_ns = (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec,
 		.width = (int64_t)width, .height = (int64_t)width * 3 / 4, .orientation = 1,
-		.has_taken = seed % 10 != 0, .taken_at = taken + (int64_t)(i % MADE_UP_FOLDER) * 120, .taken_offset = seed % 3 ? 60 : CATALOG_NO_OFFSET,
+		.has_taken = seed % 10 != 0, .taken_at = taken + (int64_t)(i % MADE_UP_FOLDER) * 120,
+		.taken_offset = seed % 3 ? 60 : CATALOG_NO_OFFSET,
 		.has_position = seed % 5 < 2,
 		.latitude = -50 + (double)(place % 11000) / 100 + (double)(seed >> 20 & 1023) / 1e4,
 		.longitude = -180 + (double)(place / 11000 % 36000) / 100 + (double)(seed >> 30 & 1023) / 1e4,
@@ -179,9 +183,10 @@ static inline enum status made_up_photo(struct made_up *m, size_t i, const char 
 		status = made_up_content(m, i, &photo.content, err);
 	if (status == STATUS_OK)
 		status = catalog_photo_put(m->catalog, &photo, err);
-	if (status == STATUS_OK)
-		status = seed >> 40 & 1023 && (seed >> 40 & 1023) < 102 ? made_up_text(m, photo.id, photo.content, seed, err)
-								     : catalog_facts_put(m->catalog, photo.id, photo.content, PROBE_VERSION, NULL, 0, err);
+	if (status == STATUS_OK && (seed >> 40 & 1023) < 102)
+		status = made_up_text(m, photo.id, photo.content, seed, err);
+	else if (status == STATUS_OK)
+		status = catalog_facts_put(m->catalog, photo.id, photo.content, PROBE_VERSION, NULL, 0, err);
 	buffer_release(&path);
 	return status;
 }

@@ -1,9 +1,10 @@
 /* scale.c: how coca does with large libraries, which are made up here (made_up.h) and removed again.
  *
- *     build/tests/scale [PHOTOS...]       a table (Markdown) for 10000 100000 1000000; FORMAT=json: JSON Lines {"name","photos","value","unit"}
+ *     build/tests/scale [PHOTOS...]       a table for 10000 100000 1000000; FORMAT=json: JSON Lines {"name","photos","value","unit"}
  *
- * SCALE_DIR names the folder to work in (default $TMPDIR); a million photos need 3 GB and a million inodes there. What is measured is build/coca itself,
- * with the model that ships. Others use the machine, too: what is compared runs in turn, and figures are medians of rounds.
+ * SCALE_DIR names the folder to work in (default $TMPDIR); a million photos need 3 GB and a million inodes there. What is measured is
+ * build/coca itself, with the model that ships. Others use the machine, too: what is compared runs in turn, and figures are medians of
+ * rounds.
  */
 #include <dirent.h>
 #include <ftw.h>

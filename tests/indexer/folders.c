@@ -1,5 +1,5 @@
-/* What a run leaves for the next one: an unchanged library costs its stat calls and no look at its rows; whatever changes is found as if nothing
- * had been left. */
+/* What a run leaves for the next one: an unchanged library costs its stat calls and no look at its rows; whatever changes is found as
+ * if nothing had been left. */
 #include "tests/made_up.h"
 #include "tests/indexer/library.h"
 
@@ -204,7 +204,9 @@ enum { FOLDERS = 5, FILES = 7, STEPS = 40 };
 
 static void name_of(uint64_t number, char name[32])
 {
-	snprintf(name, 32, "%s/%02u.jpg", (const char *const[]){"a", "a/b", "a-b", "c", "c/d e"}[number % FOLDERS], (unsigned)(number / FOLDERS % FILES));
+	static const char *const folders[FOLDERS] = {"a", "a/b", "a-b", "c", "c/d e"};
+
+	snprintf(name, 32, "%s/%02u.jpg", folders[number % FOLDERS], (unsigned)(number / FOLDERS % FILES));
 }
 
 /* One change of the photographs, chosen by state. */
@@ -250,8 +252,8 @@ static void dump(const struct library *l, struct buffer *rows)
 
 	*rows = (struct buffer){0};
 	assert_int_equal(sqlite3_prepare_v2(l->catalog->db,
-					    "SELECT path || '|' || size || '|' || mtime_ns || '|' || state || '|' || (gone_since <> 0) || '|' || facts || '|' ||"
-					    " ifnull(hex((SELECT hash FROM contents WHERE id = content)), '') FROM photos ORDER BY path",
+					    "SELECT path || '|' || size || '|' || mtime_ns || '|' || state || '|' || (gone_since <> 0) || '|' ||"
+					    " facts || '|' || ifnull(hex((SELECT hash FROM contents WHERE id = content)), '') FROM photos ORDER BY path",
 					    -1, &s, NULL), SQLITE_OK);
 	while (sqlite3_step(s) == SQLITE_ROW)
 		buffer_format(rows, "%s\n", (const char *)sqlite3_column_text(s, 0));

@@ -191,7 +191,8 @@ static void of_several_conditions_the_narrow_one_leads(void **state)
 
 static void a_negation_goes_through_the_rows_once(void **state)
 {
-	const struct photo_filter nots[] = {{.in = "/photos/2014"}, {.camera = "apple"}, {.text = "dog"}, {.has_since = true, .since = day_of(2010, 0)}};
+	const struct photo_filter nots[] = {{.in = "/photos/2014"}, {.camera = "apple"}, {.text = "dog"},
+					    {.has_since = true, .since = day_of(2010, 0)}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof nots / sizeof *nots; i++)
