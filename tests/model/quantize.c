@@ -1,0 +1,232 @@
+/* quantize.c: the image encoder in 8 bits against fp32, and a model written that way against the one it was made from. */
+#include "model/quantize.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/checkpoint.h"
+#include "model/int8.h"
+#include "model/vision.h"
+#include "schema/file.h"
+#include "schema/memory.h"
+#include "tests/support.h"
+
+#include "schema/banned.h"
+
+enum { B = 9 };
+
+struct fixture {
+	struct coca *model;
+	struct coca_state *state;
+	size_t E, image, token;
+	float *pixels, *features, *tokens;
+};
+
+static void open_fixture(struct fixture *f, const char *path)
+{
+	struct err err;
+	uint64_t seed = 1;
+
+	assert_ok(coca_open(path, &f->model, &err), &err);
+	const struct config *config = coca_config(f->model);
+	f->state = coca_state_new(f->model);
+	f->E = config->embed_dim;
+	f->image = 3 * config->image_size * config->image_size;
+	f->token = config->image_tokens * vision_token_width(config);
+	f->pixels = mem_floats(B * f->image);
+	f->features = mem_floats(B * f->E);
+	f->tokens = mem_floats(B * f->token);
+	assert_true(f->state && f->pixels && f->features && f->tokens);
+	for (size_t i = 0; i < B * f->image; i++)
+		f->pixels[i] = 2 * test_uniform(&seed);
+}
+
+static void close_fixture(struct fixture *f)
+{
+	coca_state_free(f->state);
+	coca_close(f->model);
+	free(f->pixels);
+	free(f->features);
+	free(f->tokens);
+}
+
+static void encode(struct fixture *f, size_t from, size_t count)
+{
+	struct err err;
+
+	assert_ok(coca_encode_images(f->model, f->state, f->pixels + from * f->image, count, f->features + from * f->E,
+				     f->tokens + from * f->token, &err), &err);
+}
+
+/* A folder with the model of `from`, quantised. */
+static const char *quantised(const char *from, const struct quantize_loss *loss)
+{
+	const char *folder = test_folder();
+	struct coca *model;
+	uint8_t *config;
+	size_t size;
+	struct err err;
+
+	assert_ok(file_read(test_path(from, "open_clip_config.json"), 1 << 20, &config, &size, &err), &err);
+	test_write(test_path(folder, "open_clip_config.json"), config, size);
+	free(config);
+	assert_ok(coca_open(from, &model, &err), &err);
+	assert_ok(quantize_write(model, test_path(folder, "open_clip_model.safetensors"), loss, &err), &err);
+	coca_close(model);
+	return folder;
+}
+
+static void embeddings_in_8_bits_are_near(void **state)
+{
+	static const char *const models[] = {"tests/data/tiny", "tests/data/tiny-cascade", "tests/data/tiny-nopool"};
+
+	(void)state;
+	for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
+		struct fixture f;
+		struct quantize_loss loss = {0};
+		struct err err;
+		open_fixture(&f, models[m]);
+		assert_int_equal(coca_precision(f.model), PRECISION_FP32);
+		assert_ok(quantize_measure(f.model, f.state, f.pixels, B, &loss, &err), &err);
+		print_message("%s: cosine %.5f, worst %.5f\n", models[m], quantize_mean(&loss), loss.worst);
+		assert_int_equal(loss.images, B);
+		/* Equal would mean that nothing was computed in 8 bits. */
+		assert_true(loss.worst > 0.995 && loss.worst < 1 - 1e-9 && quantize_mean(&loss) >= loss.worst);
+		assert_int_equal(coca_precision(f.model), PRECISION_FP32);
+		close_fixture(&f);
+	}
+}
+
+/* The patches' product rounds differently with other numbers of rows, and a number in the middle between two codes may then take the
+ * other one: a difference like that of 8 bits to fp32, but smaller. */
+static void batches_and_threads_matter_little_in_8_bits(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f, "tests/data/tiny");
+	coca_set_precision(f.model, PRECISION_INT8);
+	encode(&f, 0, B);
+	float *features = mem_floats(B * f.E), *tokens = mem_floats(B * f.token);
+	memcpy(features, f.features, B * f.E * sizeof *features);
+	memcpy(tokens, f.tokens, B * f.token * sizeof *tokens);
+	for (int threads = 1; threads < 4; threads++) {
+		blas_set_threads(threads);
+		for (size_t b = 0; b < B; b++) {
+			encode(&f, b, 1);
+			assert_true(op_dot(f.features + b * f.E, features + b * f.E, f.E) > 0.999f);
+			assert_true(test_close("tokens", f.tokens + b * f.token, tokens + b * f.token, f.token, 0.2f));
+		}
+	}
+	blas_set_threads(0);
+	free(features);
+	free(tokens);
+	close_fixture(&f);
+}
+
+static void a_quantised_model_computes_as_the_one_it_was_made_from(void **state)
+{
+	struct quantize_loss loss = {3, 2.9991, 0.9995};
+	struct fixture f, q;
+
+	(void)state;
+	open_fixture(&f, "tests/data/tiny");
+	open_fixture(&q, quantised("tests/data/tiny", &loss));
+	assert_true(coca_holds_int8(q.model) && !coca_holds_int8(f.model));
+	assert_int_equal(coca_precision(q.model), PRECISION_INT8);
+	coca_set_precision(f.model, PRECISION_INT8);
+	encode(&f, 0, B);
+	encode(&q, 0, B);
+	assert_true(test_close("features", q.features, f.features, B * f.E, 1e-6f));
+	assert_true(test_close("tokens", q.tokens, f.tokens, B * f.token, 1e-5f));
+	assert_string_equal(coca_metadata(q.model, QUANTIZE_MEAN), "0.99970");
+	assert_string_equal(coca_metadata(q.model, QUANTIZE_WORST), "0.99950");
+	assert_string_equal(coca_metadata(q.model, QUANTIZE_IMAGES), "3");
+	close_fixture(&f);
+	close_fixture(&q);
+}
+
+/* Its matrices in fp32 are what the 8-bit ones mean: within half a step of the original's. */
+static void a_quantised_model_has_weights_in_fp32_too(void **state)
+{
+	struct quantize_loss loss = {0};
+	struct fixture f, q;
+
+	(void)state;
+	open_fixture(&f, "tests/data/tiny");
+	open_fixture(&q, quantised("tests/data/tiny", &loss));
+	const struct tower *tower = &coca_config(f.model)->vision;
+	size_t D = tower->width, F = tower->hidden;
+	for (size_t l = 0; l < tower->layers; l++) {
+		const struct block *a = coca_weights(f.model)->vision + l, *b = coca_weights(q.model)->vision + l;
+		for (size_t o = 0; o < F; o++) {
+			float most = 0;
+			for (size_t i = 0; i < D; i++)
+				most = fmaxf(most, fabsf(a->fc_weight[o * D + i]));
+			for (size_t i = 0; i < D; i++)
+				assert_true(fabsf(a->fc_weight[o * D + i] - b->fc_weight[o * D + i]) <= most / INT8_WEIGHT_MOST * 0.501f);
+		}
+	}
+	assert_memory_equal(coca_weights(f.model)->vision_proj, coca_weights(q.model)->vision_proj, f.E * sizeof(float));
+	coca_set_precision(q.model, PRECISION_FP32);
+	coca_set_precision(f.model, PRECISION_FP32);
+	encode(&f, 0, B);
+	encode(&q, 0, B);
+	for (size_t b = 0; b < B; b++)
+		assert_true(op_dot(f.features + b * f.E, q.features + b * f.E, f.E) > 0.998f);
+	close_fixture(&f);
+	close_fixture(&q);
+}
+
+static void what_is_in_8_bits_is_not_quantised_again(void **state)
+{
+	struct quantize_loss loss = {0};
+	struct fixture q;
+	struct err err;
+
+	(void)state;
+	open_fixture(&q, quantised("tests/data/tiny", &loss));
+	assert_int_equal(quantize_write(q.model, test_path(test_folder(), "w.safetensors"), &loss, &err), STATUS_UNSUPPORTED);
+	assert_non_null(strstr(err.text, "8-bit weights already"));
+	close_fixture(&q);
+}
+
+static void codes_without_a_scale_are_refused(void **state)
+{
+	const char *folder = quantised("tests/data/tiny", &(struct quantize_loss){0});
+	const char *path = test_path(folder, "open_clip_model.safetensors");
+	uint8_t *bytes;
+	size_t size;
+	struct coca *model;
+	struct err err;
+
+	(void)state;
+	assert_ok(file_read(path, 64 << 20, &bytes, &size, &err), &err);
+	char *name = memmem(bytes, size, "mlp.c_fc.weight.scale", 21);
+	assert_non_null(name);
+	name[20] = 'x';
+	test_write(path, bytes, size);
+	free(bytes);
+	assert_int_equal(coca_open(folder, &model, &err), STATUS_FORMAT);
+	assert_non_null(strstr(err.text, "mlp.c_fc.weight.scale"));
+}
+
+static void precision_can_be_asked_for(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	coca_prefer(PRECISION_INT8);
+	open_fixture(&f, "tests/data/tiny");
+	coca_prefer(PRECISION_AUTO);
+	assert_int_equal(coca_precision(f.model), PRECISION_INT8);
+	coca_set_precision(f.model, PRECISION_AUTO);
+	assert_int_equal(coca_precision(f.model), PRECISION_FP32);
+	close_fixture(&f);
+}
+
+TEST_MAIN(cmocka_unit_test(embeddings_in_8_bits_are_near), cmocka_unit_test(batches_and_threads_matter_little_in_8_bits),
+	  cmocka_unit_test(a_quantised_model_computes_as_the_one_it_was_made_from),
+	  cmocka_unit_test(a_quantised_model_has_weights_in_fp32_too), cmocka_unit_test(what_is_in_8_bits_is_not_quantised_again),
+	  cmocka_unit_test(codes_without_a_scale_are_refused), cmocka_unit_test(precision_can_be_asked_for))
