@@ -4,8 +4,9 @@
  *     index.processor_of_limit    the same of processor time instead of the clock's, on which others have a say, too
  *     index.busy                  processor time of a run over that of all cores; low on a machine that others use
  *
- * The encoder alone takes batches like a run's; the decoder alone takes files in memory to the model's pixels, a file a thread. What
- * a run does beyond them is its loss: reading, hashing, perceptual hashes, the catalog, waiting.
+ * In 8 bits, where the rest of a run weighs most. The encoder alone takes batches like a run's; the decoder alone takes files in memory
+ * to the model's pixels, a file a thread. What a run does beyond them is its loss: reading, hashing, perceptual hashes, the catalog,
+ * waiting.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,7 +148,9 @@ static void measure(struct bench *bench, struct data *d)
 static enum status prepare(struct bench *bench, struct data *d)
 {
 	struct err *err = &bench->err;
+	coca_prefer(PRECISION_INT8);
 	enum status status = coca_open(bench->shape, &d->coca, err);
+	coca_prefer(PRECISION_AUTO);
 
 	if (status != STATUS_OK)
 		return status;
