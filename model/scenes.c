@@ -127,12 +127,12 @@ void scene_caption(const struct scene *scene, size_t phrasing, char caption[SCEN
 		if (phrasing == 2)
 			buffer_text(&text, scene->object[0].count > 1 ? "there are " : "there is ");
 		name_object(&text, &scene->object[0]);
-		if (scene->object[0].count == 1)
+		if (scene->object[0].count == 1 && phrasing != SCENE_SHORT)
 			buffer_format(&text, " %s", position_names[scene->position]);
 	}
-	if (mark)
+	if (mark && phrasing != SCENE_SHORT)
 		buffer_format(&text, " %.*s%s %s%s", (int)(mark - place), place, article(colour), colour, mark + 2);
-	else
+	else if (phrasing != SCENE_SHORT)
 		buffer_format(&text, " %s", place);
 	snprintf(caption, SCENE_CAPTION_MOST, "%s", text.failed ? "" : text.data);
 	buffer_release(&text);
@@ -376,8 +376,8 @@ static enum status write_alone(const struct target *to, size_t number, const str
 	char name[32], one[SCENE_CAPTION_MOST], other[SCENE_CAPTION_MOST], captions[2 * SCENE_CAPTION_MOST + 2];
 
 	snprintf(name, sizeof name, "%06zu", number);
-	scene_caption(scene, scene->seed % SCENE_PHRASINGS, one);
-	scene_caption(scene, scene->seed % SCENE_PHRASINGS + 1, other);
+	scene_caption(scene, scene->seed % SCENE_SHORT, one);
+	scene_caption(scene, SCENE_SHORT, other);
 	snprintf(captions, sizeof captions, "%s\n%s\n", one, other);
 	return write_scene(to, name, scene, captions, err);
 }

@@ -56,7 +56,7 @@ enum scene_background {
 	SCENE_BACKGROUNDS,
 };
 
-enum { SCENE_OBJECTS_MOST = 2, SCENE_COUNT_MOST = 4, SCENE_PHRASINGS = 3, SCENE_CAPTION_MOST = 256 };
+enum { SCENE_OBJECTS_MOST = 2, SCENE_COUNT_MOST = 4, SCENE_PHRASINGS = 4, SCENE_SHORT = 3, SCENE_CAPTION_MOST = 256 };
 
 struct scene_place {
 	float x, y, radius; /* of the picture's sides, and of its shorter one */
@@ -91,7 +91,8 @@ bool scene_heldout(enum scene_colour colour, enum scene_shape shape);
 
 void scene_random(struct scene *scene, uint64_t seed, bool heldout);
 
-/* One of SCENE_PHRASINGS ways to say it (phrasing is taken modulo that). */
+/* One of SCENE_PHRASINGS ways to say it (phrasing is taken modulo that). SCENE_SHORT is as people search: neither where a single thing is
+ * nor what is behind it. */
 void scene_caption(const struct scene *scene, size_t phrasing, char caption[SCENE_CAPTION_MOST]);
 
 /* The same scene with the two things' colours, or their places, exchanged; false, and an equal scene, where there are no two objects.
