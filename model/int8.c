@@ -52,8 +52,10 @@ static void pack_panel(const struct int8_matrix *m, const int8_t *codes, size_t 
 
 	for (size_t o = 0; o < INT8_PANEL && panel * INT8_PANEL + o < m->out; o++) {
 		const int8_t *from = codes + (panel * INT8_PANEL + o) * m->in;
-		for (size_t i = 0; i < m->in; i++)
-			to[(i / 4 * INT8_PANEL + o) * 4 + i % 4] = from[i];
+		size_t whole = m->in / 4 * 4;
+		for (size_t i = 0; i < whole; i += 4)
+			memcpy(to + i * INT8_PANEL + o * 4, from + i, 4);
+		memcpy(to + whole * INT8_PANEL + o * 4, from + whole, m->in - whole);
 	}
 }
 
