@@ -462,7 +462,8 @@ enum status head_check(const struct head *head, const char *name, const char *co
 
 	if (config && weights)
 		return STATUS_OK;
-	return err_set(err, STATUS_USAGE, "the head '%s' was made for the model '%s' (weights %.8s), not for '%s' (weights %.8s%s); hint: name that "
-		       "model with --model, or teach the head again", name, head->model, head->weights_digest, model, weights_digest,
+	return err_set(err, STATUS_USAGE,
+		       "the head '%s' was made for the model '%s' (weights %.8s), not for '%s' (weights %.8s%s); hint: name that model "
+		       "with --model, or teach the head again", name, head->model, head->weights_digest, model, weights_digest,
 		       weights ? ", another configuration" : "");
 }

@@ -13,7 +13,8 @@
 #include "schema/banned.h"
 
 const struct tune_options tune_defaults = {
-	.epochs = 40, .patience = 6, .batch = 32, .rate = 1e-3, .weight_decay = 0.05, .drop = 0.3, .smoothing = 0.1, .balance = 0.5, .seed = 1};
+	.epochs = 40, .patience = 6, .batch = 32, .rate = 1e-3, .weight_decay = 0.05, .drop = 0.3, .smoothing = 0.1, .balance = 0.5,
+	.seed = 1};
 const struct tune_options tune_linear_defaults = {
 	.epochs = 100, .patience = 10, .batch = 64, .rate = 3e-3, .weight_decay = 0.05, .smoothing = 0.1, .balance = 0.5, .seed = 1};
 
@@ -90,7 +91,8 @@ enum status tune_start(struct head *head, const struct weights *weights, const s
 	if (!own)
 		return STATUS_OK;
 	if (head->E != config->embed_dim || head->D != config->vision.width || head->heads != config->pool_heads)
-		return err_set(err, STATUS_FAILED, "a head of width %zu cannot start from a pooler of width %zu", head->E, config->embed_dim);
+		return err_set(err, STATUS_FAILED, "a head of width %zu cannot start from a pooler of width %zu", head->E,
+			       config->embed_dim);
 	start_own(head, own, weights, config);
 	return STATUS_OK;
 }
@@ -243,8 +245,8 @@ static enum status learn(struct tuner *t, struct tune_result *result, struct err
 {
 	const struct tune_options *o = t->options;
 	size_t bytes = t->row.p.floats * sizeof(float), steps = (t->n + o->batch - 1) / o->batch * o->epochs;
-	struct optimizer optimizer = {.rate = o->rate, .weight_decay = o->weight_decay, .beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-6, .clip = 1,
-				      .warmup = steps / 20, .steps = steps};
+	struct optimizer optimizer = {.rate = o->rate, .weight_decay = o->weight_decay, .beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-6,
+				      .clip = 1, .warmup = steps / 20, .steps = steps};
 	enum status status = STATUS_OK;
 	uint64_t step = 0;
 	bool ended = false;

@@ -38,8 +38,8 @@ void fold_carve(struct carver *carver, struct fold *f)
 static void product(bool ta, bool tb, size_t m, size_t n, size_t k, float scale, const float *a, size_t lda, const float *b, size_t ldb,
 		    float keep, float *c, size_t ldc)
 {
-	cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, scale, a, (int)lda, b,
-		    (int)ldb, keep, c, (int)ldc);
+	cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, scale, a,
+		    (int)lda, b, (int)ldb, keep, c, (int)ldc);
 }
 
 static void standardise(float *x, size_t R, size_t D)
@@ -83,7 +83,8 @@ void fold_forward(struct fold *f, const struct head *head)
 	grad_linear_forward(f->normed, n, E, w->attn.q_weight, w->attn.in_bias, E, f->q, E);
 	/* Row j * H + h of u belongs to query j and head h. */
 	for (size_t h = 0; h < H; h++)
-		product(false, false, n, D, d, 1 / sqrtf((float)d), f->q + h * d, E, w->attn.k_weight + h * d * D, D, 0, f->u + h * D, H * D);
+		product(false, false, n, D, d, 1 / sqrtf((float)d), f->q + h * d, E, w->attn.k_weight + h * d * D, D, 0, f->u + h * D,
+			H * D);
 	for (size_t j = 0; j < J; j++)
 		for (size_t i = 0; i < D; i++)
 			f->uw[j * D + i] = f->u[j * D + i] * w->ln_k.weight[i];

@@ -4,8 +4,8 @@
  *     u[j,h] = W_k,h^T q[j,h] / sqrt(d)  keys fold into queries: score = xhat . (w * u), as constants over an item's tokens fall out
  *     mix = w * (sum_t p_t xhat_t) + b   values are made of mixes of tokens: W_v,h mix + b_v,h
  *
- * The same function as grad_block.h's pooler, which tests hold it against, at H n dot products of width D a token instead of 2 E: learning is
- * some ten times faster.
+ * The same function as grad_block.h's pooler, which tests hold it against, at H n dot products of width D a token instead of 2 E:
+ * learning is some ten times faster.
  *
  * Letters: B items, R their tokens, D width, n queries, H heads of width d, E = H d.
  */

@@ -203,8 +203,8 @@ enum status tune_pass_run(struct tune_pass *p, const struct head *head, const st
 	if (!p->n)
 		return STATUS_OK;
 	grad_linear_input(p->dlogits, n, p->C, p->C, head->weight, p->in, 0, p->dnormed);
-	grad_norm_backward(p->dnormed, p->fold.out, p->stat, n * p->n, p->E, head->norm.weight, gradient->norm.weight, gradient->norm.bias, 0,
-			   p->dpooled, p->partial);
+	grad_norm_backward(p->dnormed, p->fold.out, p->stat, n * p->n, p->E, head->norm.weight, gradient->norm.weight,
+			   gradient->norm.bias, 0, p->dpooled, p->partial);
 	fold_backward(&p->fold, head, gradient, p->dpooled);
 	return STATUS_OK;
 }

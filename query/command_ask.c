@@ -63,8 +63,8 @@ static enum status add_text(struct asking *a, const char *answer, struct err *er
 		return status;
 	a->text_count++;
 	if (cut)
-		note(a->cli, "the question%s is longer than the model's %zu ids: what is behind them is not used", answer ? " with its answer" : "",
-		     coca_config(a->library.engine.model)->context_length);
+		note(a->cli, "the question%s is longer than the model's %zu ids: what is behind them is not used",
+		     answer ? " with its answer" : "", coca_config(a->library.engine.model)->context_length);
 	return STATUS_OK;
 }
 

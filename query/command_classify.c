@@ -144,7 +144,8 @@ static enum status read_labels(const struct arguments *args, struct labels *labe
 
 	if (arguments_flag(args, "head")) {
 		if (list || file || arguments_flag(args, "templates"))
-			return err_set(err, STATUS_USAGE, "--head has its own labels: --labels, --labels-file and --templates do not go with it");
+			return err_set(err, STATUS_USAGE,
+				       "--head has its own labels: --labels, --labels-file and --templates do not go with it");
 		return STATUS_OK;
 	}
 	if (!list == !file)

@@ -77,7 +77,8 @@ static enum status list_head(void *context, const struct catalog_head *row, stru
 		status = list_json(l, row, &head, &out, err);
 	} else {
 		format_visible(row->name, strlen(row->name), &out);
-		buffer_format(&out, "  %zu %s, learned from %zu", head.labels_count, head.kind == HEAD_ANSWERS ? "answers" : "labels", head.photos);
+		buffer_format(&out, "  %zu %s, learned from %zu", head.labels_count, head.kind == HEAD_ANSWERS ? "answers" : "labels",
+			      head.photos);
 		if (isfinite(head.accuracy))
 			buffer_format(&out, ", %.1f %% of %zu held out right", 100 * head.accuracy, head.held_out);
 		buffer_format(&out, "; %s, %s, for ", head_kind_name(head.kind), head.made);
@@ -99,7 +100,8 @@ static enum status list(struct cli *cli, const struct arguments *args, int *code
 	enum status status = format_parse(arguments_text(args, "format", "text"), &l.format, err);
 
 	if (status == STATUS_OK && (l.format == FORMAT_PATHS0 || args->count > 2))
-		return err_set(err, STATUS_USAGE, args->count > 2 ? "coca heads list takes one name at most" : "--format takes text or json here");
+		return err_set(err, STATUS_USAGE,
+			       args->count > 2 ? "coca heads list takes one name at most" : "--format takes text or json here");
 	if (status == STATUS_OK)
 		status = catalog_open(cli->database, CATALOG_READ, &l.catalog, err);
 	if (status == STATUS_OK)

@@ -75,7 +75,8 @@ static enum status parse_numbers(struct tuning *t, struct err *err)
 		const char *name;
 		size_t fallback, least, most, *value;
 	} numbers[] = {
-		{"queries", 1, 1, 64, &t->queries}, {"holdout", 10, 0, 1000000, &t->holdout}, {"epochs", t->options.epochs, 1, 100000, &t->options.epochs},
+		{"queries", 1, 1, 64, &t->queries}, {"holdout", 10, 0, 1000000, &t->holdout},
+		{"epochs", t->options.epochs, 1, 100000, &t->options.epochs},
 		{"patience", t->options.patience, 0, 100000, &t->options.patience}, {"batch", t->options.batch, 1, 4096, &t->options.batch},
 		{"pick-count", 50, 1, 1000000, &t->pick_count}, {"seed", 1, 0, SIZE_MAX, &seed},
 	};
@@ -99,7 +100,8 @@ static enum status parse(struct tuning *t, struct err *err)
 
 	t->answers = strcmp(what, "answers") == 0;
 	if (!t->answers && strcmp(what, "labels") != 0)
-		return err_set(err, STATUS_USAGE, "coca tune takes `labels` or `answers` first%s%s%s", *what ? ", not '" : "", what, *what ? "'" : "");
+		return err_set(err, STATUS_USAGE, "coca tune takes `labels` or `answers` first%s%s%s", *what ? ", not '" : "", what,
+			       *what ? "'" : "");
 	t->linear = arguments_flag(args, "linear");
 	t->compare = arguments_flag(args, "compare");
 	t->own_start = !arguments_flag(args, "from-scratch");
@@ -163,7 +165,8 @@ static enum status read_lesson(struct tuning *t, struct err *err)
 	/* Behind --shards the shell gives the others as words. */
 	for (size_t i = 1; i < args->count && status == STATUS_OK; i++, sources++) {
 		size_t n = strlen(args->words[i]);
-		bool tar = (n > 4 && strcmp(args->words[i] + n - 4, ".tar") == 0) || (n > 7 && strcmp(args->words[i] + n - 7, ".tar.gz") == 0);
+		const char *end = args->words[i] + n;
+		bool tar = (n > 4 && strcmp(end - 4, ".tar") == 0) || (n > 7 && strcmp(end - 7, ".tar.gz") == 0);
 		if (tar)
 			status = lesson_shard(&t->lesson, args->words[i], err);
 		else if (t->answers)
@@ -172,9 +175,9 @@ static enum status read_lesson(struct tuning *t, struct err *err)
 			status = lesson_folder(&t->lesson, args->words[i], err);
 	}
 	if (status == STATUS_OK && !sources)
-		status = err_set(err, STATUS_USAGE, t->answers ? "coca tune answers needs questions: FILE.tsv or --shards TAR"
-							       : "coca tune labels needs photographs: FOLDER, --tsv FILE, --shards TAR or --pick "
-								 "LABEL=WHAT");
+		status = err_set(err, STATUS_USAGE,
+				 t->answers ? "coca tune answers needs questions: FILE.tsv or --shards TAR"
+					    : "coca tune labels needs photographs: FOLDER, --tsv FILE, --shards TAR or --pick LABEL=WHAT");
 	if (status == STATUS_OK && arguments_flag(args, "rest"))
 		status = take_rest(t, err);
 	if (status == STATUS_OK)
@@ -193,8 +196,8 @@ static enum status check_lesson(const struct tuning *t, struct err *err)
 	if (l->label_count == 0)
 		return err_set(err, STATUS_USAGE, "no photograph has a label");
 	if (single && l->label_count < 2)
-		return err_set(err, STATUS_USAGE, "all photographs have the label '%s': there is nothing to tell apart; hint: --rest adds others",
-			       l->labels[0]);
+		return err_set(err, STATUS_USAGE,
+			       "all photographs have the label '%s': there is nothing to tell apart; hint: --rest adds others", l->labels[0]);
 	if (l->counts[LESSON_TRAIN] < 2)
 		return err_set(err, STATUS_USAGE, "%zu photographs are too few to learn from", l->count);
 	return STATUS_OK;
@@ -352,7 +355,8 @@ static enum status embed_names(struct tuning *t, float *names, struct err *err)
 	if (!are_captions(l->labels, l->label_count))
 		return classes_embed(t->cli, &t->library.engine, (const char *const *)l->labels, l->label_count, NULL, names, err);
 	for (size_t c = 0; c < l->label_count && status == STATUS_OK; c++)
-		status = engine_embed_text(&t->library.engine, l->labels[c], strlen(l->labels[c]), names + c * t->library.engine.embed, &cut, err);
+		status = engine_embed_text(&t->library.engine, l->labels[c], strlen(l->labels[c]), names + c * t->library.engine.embed, &cut,
+					   err);
 	return status;
 }
 
@@ -383,7 +387,8 @@ static void compare_line(struct tuning *t, const char *method, const struct mark
 		buffer_format(&t->table, "%s{\"method\":\"%s\",\"accuracy\":%.4f,\"top5\":%.4f,\"balanced\":%.4f,\"seconds\":%.1f}",
 			      t->table.size ? "," : "", method, m->accuracy, m->top5, m->balanced, seconds);
 	else
-		buffer_format(&t->table, "%-14s  %6.2f  %6.2f  %8.2f  %7.1f\n", method, 100 * m->accuracy, 100 * m->top5, 100 * m->balanced, seconds);
+		buffer_format(&t->table, "%-14s  %6.2f  %6.2f  %8.2f  %7.1f\n", method, 100 * m->accuracy, 100 * m->top5, 100 * m->balanced,
+			      seconds);
 }
 
 static enum status compare(struct tuning *t, struct err *err)
@@ -418,9 +423,9 @@ static enum status print(struct tuning *t, const struct taught *taught, struct e
 	struct buffer out = {0};
 
 	if (t->format == FORMAT_JSON) {
-		buffer_format(&out, "{\"kind\":\"%s\",\"photos\":%zu,\"several\":%s,\"learned_from\":%zu,\"epochs\":%zu,\"best\":%zu,\"seconds\":%.2f,"
-				    "\"looking\":%.2f,", head_kind_name(taught->head.kind), l->count, taught->head.several ? "true" : "false",
-			      taught->head.photos, taught->result.epochs, taught->result.best, taught->seconds, t->looking);
+		buffer_format(&out, "{\"kind\":\"%s\",\"photos\":%zu,\"several\":%s,\"learned_from\":%zu,\"epochs\":%zu,\"best\":%zu,"
+				    "\"seconds\":%.2f,\"looking\":%.2f,", head_kind_name(taught->head.kind), l->count,
+			      taught->head.several ? "true" : "false", taught->head.photos, taught->result.epochs, taught->result.best, taught->seconds, t->looking);
 		if (t->compare)
 			buffer_format(&out, "\"compared\":[%s],", t->table.data);
 		if (taught->marks.photos)
@@ -532,7 +537,7 @@ static const struct option_spec options[] = {
 	{"pick", 0, "LABEL=WHAT", OPTION_TEXT | OPTION_MANY,
 	 "photos of the library: at or below the path WHAT, or nearest to the words WHAT; nothing: all that pass the filters"},
 	{"pick-count", 0, "N", OPTION_NUMBER, "how many are nearest to words (default 50)"},
-	{"rest", 0, "N", OPTION_OPTIONAL, "N other photos of the library, with none of the labels (default: three times as many, at least 50)"},
+	{"rest", 0, "N", OPTION_OPTIONAL, "N other photos of the library, without a label (default: three times as many, at least 50)"},
 	FILTER_OPTIONS,
 	{"queries", 0, "N", OPTION_NUMBER, "queries of the pooler (default 1)"},
 	{"linear", 0, NULL, OPTION_FLAG, "a linear map on the embedding instead of a pooler on the encoder's tokens"},

@@ -125,7 +125,8 @@ static enum status try_file(void *context, const struct photo *photo, struct err
 	struct stat st;
 
 	if (s->blob || photo->state != PHOTO_READY || stat(photo->path, &st) != 0 || (int64_t)st.st_size != photo->size ||
-	    (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec != photo->mtime_ns || file_map_open(photo->path, &map, err) != STATUS_OK)
+	    (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec != photo->mtime_ns ||
+	    file_map_open(photo->path, &map, err) != STATUS_OK)
 		return STATUS_OK;
 	enum status status = encode(&s->library->engine, map.data, map.size, s->embedding, &s->blob, &s->size, err);
 	file_map_close(&map);
@@ -141,7 +142,8 @@ enum status encoded_content(struct library *library, int64_t content, void **blo
 	if (status != STATUS_OK || *blob)
 		return status;
 	s.embedding = mem_floats(library->engine.embed);
-	status = s.embedding ? catalog_photos_of_content(library->catalog, content, false, try_file, &s, err) : err_memory(err, "an embedding");
+	status = s.embedding ? catalog_photos_of_content(library->catalog, content, false, try_file, &s, err)
+			     : err_memory(err, "an embedding");
 	free(s.embedding);
 	*how = s.blob ? ENCODED_NOW : ENCODED_AWAY;
 	*blob = s.blob;

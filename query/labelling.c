@@ -39,8 +39,9 @@ static enum status check_sort(const struct head *head, const char *name, bool an
 
 	if (is == answers)
 		return STATUS_OK;
-	return err_set(err, STATUS_USAGE, is ? "the head '%s' answers questions, it does not label; hint: coca ask FILE QUESTION --head %s"
-					     : "the head '%s' labels photographs, it does not answer; hint: coca classify FILE --head %s", name, name);
+	return err_set(err, STATUS_USAGE,
+		       is ? "the head '%s' answers questions, it does not label; hint: coca ask FILE QUESTION --head %s"
+			  : "the head '%s' labels photographs, it does not answer; hint: coca classify FILE --head %s", name, name);
 }
 
 enum status labelling_find(struct library *library, const char *name, bool answers, struct head *head, struct err *err)
@@ -216,8 +217,8 @@ out:
 void labelling_report(struct cli *cli, const char *name, const struct labelled *done)
 {
 	if (done->encoded)
-		note(cli, "%zu of %zu photos had no stored tokens for the head '%s' and were encoded again; hint: coca index has --encoder-budget",
-		     done->encoded, done->stored + done->encoded, name);
+		note(cli, "%zu of %zu photos had no stored tokens for the head '%s' and were encoded again; hint: coca index has "
+			  "--encoder-budget", done->encoded, done->stored + done->encoded, name);
 	if (done->away)
 		note(cli, "%zu photos are not labelled by '%s': they have no stored tokens, and their files are away", done->away, name);
 }
@@ -299,7 +300,8 @@ enum status labelling_resolve(struct cli *cli, struct library *library, struct q
 	return status;
 }
 
-enum status labelling_list(struct catalog *catalog, const struct photo_filter *filter, size_t limit, struct results *results, struct err *err)
+enum status labelling_list(struct catalog *catalog, const struct photo_filter *filter, size_t limit, struct results *results,
+			   struct err *err)
 {
 	int64_t *contents = NULL;
 	double *probabilities = NULL;

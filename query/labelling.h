@@ -33,6 +33,7 @@ void labelling_report(struct cli *cli, const char *name, const struct labelled *
 enum status labelling_resolve(struct cli *cli, struct library *library, struct query *query, struct err *err);
 
 /* What passes a filter with labels, by the first label's probability, which is its match. */
-enum status labelling_list(struct catalog *catalog, const struct photo_filter *filter, size_t limit, struct results *results, struct err *err);
+enum status labelling_list(struct catalog *catalog, const struct photo_filter *filter, size_t limit, struct results *results,
+			   struct err *err);
 
 #endif

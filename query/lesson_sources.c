@@ -23,8 +23,8 @@ enum { TABLE_MOST = 1 << 30, COLUMNS_MOST = 256, DEPTH_MOST = 64 };
 /* Beside photographs lie captions, notes, thumbnails' databases: only what is called a picture is taken, and must then be one. */
 static bool is_picture(const char *name)
 {
-	static const char *const ends[] = {"jpg", "jpeg", "jpe", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif", "cr2", "cr3",
-					   "nef", "nrw", "arw", "sr2", "dng", "orf", "rw2", "raf", "pef", "srw"};
+	static const char *const ends[] = {"jpg", "jpeg", "jpe", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif", "cr2",
+					   "cr3", "nef", "nrw", "arw", "sr2", "dng", "orf", "rw2", "raf", "pef", "srw"};
 	const char *dot = strrchr(name, '.');
 
 	for (size_t i = 0; dot && i < sizeof ends / sizeof *ends; i++)
@@ -40,7 +40,8 @@ static int visible(const struct dirent *entry)
 
 static enum status take_folder(struct lesson *lesson, const char *folder, const uint32_t *label, size_t depth, struct err *err);
 
-static enum status take_entry(struct lesson *lesson, const char *path, const char *name, const uint32_t *label, size_t depth, struct err *err)
+static enum status take_entry(struct lesson *lesson, const char *path, const char *name, const uint32_t *label, size_t depth,
+			      struct err *err)
 {
 	struct stat st;
 	uint32_t own;
@@ -200,9 +201,11 @@ enum status lesson_shard(struct lesson *lesson, const char *path, struct err *er
 
 	if (status != STATUS_OK)
 		return status;
-	for (size_t index = 1; (!lesson->limit || index <= lesson->limit) && (status = shard_next(shard, &sample, err)) == STATUS_OK; index++)
-		if ((status = take_sample(lesson, path, &sample, index, err)) != STATUS_OK)
-			break;
+	for (size_t index = 1; status == STATUS_OK && (!lesson->limit || index <= lesson->limit); index++) {
+		status = shard_next(shard, &sample, err);
+		if (status == STATUS_OK)
+			status = take_sample(lesson, path, &sample, index, err);
+	}
 	shard_close(shard);
 	return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
@@ -225,7 +228,8 @@ static enum status need_catalog(const struct lesson *lesson, struct err *err)
 {
 	if (lesson->library->catalog && lesson->library->row.id)
 		return STATUS_OK;
-	return err_set(err, STATUS_USAGE, "--pick and --rest take photographs of the library, which holds none of this model; hint: coca index DIR");
+	return err_set(err, STATUS_USAGE,
+		       "--pick and --rest take photographs of the library, which holds none of this model; hint: coca index DIR");
 }
 
 /* The contents nearest to words. */

@@ -288,7 +288,8 @@ static enum status parse_negations(const struct arguments *args, struct query *q
 	for (size_t i = 0; i < args->given_count && status == STATUS_OK; i++) {
 		const char *name = args->given[i].spec->name;
 		if (strncmp(name, negation, strlen(negation)) == 0)
-			status = parse_except(name + strlen(negation), args->given[i].value, query, &query->except[query->except_count++], err);
+			status = parse_except(name + strlen(negation), args->given[i].value, query,
+					      &query->except[query->except_count++], err);
 	}
 	return status;
 }

@@ -77,7 +77,8 @@ static void draw_items(struct items *items, bool several, uint64_t seed)
 		size_t count = several ? i % (LABELS + 1) : 1;
 		for (size_t k = 0; k < count; k++)
 			items->labels[i][k] = (uint32_t)(several ? k : i % LABELS);
-		items->list[i] = (struct tune_item){items->blobs[i], packed_tokens_size(M, WIDTH), items->embeddings[i], items->labels[i], count};
+		items->list[i] = (struct tune_item){
+			items->blobs[i], packed_tokens_size(M, WIDTH), items->embeddings[i], items->labels[i], count};
 		items->order[i] = &items->list[i];
 	}
 }
@@ -365,8 +366,8 @@ static void decoder_states_lead_to_the_plain_twins_logits(void **state)
 	size_t C = t.config->context_length, W = t.config->decoder.width, V = t.config->vocab_size;
 	struct coca_text text = {ids, 5};
 	int32_t *padded = mem_array(C, sizeof *padded);
-	float *states = mem_floats(C * W), *features = mem_floats(t.config->embed_dim), *tokens = mem_floats(C * W), *logits = mem_floats(C * V);
-	float *ours = mem_floats(5 * V);
+	float *states = mem_floats(C * W), *features = mem_floats(t.config->embed_dim), *tokens = mem_floats(C * W);
+	float *logits = mem_floats(C * V), *ours = mem_floats(5 * V);
 	memcpy(padded, ids, sizeof ids);
 	assert_ok(coca_decoder_states(t.model, t.state, t.image_tokens, &text, states, &err), &err);
 	assert_ok(coca_plain_texts(t.model, padded, 1, features, tokens, &err), &err);
@@ -589,7 +590,8 @@ static void foreign_head_is_refused_and_both_models_named(void **state)
 	struct head head = random_head(HEAD_POOLER, 1, 5);
 
 	assert_ok(head_check(&head, "pets", head.config_digest, head.weights_digest, "models/tiny", &err), &err);
-	assert_int_equal(head_check(&head, "pets", head.config_digest, "00000000000000000000000000000000", "models/other", &err), STATUS_USAGE);
+	assert_int_equal(head_check(&head, "pets", head.config_digest, "00000000000000000000000000000000", "models/other", &err),
+			 STATUS_USAGE);
 	assert_non_null(strstr(err.text, "models/tiny"));
 	assert_non_null(strstr(err.text, "models/other"));
 	assert_non_null(strstr(err.text, "aaaaaaaa"));
