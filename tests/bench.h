@@ -1,5 +1,4 @@
-/* bench.h: what the parts of `make bench` share. A part is tests/bench_NAME.c with one function, listed below and in bench.c's table; a
- * part whose file is not there is left out.
+/* bench.h: what the parts of `make bench` share. A part is tests/bench_NAME.c with one function, listed below and in bench.c's table.
  *
  *     static void fast(void *context) { ... }          // one run of what is measured
  *
