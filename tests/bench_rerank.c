@@ -4,6 +4,8 @@
  *                           every position of the text with every photograph through the decoder, keys and values of all image
  *                           tokens in every layer, logits of the whole vocabulary in memory. All in fp32, batched, on all threads.
  *                           Fast: what coca search does, from the catalog's rows on.
+ *     pooler                what reranking would cost more if the catalog held the encoder's tokens, which heads read, instead of the
+ *                           pooler's output: the 50 candidates' through the pooler
  *     text32.over_77        32 texts of 10 ids, beside all 77 positions through the same blocks in the same batches; and one text.
  *
  * Letters: B images, T texts, n ids, C context, W width, N image tokens, V vocabulary.
@@ -42,6 +44,8 @@ struct data {
 	struct coca_text texts[TEXTS];
 	size_t text_count;              /* of the next run */
 	float *pixels, *features, *plain_tokens, *text_features; /* [B,3,S,S] [B,E] [B,N,W] [T,E] */
+	float *pool_queries;            /* [n,E] */
+	void *encoder_blob;             /* a photograph's encoder tokens, in 8 bits */
 	float sums[CANDIDATES];         /* plain */
 	enum status status;
 	struct err err;
@@ -179,6 +183,74 @@ static void rerank_fp32(void *context)
 static void rerank_int8(void *context)
 {
 	rerank_fast(context, PRECISION_INT8);
+}
+
+/* ---- the pooler --------------------------------------------------------------------------------------------------- */
+
+struct pooler_run {
+	struct data *data;
+	struct split split;
+	size_t stride;
+	char *scratch;
+};
+
+struct pooler_work {
+	float *x, *kv, *attended, *tokens, *scores; /* [images * M,D] [images * M,2E] [images * n,E] [images * n,E] */
+	struct attend *jobs;
+};
+
+static size_t pooler_carve(const struct config *config, size_t images, int threads, void *base, struct pooler_work *work)
+{
+	struct carver carver = {base, 0};
+	size_t M = vision_encoder_tokens(config), E = config->embed_dim, n = config->pool_queries;
+
+	work->x = carve_floats(&carver, images * M, config->vision.width);
+	work->kv = carve_floats(&carver, images * M, 2 * E);
+	work->attended = carve_floats(&carver, images * n, E);
+	work->tokens = carve_floats(&carver, images * n, E);
+	work->scores = carve_floats(&carver, op_attention_scratch(M, threads), 1);
+	work->jobs = carve(&carver, images, sizeof *work->jobs);
+	return carver.used;
+}
+
+static void pooler_piece(void *context, size_t piece, size_t lane)
+{
+	struct pooler_run *run = context;
+	struct data *d = run->data;
+	const struct weights *weights = coca_weights(d->engine.model);
+	size_t M = vision_encoder_tokens(d->config), D = d->config->vision.width, E = d->config->embed_dim, n = d->config->pool_queries;
+	size_t from = CANDIDATES * piece / run->split.pieces, images = CANDIDATES * (piece + 1) / run->split.pieces - from;
+	const struct attention *attn = &weights->pool.attn;
+	struct linear project = {attn->out_weight, attn->out_bias, E, E, false};
+	struct attend_shape shape = {d->config->pool_heads, E, E, 2 * E, E, false};
+	struct pooler_work work;
+
+	pooler_carve(d->config, images, run->split.threads, run->scratch + run->stride * lane, &work);
+	for (size_t i = 0; i < images; i++) {
+		const float *k = work.kv + i * M * 2 * E;
+		packed_tokens_read(d->encoder_blob, packed_tokens_size(M, D), M, D, work.x + i * M * D, &d->err);
+		work.jobs[i] = (struct attend){d->pool_queries, k, k + E, NULL, work.attended + i * n * E, n, M};
+	}
+	op_norm(&weights->pool.ln_k, work.x, images * M, D, work.x);
+	attention_keys(attn, E, D, work.x, images * M, work.kv);
+	op_attention(&shape, work.jobs, images, work.scores);
+	op_linear(&project, work.attended, images * n, work.tokens);
+	op_norm(&weights->ln_post, work.tokens, images * n, E, work.tokens);
+}
+
+static void pool_stored(void *context)
+{
+	struct data *d = context;
+	struct pooler_run run = {.data = d, .split = split_work(CANDIDATES, CANDIDATES, IMAGES_OF_PIECE)};
+	size_t images = CANDIDATES / run.split.pieces + 1;
+	struct pooler_work work;
+
+	run.scratch = state_scratch(d->engine.state, pooler_carve(d->config, images, run.split.threads, NULL, &work), run.split.lanes,
+				    &run.stride);
+	if (run.scratch)
+		split_run(&run.split, pooler_piece, &run);
+	else
+		d->status = err_memory(&d->err, "the pooler's activations");
 }
 
 /* ---- texts -------------------------------------------------------------------------------------------------------- */
@@ -336,7 +408,15 @@ static enum status prepare(struct data *d, const char *shape)
 		d->ids[i] = (int32_t)(1 + i * 2654435761u % (d->config->vocab_size - 1));
 	for (size_t i = 0; i < TEXTS; i++)
 		d->texts[i] = (struct coca_text){d->ids + i * IDS, IDS};
-	status = coca_encode_images(d->engine.model, d->engine.state, d->pixels, CANDIDATES, d->features, d->plain_tokens, &d->err);
+	size_t M = vision_encoder_tokens(d->config), D = d->config->vision.width;
+	d->pool_queries = mem_floats(vision_queries_size(d->config));
+	d->encoder_blob = mem_array(packed_tokens_size(M, D), 1);
+	if (!d->pool_queries || !d->encoder_blob)
+		return err_memory(&d->err, "the benchmark's data");
+	packed_tokens_write(d->pixels, M, D, d->encoder_blob);
+	status = vision_queries(d->config, coca_weights(d->engine.model), d->pool_queries, &d->err);
+	if (status == STATUS_OK)
+		status = coca_encode_images(d->engine.model, d->engine.state, d->pixels, CANDIDATES, d->features, d->plain_tokens, &d->err);
 	return status == STATUS_OK ? fill_catalog(d) : status;
 }
 
@@ -350,29 +430,48 @@ static double difference(const struct data *d)
 	return most;
 }
 
+/* bench_ratio of processor time, in which the machine's other users do not count. */
+static double processor_ratio(const struct bench_run *a, const struct bench_run *b)
+{
+	double values[BENCH_ROUNDS_MOST];
+
+	for (size_t r = 0; r < a->rounds; r++)
+		values[r] = a->processor[r] / b->processor[r];
+	return bench_median_of(values, a->rounds);
+}
+
 static void measure(struct bench *bench, struct data *d)
 {
-	struct bench_run rerank[3] = {{.work = rerank_plain, .context = d}, {.work = rerank_fp32, .context = d},
-				      {.work = rerank_int8, .context = d}};
+	struct bench_run rerank[4] = {{.work = rerank_plain, .context = d}, {.work = rerank_fp32, .context = d},
+				      {.work = rerank_int8, .context = d}, {.work = pool_stored, .context = d}};
+	size_t pooled = packed_tokens_size(d->engine.tokens, d->engine.width);
+	size_t encoded = packed_tokens_size(vision_encoder_tokens(d->config), d->config->vision.width);
 	struct bench_run texts[2] = {{.work = texts_whole, .context = d}, {.work = texts_trimmed, .context = d}};
 
-	bench_rounds(rerank, 3, ROUNDS);
+	bench_rounds(rerank, 4, ROUNDS);
 	bench_print(bench, "rerank50, plain", 1e3 * bench_median(&rerank[0]), "ms", 0);
 	bench_print(bench, "rerank50, fp32", 1e3 * bench_median(&rerank[1]), "ms", 0);
 	bench_print(bench, "rerank50, int8", 1e3 * bench_median(&rerank[2]), "ms", 0);
 	bench_print(bench, "rerank50, fp32, over plain", bench_ratio(&rerank[0], &rerank[1]), "x", 0);
 	bench_print(bench, "rerank50.over_plain", bench_ratio(&rerank[0], &rerank[2]), "x", 10);
+	bench_print(bench, "rerank50.processor_over_plain", processor_ratio(&rerank[0], &rerank[2]), "x", 0);
 	bench_print(bench, "rerank50, int8, largest difference", difference(d), "nats", 0);
 	rerank_fp32(d);
 	bench_print(bench, "rerank50, fp32, largest difference", difference(d), "nats", 0);
+	bench_print(bench, "pooler of 50 candidates", 1e3 * bench_median(&rerank[3]), "ms", 0);
+	bench_print(bench, "pooler, of rerank50 in int8", 100 * processor_ratio(&rerank[3], &rerank[2]), "%", 0);
+	bench_print(bench, "stored, pooler's output", (double)pooled / 1000, "KB/photo", 0);
+	bench_print(bench, "stored, encoder's tokens", (double)encoded / 1000, "KB/photo", 0);
 	d->text_count = TEXTS;
 	bench_rounds(texts, 2, ROUNDS);
 	bench_print(bench, "text32", 1e3 * bench_median(&texts[1]), "ms", 0);
 	bench_print(bench, "text32.over_77", bench_ratio(&texts[0], &texts[1]), "x", 5);
+	bench_print(bench, "text32.processor_over_77", processor_ratio(&texts[0], &texts[1]), "x", 0);
 	d->text_count = 1;
 	bench_rounds(texts, 2, 3 * ROUNDS);
 	bench_print(bench, "text1", 1e3 * bench_median(&texts[1]), "ms", 0);
 	bench_print(bench, "text1.over_77", bench_ratio(&texts[0], &texts[1]), "x", 2.5);
+	bench_print(bench, "text1.processor_over_77", processor_ratio(&texts[0], &texts[1]), "x", 0);
 }
 
 void bench_rerank(struct bench *bench)
@@ -399,5 +498,7 @@ void bench_rerank(struct bench *bench)
 	free(d->features);
 	free(d->plain_tokens);
 	free(d->text_features);
+	free(d->pool_queries);
+	free(d->encoder_blob);
 	free(d);
 }
