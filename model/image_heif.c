@@ -1,7 +1,13 @@
 /* image_heif.c: HEIC and AVIF through libheif, which turns and mirrors the picture itself (irot, imir): an EXIF orientation
  * beside it says the same and must not be applied again. More than 8 bits are scaled down.
+ *
+ * The library is loaded when the first such picture comes: with the codecs that it brings it takes half of the time in which the
+ * program starts, and most commands decode nothing.
  */
+#include <dlfcn.h>
 #include <libheif/heif.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +15,41 @@
 #include "schema/memory.h"
 
 #include "schema/banned.h"
+
+#define FUNCTIONS(X) \
+	X(context_alloc) X(context_set_max_decoding_threads) X(context_read_from_memory_without_copy) \
+	X(context_get_primary_image_handle) X(image_handle_release) X(context_free) X(image_handle_get_metadata_size) \
+	X(image_handle_get_metadata) X(image_handle_get_list_of_metadata_block_IDs) X(image_handle_get_metadata_type) \
+	X(image_handle_get_metadata_content_type) X(image_handle_get_width) X(image_handle_get_height) \
+	X(image_handle_get_raw_color_profile_size) X(image_handle_get_raw_color_profile) \
+	X(image_handle_get_nclx_color_profile) X(nclx_color_profile_free) X(image_get_plane_readonly) X(image_get_width) \
+	X(image_get_height) X(decoding_options_alloc) X(decode_image) X(image_release) X(decoding_options_free)
+
+/* libheif's functions, without their prefix. */
+static struct {
+#define DECLARE(name) __typeof__(heif_##name) *name;
+	FUNCTIONS(DECLARE)
+	bool loaded;
+} heif;
+
+static void load(void)
+{
+	void *library = dlopen("libheif.so.1", RTLD_NOW | RTLD_LOCAL);
+
+	heif.loaded = library != NULL;
+#define FIND(name) heif.loaded = heif.loaded && (heif.name = (__typeof__(heif.name))dlsym(library, "heif_" #name)) != NULL;
+	FUNCTIONS(FIND)
+}
+
+static enum status need_library(struct err *err)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, load);
+	return heif.loaded ? STATUS_OK
+			   : err_set(err, STATUS_UNSUPPORTED, "HEIC and AVIF need the library libheif.so.1, which cannot be loaded; "
+							      "hint: install libheif1");
+}
 
 struct reader {
 	struct heif_context *context;
@@ -33,33 +74,38 @@ static enum status fail(struct heif_error error, struct err *err)
 
 static enum status reader_open(const uint8_t *bytes, size_t size, struct reader *reader, struct err *err)
 {
-	*reader = (struct reader){.context = heif_context_alloc()};
+	enum status status = need_library(err);
+
+	*reader = (struct reader){0};
+	if (status != STATUS_OK)
+		return status;
+	reader->context = heif.context_alloc();
 	if (!reader->context)
 		return err_memory(err, "reading a HEIF picture");
-	heif_context_set_max_decoding_threads(reader->context, 1); /* pictures are decoded side by side already */
-	struct heif_error error = heif_context_read_from_memory_without_copy(reader->context, bytes, size, NULL);
+	heif.context_set_max_decoding_threads(reader->context, 1); /* pictures are decoded side by side already */
+	struct heif_error error = heif.context_read_from_memory_without_copy(reader->context, bytes, size, NULL);
 	if (error.code == heif_error_Ok)
-		error = heif_context_get_primary_image_handle(reader->context, &reader->handle);
+		error = heif.context_get_primary_image_handle(reader->context, &reader->handle);
 	return error.code == heif_error_Ok ? STATUS_OK : fail(error, err);
 }
 
 static void reader_close(struct reader *reader)
 {
 	if (reader->handle)
-		heif_image_handle_release(reader->handle);
+		heif.image_handle_release(reader->handle);
 	if (reader->context)
-		heif_context_free(reader->context);
+		heif.context_free(reader->context);
 }
 
 /* A metadata block as it stands in the file: libheif hands out copies, the file has it in one piece. NULL if it has not. */
 static const uint8_t *find_block(const struct reader *reader, heif_item_id id, const uint8_t *bytes, size_t size, size_t *found)
 {
 	enum { BLOCK_MOST = 64 << 20 };
-	size_t length = heif_image_handle_get_metadata_size(reader->handle, id);
+	size_t length = heif.image_handle_get_metadata_size(reader->handle, id);
 	uint8_t *copy = length && length <= size && length <= BLOCK_MOST ? malloc(length) : NULL;
 	const uint8_t *at = NULL;
 
-	if (copy && heif_image_handle_get_metadata(reader->handle, id, copy).code == heif_error_Ok)
+	if (copy && heif.image_handle_get_metadata(reader->handle, id, copy).code == heif_error_Ok)
 		at = memmem(bytes, size, copy, length);
 	*found = at ? length : 0;
 	free(copy);
@@ -82,11 +128,11 @@ static void read_metadata(const struct reader *reader, const uint8_t *bytes, siz
 {
 	enum { BLOCKS_MOST = 16 };
 	heif_item_id ids[BLOCKS_MOST];
-	int n = heif_image_handle_get_list_of_metadata_block_IDs(reader->handle, NULL, ids, BLOCKS_MOST);
+	int n = heif.image_handle_get_list_of_metadata_block_IDs(reader->handle, NULL, ids, BLOCKS_MOST);
 
 	for (int i = 0; i < n && i < BLOCKS_MOST; i++) {
-		const char *type = heif_image_handle_get_metadata_type(reader->handle, ids[i]);
-		const char *content = heif_image_handle_get_metadata_content_type(reader->handle, ids[i]);
+		const char *type = heif.image_handle_get_metadata_type(reader->handle, ids[i]);
+		const char *content = heif.image_handle_get_metadata_content_type(reader->handle, ids[i]);
 		size_t found;
 		const uint8_t *block = NULL;
 		if (type && strcmp(type, "Exif") == 0 && !info->exif) {
@@ -105,7 +151,7 @@ enum status image_heif_probe(const uint8_t *bytes, size_t size, struct image_inf
 	enum status status = reader_open(bytes, size, &reader, err);
 
 	if (status == STATUS_OK) {
-		int width = heif_image_handle_get_width(reader.handle), height = heif_image_handle_get_height(reader.handle);
+		int width = heif.image_handle_get_width(reader.handle), height = heif.image_handle_get_height(reader.handle);
 		if (width > 0 && height > 0) {
 			info->width = (size_t)width;
 			info->height = (size_t)height;
@@ -123,18 +169,18 @@ void image_heif_profile(const uint8_t *bytes, size_t size, struct buffer *icc)
 	struct reader reader;
 
 	if (reader_open(bytes, size, &reader, NULL) == STATUS_OK) {
-		size_t length = heif_image_handle_get_raw_color_profile_size(reader.handle);
+		size_t length = heif.image_handle_get_raw_color_profile_size(reader.handle);
 		struct heif_color_profile_nclx *coded = NULL;
 		if (length && length <= size) {
 			void *profile = malloc(length);
-			if (profile && heif_image_handle_get_raw_color_profile(reader.handle, profile).code == heif_error_Ok)
+			if (profile && heif.image_handle_get_raw_color_profile(reader.handle, profile).code == heif_error_Ok)
 				buffer_append(icc, profile, length);
 			free(profile);
-		} else if (heif_image_handle_get_nclx_color_profile(reader.handle, &coded).code == heif_error_Ok && coded) {
+		} else if (heif.image_handle_get_nclx_color_profile(reader.handle, &coded).code == heif_error_Ok && coded) {
 			image_colour_coded((unsigned)coded->color_primaries, (unsigned)coded->transfer_characteristics, icc);
 		}
 		if (coded) /* which comes with an error, too */
-			heif_nclx_color_profile_free(coded);
+			heif.nclx_color_profile_free(coded);
 	}
 	reader_close(&reader);
 }
@@ -142,10 +188,10 @@ void image_heif_profile(const uint8_t *bytes, size_t size, struct buffer *icc)
 static enum status put_rows(const struct heif_image *picture, const struct image_sink *sink, struct err *err)
 {
 	int stride = 0;
-	const uint8_t *rows = heif_image_get_plane_readonly(picture, heif_channel_interleaved, &stride);
+	const uint8_t *rows = heif.image_get_plane_readonly(picture, heif_channel_interleaved, &stride);
 
-	if (!rows || heif_image_get_width(picture, heif_channel_interleaved) != (int)sink->width ||
-	    heif_image_get_height(picture, heif_channel_interleaved) != (int)sink->height || stride < 3 * (int)sink->width)
+	if (!rows || heif.image_get_width(picture, heif_channel_interleaved) != (int)sink->width ||
+	    heif.image_get_height(picture, heif_channel_interleaved) != (int)sink->height || stride < 3 * (int)sink->width)
 		return err_set(err, STATUS_FORMAT, "damaged HEIF: its headers contradict each other");
 	for (size_t y = 0; y < sink->height; y++)
 		image_rows_put(sink, y, 1, rows + y * (size_t)stride);
@@ -156,21 +202,21 @@ enum status image_heif_decode(const uint8_t *bytes, size_t size, const struct im
 {
 	struct reader reader;
 	struct heif_image *picture = NULL;
-	struct heif_decoding_options *options = heif_decoding_options_alloc();
+	struct heif_decoding_options *options = NULL;
 	enum status status = reader_open(bytes, size, &reader, err);
 
-	if (status == STATUS_OK && !options)
+	if (status == STATUS_OK && !(options = heif.decoding_options_alloc()))
 		status = err_memory(err, "decoding a HEIF picture");
 	if (status == STATUS_OK) {
 		options->convert_hdr_to_8bit = 1;
-		struct heif_error error = heif_decode_image(reader.handle, &picture, heif_colorspace_RGB, heif_chroma_interleaved_RGB,
+		struct heif_error error = heif.decode_image(reader.handle, &picture, heif_colorspace_RGB, heif_chroma_interleaved_RGB,
 							    options);
 		status = error.code == heif_error_Ok ? put_rows(picture, sink, err) : fail(error, err);
 	}
 	if (picture)
-		heif_image_release(picture);
+		heif.image_release(picture);
 	if (options)
-		heif_decoding_options_free(options);
+		heif.decoding_options_free(options);
 	reader_close(&reader);
 	return status;
 }

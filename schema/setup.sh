@@ -116,7 +116,9 @@ flags() {
     blas=$(openblas)
     echo "# Written by schema/setup.sh flags."
     echo "LIB_CFLAGS := -DCOCA_FAISS_VERSION='\"$(cat "$1/version")\"' -I$1/include -I$(echo "$blas" | sed 's,/lib/,/include/,') $(pkg-config --cflags $MODULES)"
-    echo "LIB_LIBS   := $1/lib/libfaiss_c.a $1/lib/libfaiss.a -L$blas -Wl,-rpath,$blas -lopenblas $(pkg-config --libs $MODULES) -lgif" \
+    # libheif is loaded when it is needed (model/image_heif.c).
+    linked=$(echo "$MODULES" | sed 's/libheif//')
+    echo "LIB_LIBS   := $1/lib/libfaiss_c.a $1/lib/libfaiss.a -L$blas -Wl,-rpath,$blas -lopenblas $(pkg-config --libs $linked) -lgif" \
          "-lgomp -lstdc++ -lpthread -lm"
     echo "TEST_LIBS  := $(pkg-config --libs cmocka)"
 }
