@@ -309,8 +309,8 @@ static double file_size(const char *database, const char *tail)
 static void measure_disk(struct scale *s)
 {
 	record(s, "disk: catalog", file_size(s->database, "") + file_size(s->database, "-wal"), "MiB");
-	record(s, "disk: vectors of photos", file_size(s->database, "-vectors-1.faiss"), "MiB");
-	record(s, "disk: vectors of texts", file_size(s->database, "-texts-1.faiss"), "MiB");
+	record(s, "disk: vectors of photos", file_size(s->database, "-vectors-1.index"), "MiB");
+	record(s, "disk: vectors of texts", file_size(s->database, "-texts-1.index"), "MiB");
 }
 
 /* --- the whole --- */
