@@ -104,6 +104,14 @@ static bool wanted(const struct part *part, char **names, int count)
 	return found;
 }
 
+static bool is_part(const char *name)
+{
+	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+		if (strcmp(name, parts[i].name) == 0)
+			return true;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	const char *format = getenv("FORMAT");
@@ -115,6 +123,11 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: bench MODEL_DIR SHAPE_DIR [PART...]\n");
 		return 2;
 	}
+	for (int i = 3; i < argc; i++)
+		if (!is_part(argv[i])) {
+			fprintf(stderr, "bench: no part is called '%s'\n", argv[i]);
+			return 2;
+		}
 	bench.model = argv[1];
 	bench.shape = argv[2];
 	if (!bench.json)
