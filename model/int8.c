@@ -38,7 +38,7 @@ void int8_weights(const float *weight, size_t out, size_t in, int8_t *codes, flo
 			most = size > most ? size : most;
 			wrong += size - size;
 		}
-		float inverse = most > 0 ? INT8_WEIGHT_MOST / most : 0;
+		float inverse = most > INT8_TINY ? INT8_WEIGHT_MOST / most : 0;
 		for (size_t i = 0; i < in; i++)
 			codes[o * in + i] = (int8_t)(int32_t)rintf(row[i] * inverse);
 		scale[o] = most / INT8_WEIGHT_MOST + wrong; /* NaN, if a weight is not finite */
@@ -283,7 +283,7 @@ static void quantise_plain(const float *x, size_t n, uint8_t *codes, float *scal
 	*scale = (high - low) / INT8_LEVELS + wrong;
 	*offset = low;
 	for (size_t i = 0; i < int8_depth(n); i++)
-		codes[i] = i < n && high > low ? code_plain(x[i], low, high) : 0;
+		codes[i] = i < n && high - low > INT8_TINY ? code_plain(x[i], low, high) : 0;
 }
 
 /* Of the norm's row element i. */
@@ -312,7 +312,7 @@ static void norm_plain(const struct norm *norm, const float *x, size_t D, uint8_
 	*scale = (high - low) / INT8_LEVELS + wrong;
 	*offset = low;
 	for (size_t i = 0; i < int8_depth(D); i++)
-		codes[i] = i < D && high > low ? code_plain(norm_at(norm, x, mean, deviation, i), low, high) : 0;
+		codes[i] = i < D && high - low > INT8_TINY ? code_plain(norm_at(norm, x, mean, deviation, i), low, high) : 0;
 }
 
 static void gelu_plain(float *x, size_t n, bool quick, uint8_t *codes, float *scale, float *offset)

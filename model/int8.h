@@ -34,6 +34,9 @@ enum {
 	INT8_STEP = 8,          /* inputs are padded with zeros to a multiple of this */
 };
 
+/* What spans less is all one code: its reciprocal might be infinite. */
+#define INT8_TINY 1e-30f
+
 struct int8_matrix {
 	size_t in, out;
 	size_t depth;           /* in, padded */

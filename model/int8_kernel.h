@@ -58,8 +58,8 @@ static inline TARGET void KERNEL(finish)(const struct int8_product *p, size_t t,
 		memcpy(y, part, count * sizeof *part);
 }
 
-static inline __attribute__((always_inline)) TARGET void KERNEL(tile)(const struct int8_product *p, const struct KERNEL(tile) *tile, size_t t,
-								      size_t panel, const size_t rows, const size_t panels)
+static inline __attribute__((always_inline)) TARGET void KERNEL(tile)(const struct int8_product *p, const struct KERNEL(tile) *tile,
+								      size_t t, size_t panel, const size_t rows, const size_t panels)
 {
 	ints sums[ROWS * PANELS * KERNEL(VECTORS)];
 	const size_t wide = panels * KERNEL(VECTORS);
@@ -92,8 +92,8 @@ static inline __attribute__((always_inline)) TARGET void KERNEL(tile)(const stru
 	}
 }
 
-static inline __attribute__((always_inline)) TARGET void KERNEL(strip)(const struct int8_product *p, const struct KERNEL(tile) *tile, size_t t,
-								       size_t panel, const size_t rows, size_t panels)
+static inline __attribute__((always_inline)) TARGET void KERNEL(strip)(const struct int8_product *p, const struct KERNEL(tile) *tile,
+								       size_t t, size_t panel, const size_t rows, size_t panels)
 {
 	struct KERNEL(tile) one = *tile;
 
@@ -155,7 +155,7 @@ static inline TARGET float KERNEL(steps)(const struct KERNEL(range) *range, floa
 {
 	*scale = (range->high - range->low) * (1.0f / INT8_LEVELS) + range->wrong;
 	*offset = range->low;
-	return range->high > range->low ? INT8_LEVELS / (range->high - range->low) : 0;
+	return range->high - range->low > INT8_TINY ? INT8_LEVELS / (range->high - range->low) : 0;
 }
 
 static TARGET void KERNEL(codes)(const float *x, size_t n, float offset, float inverse, uint8_t *codes)

@@ -5,7 +5,8 @@
  *     encoder.int8_of_matmul     the 8-bit encoder's, over those of our 8-bit product
  *     encoder.matmul_over_sgemm  the 8-bit product's over sgemm's: what the first could be at most on this processor
  *
- * for the shape of coca_ViT-B-32; small.* for the model that ships. The products are of 1024 x 1024 by 1024, on all cores, in the same rounds.
+ * for the shape of coca_ViT-B-32; small.* for the model that ships. The products are of 1024 x 1024 by 1024, on all cores, in the same
+ * rounds.
  */
 #include <cblas.h>
 #include <stdio.h>

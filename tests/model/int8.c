@@ -238,8 +238,8 @@ static void results_come_back_as_floats(void **state)
 }
 
 /* Codes may differ by one where a value lies in the middle between two, and what they mean by a step's half. */
-static void compare_row(const char *name, const uint8_t *fast, const float *fast_map, const uint8_t *plain, const float *plain_map, size_t n,
-			float slack)
+static void compare_row(const char *name, const uint8_t *fast, const float *fast_map, const uint8_t *plain, const float *plain_map,
+			size_t n, float slack)
 {
 	for (size_t i = 0; i < n; i++) {
 		float a = fast_map[0] * fast[i] + fast_map[1], b = plain_map[0] * plain[i] + plain_map[1];
@@ -304,6 +304,25 @@ static void gelu_is_near_enough(void **state)
 			if (!(fabsf(x[0] - plain) < 2e-4f))
 				fail_msg("%s: gelu(%.4f) is %.6f, not %.6f", list[k]->name, (double)at, (double)x[0], (double)plain);
 		}
+}
+
+/* Neither a row nor a matrix of the smallest numbers may become infinite. */
+static void the_smallest_numbers_stay_small(void **state)
+{
+	float x[16] = {1e-44f, -1e-44f, 3e-42f}, map[2], scale[1];
+	const struct int8_kernel *list[KERNELS_MOST];
+	size_t n = kernels(list);
+	uint8_t codes[16];
+	int8_t weights[16];
+
+	(void)state;
+	for (size_t k = 0; k < n; k++) {
+		list[k]->quantise(x, 16, codes, map, map + 1);
+		assert_true(fabsf(map[0] * codes[2] + map[1]) < 1e-40f);
+	}
+	int8_weights(x, 1, 16, weights, scale);
+	for (size_t i = 0; i < 16; i++)
+		assert_true(fabsf(scale[0] * weights[i]) < 1e-40f);
 }
 
 static void a_row_of_equal_numbers_stays_as_it_is(void **state)
@@ -391,5 +410,5 @@ static void threads_do_not_change_the_result(void **state)
 TEST_MAIN(cmocka_unit_test(every_kernel_agrees_exactly), cmocka_unit_test(many_inputs_are_taken_in_blocks),
 	  cmocka_unit_test(the_largest_sums_do_not_saturate), cmocka_unit_test(results_come_back_as_floats),
 	  cmocka_unit_test(rows_are_quantised_as_plainly), cmocka_unit_test(gelu_is_near_enough),
-	  cmocka_unit_test(a_row_of_equal_numbers_stays_as_it_is), cmocka_unit_test(what_is_not_finite_is_seen_in_the_result),
-	  cmocka_unit_test(threads_do_not_change_the_result))
+	  cmocka_unit_test(a_row_of_equal_numbers_stays_as_it_is), cmocka_unit_test(the_smallest_numbers_stay_small),
+	  cmocka_unit_test(what_is_not_finite_is_seen_in_the_result), cmocka_unit_test(threads_do_not_change_the_result))
