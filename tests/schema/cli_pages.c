@@ -72,8 +72,8 @@ static void bash_offers_names_and_knows_what_values_are(void **state)
 
 	(void)state;
 	assert_non_null(strstr(script, "commands='find help'"));
-	assert_non_null(strstr(script, "options=' --limit --in --html --rerank --add --all --db --model --quiet --help '"));
-	assert_non_null(strstr(script, "values=' --limit -n --add -a '"));
+	assert_non_null(strstr(script, "options=' --limit --in --html --rerank --add --all --db --model --precision --quiet --help '"));
+	assert_non_null(strstr(script, "values=' --limit -n --add -a --precision '"));
 	assert_non_null(strstr(script, "files=' --html --db '"));
 	assert_non_null(strstr(script, "folders=' --in --model '"));
 	free(script);
