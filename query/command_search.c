@@ -146,6 +146,7 @@ static void notice_terms(struct search *s)
 static enum status find(struct search *s, float *embedding, struct times *times, struct err *err)
 {
 	struct library *library = &s->library;
+	struct passing passing = {0};
 	size_t most = s->limit > s->depth ? s->limit : s->depth;
 	enum status status = compose_embed(library, &s->query.composition, embedding, err);
 
@@ -155,10 +156,12 @@ static enum status find(struct search *s, float *embedding, struct times *times,
 	lap(times, &times->embed);
 	status = vectors_open(library->catalog, &library->row, NULL, &s->vectors, err);
 	if (status == STATUS_OK)
-		status = search_candidates(library->catalog, &library->row, s->vectors, &s->query.filter, embedding, most, &s->candidates,
-					   &s->count, err);
+		status = passing_find(library->catalog, &s->query.filter, &passing, err);
 	if (status == STATUS_OK)
-		status = tied_widen(s->cli, library, &s->query.filter, embedding, most, &s->candidates, &s->count, err);
+		status = search_passing(library->catalog, &library->row, s->vectors, &passing, embedding, most, &s->candidates, &s->count, err);
+	if (status == STATUS_OK)
+		status = tied_widen(s->cli, library, &passing, embedding, most, &s->candidates, &s->count, err);
+	passing_release(&passing);
 	lap(times, &times->find);
 	return status;
 }

@@ -16,7 +16,7 @@
 static enum status open_collection(struct matcher *m, const char *collection, struct err *err)
 {
 	struct text_key *keys;
-	enum status status = catalog_text_keys(m->library->catalog, collection, false, &keys, &m->count, err);
+	enum status status = catalog_text_keys(m->library->catalog, collection, &keys, &m->count, err);
 
 	if (status != STATUS_OK)
 		return status;

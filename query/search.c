@@ -11,56 +11,70 @@
 
 #include "schema/banned.h"
 
+enum status passing_find(struct catalog *catalog, const struct photo_filter *filter, struct passing *passing, struct err *err)
+{
+	*passing = (struct passing){.all = photo_filter_empty(filter)};
+	return passing->all ? STATUS_OK : catalog_filter(catalog, filter, &passing->contents, &passing->count, err);
+}
+
+void passing_release(struct passing *passing)
+{
+	free(passing->contents);
+	*passing = (struct passing){0};
+}
+
+static enum status nearest(struct catalog *catalog, const struct catalog_model *row, struct vectors *vectors, const struct passing *passing,
+			   const float *embedding, size_t k, float *scores, int64_t *contents, struct err *err)
+{
+	if (k == 0)
+		return STATUS_OK;
+	if (passing->all)
+		return vectors_search(vectors, embedding, 1, k, scores, contents, err);
+	if (vectors)
+		return vectors_search_some(vectors, passing->contents, passing->count, embedding, 1, k, scores, contents, err);
+	return vectors_scan(catalog, row, passing->contents, passing->count, embedding, 1, k, scores, contents, err);
+}
+
+enum status search_passing(struct catalog *catalog, const struct catalog_model *row, struct vectors *vectors, const struct passing *passing,
+			   const float *embedding, size_t k, struct candidate **candidates, size_t *count, struct err *err)
+{
+	size_t n = 0, most = passing->all ? vectors_count(vectors) : passing->count;
+
+	*candidates = NULL;
+	*count = 0;
+	k = k < most ? k : most;
+	int64_t *contents = mem_array(k, sizeof *contents);
+	float *scores = mem_array(k, sizeof *scores);
+	struct candidate *found = mem_array(k, sizeof *found);
+	enum status status = contents && scores && found ? nearest(catalog, row, vectors, passing, embedding, k, scores, contents, err)
+							 : err_memory(err, "the candidates");
+	/* A content that passes may have no embedding of this model: then fewer than k are found. */
+	for (size_t i = 0; status == STATUS_OK && i < k && contents[i]; i++)
+		found[n++] = (struct candidate){
+			.content = contents[i], .similarity = scores[i], .slot = i, .match = NAN, .score = (double)scores[i]};
+	if (status == STATUS_OK) {
+		*candidates = found;
+		*count = n;
+		found = NULL;
+	}
+	free(contents);
+	free(scores);
+	free(found);
+	return status;
+}
+
 enum status search_candidates(struct catalog *catalog, const struct catalog_model *row, struct vectors *vectors,
 			      const struct photo_filter *filter, const float *embedding, size_t k, struct candidate **candidates,
 			      size_t *count, struct err *err)
 {
-	int64_t *allowed = NULL, *contents = NULL;
-	float *scores = NULL;
-	struct candidate *found = NULL;
-	bool filtered = !photo_filter_empty(filter);
-	size_t n = 0, most = 0;
-	enum status status = STATUS_OK;
+	struct passing passing;
+	enum status status = passing_find(catalog, filter, &passing, err);
 
 	*candidates = NULL;
 	*count = 0;
-	if (filtered)
-		status = catalog_filter(catalog, filter, &allowed, &most, err);
-	else
-		most = vectors_count(vectors);
-	if (status != STATUS_OK)
-		goto out;
-	if (k > most)
-		k = most;
-	contents = mem_array(k, sizeof *contents);
-	scores = mem_array(k, sizeof *scores);
-	found = mem_array(k, sizeof *found);
-	if (!contents || !scores || !found) {
-		status = err_memory(err, "the candidates");
-		goto out;
-	}
-	if (k == 0)
-		status = STATUS_OK;
-	else if (filtered && vectors)
-		status = vectors_search_some(vectors, allowed, most, embedding, 1, k, scores, contents, err);
-	else if (filtered)
-		status = vectors_scan(catalog, row, allowed, most, embedding, 1, k, scores, contents, err);
-	else
-		status = vectors_search(vectors, embedding, 1, k, scores, contents, err);
-	if (status != STATUS_OK)
-		goto out;
-	/* A content that passes may have no embedding of this model: then fewer than k are found. */
-	for (size_t i = 0; i < k && contents[i]; i++)
-		found[n++] = (struct candidate){
-			.content = contents[i], .similarity = scores[i], .slot = i, .match = NAN, .score = (double)scores[i]};
-	*candidates = found;
-	*count = n;
-	found = NULL;
-out:
-	free(allowed);
-	free(contents);
-	free(scores);
-	free(found);
+	if (status == STATUS_OK)
+		status = search_passing(catalog, row, vectors, &passing, embedding, k, candidates, count, err);
+	passing_release(&passing);
 	return status;
 }
 

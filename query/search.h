@@ -26,8 +26,20 @@ struct candidate {
 	double score;       /* what the list is ordered by, descending within the reranked and within the others */
 };
 
-/* The k nearest, best first, ties by content. *candidates is the caller's to free. vectors may be NULL if the filter is not
- * empty: then the catalog's own embeddings are scanned. *count may be less than k. */
+/* What passes a filter, found out once for all who ask. */
+struct passing {
+	bool all;           /* the filter is empty: nothing is listed */
+	int64_t *contents;  /* [count] ascending */
+	size_t count;
+};
+enum status passing_find(struct catalog *catalog, const struct photo_filter *filter, struct passing *passing, struct err *err);
+void passing_release(struct passing *passing);
+
+/* The k nearest, best first, ties by content. *candidates is the caller's to free. vectors may be NULL if not all pass: then the
+ * catalog's own embeddings are scanned. *count may be less than k. */
+enum status search_passing(struct catalog *catalog, const struct catalog_model *row, struct vectors *vectors, const struct passing *passing,
+			   const float *embedding, size_t k, struct candidate **candidates, size_t *count, struct err *err);
+/* The same for a filter that is not needed again. */
 enum status search_candidates(struct catalog *catalog, const struct catalog_model *row, struct vectors *vectors,
 			      const struct photo_filter *filter, const float *embedding, size_t k, struct candidate **candidates,
 			      size_t *count, struct err *err);

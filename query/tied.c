@@ -130,7 +130,7 @@ static enum status find_scale(struct library *library, const float *query, struc
 
 struct finding {
 	struct library *library;
-	const struct photo_filter *filter;
+	const struct passing *passing;
 	const float *query;
 	size_t wanted;               /* distinct contents */
 	int64_t *contents;           /* [wanted] */
@@ -145,14 +145,25 @@ static enum status take_content(void *context, const struct catalog_text *text, 
 	return STATUS_OK;
 }
 
+/* What the tied texts are listed for passes already; of all others a photograph must be there. */
+static enum status is_there(const struct finding *f, int64_t content, bool *there, struct err *err)
+{
+	struct buffer path = {0};
+	enum status status = f->passing->all ? subject_path(f->library, content, NULL, &path, err) : STATUS_OK;
+
+	*there = !f->passing->all || path.data;
+	buffer_release(&path);
+	return status;
+}
+
 /* The distinct contents of n texts, in their order, which have a photograph that is there and passes. */
 static enum status collect(struct finding *f, const int64_t *texts, size_t n, struct err *err)
 {
 	f->count = 0;
 	for (size_t i = 0; i < n && texts[i] && f->count < f->wanted; i++) {
-		struct buffer path = {0};
 		int64_t content = 0;
 		size_t k = 0;
+		bool there;
 		enum status status = catalog_text_get(f->library->catalog, texts[i], take_content, &content, err);
 		if (status != STATUS_OK && status != STATUS_NOT_FOUND)
 			return status;
@@ -160,12 +171,11 @@ static enum status collect(struct finding *f, const int64_t *texts, size_t n, st
 			k++;
 		if (content == 0 || k < f->count)
 			continue;
-		status = subject_path(f->library, content, f->filter, &path, err);
-		if (path.data)
-			f->contents[f->count++] = content;
-		buffer_release(&path);
+		status = is_there(f, content, &there, err);
 		if (status != STATUS_OK)
 			return status;
+		if (there)
+			f->contents[f->count++] = content;
 	}
 	return STATUS_OK;
 }
@@ -194,32 +204,23 @@ static enum status search_index(struct finding *f, bool *enough, struct err *err
 	return status;
 }
 
-static int by_id(const void *a, const void *b)
+/* Among these texts, the best first; more of them as long as those looked at have too few contents. */
+static enum status search_some(struct finding *f, struct vectors *vectors, const int64_t *texts, size_t n, struct err *err)
 {
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-	return (x > y) - (x < y);
-}
+	size_t k = mem_product(f->wanted, OVERSIZE) < n ? f->wanted * OVERSIZE : n;
+	enum status status = STATUS_OK;
 
-/* The tied texts whose photographs pass the filter, by id; the caller's to free. */
-static enum status list_tied(const struct finding *f, int64_t **texts, size_t *n, struct err *err)
-{
-	struct text_key *keys = NULL;
-	int64_t *allowed = NULL;
-	size_t count, most;
-	enum status status = catalog_filter(f->library->catalog, f->filter, &allowed, &most, err);
-
-	*n = 0;
-	if (status == STATUS_OK)
-		status = catalog_text_keys(f->library->catalog, NULL, true, &keys, &count, err);
-	if (status == STATUS_OK) {
-		*texts = mem_array(count, sizeof **texts);
-		status = *texts ? STATUS_OK : err_memory(err, "the list of texts");
+	for (bool done = n == 0; !done && status == STATUS_OK; k = mem_product(k, OVERSIZE) < n ? k * OVERSIZE : n) {
+		float *scores = mem_floats(k);
+		int64_t *found = mem_array(k, sizeof *found);
+		status = scores && found ? vectors_search_some(vectors, texts, n, f->query, 1, k, scores, found, err)
+					 : err_memory(err, "the texts found");
+		if (status == STATUS_OK)
+			status = collect(f, found, k, err);
+		done = k == n || f->count == f->wanted;
+		free(scores);
+		free(found);
 	}
-	for (size_t i = 0; status == STATUS_OK && i < count; i++)
-		if (bsearch(&keys[i].content, allowed, most, sizeof *allowed, by_id))
-			(*texts)[(*n)++] = keys[i].id;
-	free(keys);
-	free(allowed);
 	return status;
 }
 
@@ -228,26 +229,17 @@ static enum status search_tied(struct finding *f, struct err *err)
 {
 	struct vectors_options options = {.set = VECTORS_TEXTS};
 	struct vectors *vectors = NULL;
-	int64_t *tied = NULL, *found = NULL;
-	float *scores = NULL;
+	int64_t *texts = NULL;
 	size_t n;
-	enum status status = list_tied(f, &tied, &n, err);
+	enum status status = f->passing->all ? catalog_texts_tied(f->library->catalog, NULL, 0, &texts, &n, err)
+					     : catalog_texts_tied(f->library->catalog, f->passing->contents, f->passing->count, &texts, &n, err);
 
-	if (status == STATUS_OK) {
-		scores = mem_floats(n);
-		found = mem_array(n, sizeof *found);
-		status = scores && found ? STATUS_OK : err_memory(err, "the texts found");
-	}
 	if (status == STATUS_OK)
 		status = vectors_open(f->library->catalog, &f->library->row, &options, &vectors, err);
 	if (status == STATUS_OK)
-		status = vectors_search_some(vectors, tied, n, f->query, 1, n, scores, found, err);
-	if (status == STATUS_OK)
-		status = collect(f, found, n, err);
+		status = search_some(f, vectors, texts, n, err);
 	vectors_close(vectors);
-	free(tied);
-	free(found);
-	free(scores);
+	free(texts);
 	return status;
 }
 
@@ -329,15 +321,15 @@ static enum status append(const struct finding *f, struct candidate *candidates,
 static enum status find_contents(struct finding *f, struct err *err)
 {
 	bool enough = false;
-	enum status status = photo_filter_empty(f->filter) ? search_index(f, &enough, err) : STATUS_OK;
+	enum status status = f->passing->all ? search_index(f, &enough, err) : STATUS_OK;
 
 	return status == STATUS_OK && !enough ? search_tied(f, err) : status;
 }
 
-enum status tied_widen(struct cli *cli, struct library *library, const struct photo_filter *filter, const float *embedding, size_t k,
+enum status tied_widen(struct cli *cli, struct library *library, const struct passing *passing, const float *embedding, size_t k,
 		       struct candidate **candidates, size_t *count, struct err *err)
 {
-	struct finding f = {.library = library, .filter = filter, .query = embedding, .wanted = k < CONTENTS_MOST ? k : CONTENTS_MOST};
+	struct finding f = {.library = library, .passing = passing, .query = embedding, .wanted = k < CONTENTS_MOST ? k : CONTENTS_MOST};
 	struct tied_scale scale;
 	bool any;
 	enum status status = catalog_texts_any_tied(library->catalog, &any, err);

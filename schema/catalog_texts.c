@@ -143,13 +143,13 @@ enum status catalog_text_get(struct catalog *catalog, int64_t id, text_visitor v
 	return status;
 }
 
-enum status catalog_text_keys(struct catalog *catalog, const char *collection, bool tied, struct text_key **keys, size_t *n, struct err *err)
+enum status catalog_text_keys(struct catalog *catalog, const char *collection, struct text_key **keys, size_t *n, struct err *err)
 {
 	sqlite3_stmt *s;
 	bool row;
 	size_t capacity = 0;
-	enum status status = catalog_prepare(catalog, "SELECT id, content FROM texts WHERE (?1 IS NULL OR collection = ?1)"
-						      " AND (NOT ?2 OR content IS NOT NULL) ORDER BY id", &s, err);
+	enum status status = catalog_prepare(catalog, "SELECT id, content FROM texts WHERE ?1 IS NULL OR collection = ?1 ORDER BY id",
+					     &s, err);
 
 	*keys = NULL;
 	*n = 0;
@@ -157,7 +157,6 @@ enum status catalog_text_keys(struct catalog *catalog, const char *collection, b
 		return status;
 	if (collection)
 		sqlite3_bind_blob(s, 1, collection, (int)strlen(collection), SQLITE_STATIC);
-	sqlite3_bind_int(s, 2, tied);
 	while ((status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
 		if (*n == capacity) {
 			capacity = capacity ? 2 * capacity : 64;
@@ -176,6 +175,76 @@ enum status catalog_text_keys(struct catalog *catalog, const char *collection, b
 		*keys = NULL;
 		*n = 0;
 	}
+	return status;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* One pass over the index, in the order of the contents. */
+static enum status merge_tied(struct catalog *catalog, const int64_t *contents, size_t n, struct buffer *texts, struct err *err)
+{
+	sqlite3_stmt *s;
+	bool row;
+	size_t at = 0;
+	enum status status = catalog_prepare(catalog, "SELECT content, id FROM texts WHERE content IS NOT NULL ORDER BY content", &s, err);
+
+	if (status != STATUS_OK)
+		return status;
+	while ((status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
+		int64_t content = sqlite3_column_int64(s, 0), id = sqlite3_column_int64(s, 1);
+		while (at < n && contents[at] < content)
+			at++;
+		if (!contents || (at < n && contents[at] == content))
+			buffer_append(texts, &id, sizeof id);
+	}
+	catalog_done(catalog, s);
+	return status;
+}
+
+static enum status look_up_tied(struct catalog *catalog, const int64_t *contents, size_t n, struct buffer *texts, struct err *err)
+{
+	sqlite3_stmt *s;
+	bool row;
+	enum status status = catalog_prepare(catalog, "SELECT id FROM texts WHERE content = ?", &s, err);
+
+	if (status != STATUS_OK)
+		return status;
+	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
+		sqlite3_bind_int64(s, 1, contents[i]);
+		while ((status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
+			int64_t id = sqlite3_column_int64(s, 0);
+			buffer_append(texts, &id, sizeof id);
+		}
+		sqlite3_reset(s);
+	}
+	catalog_done(catalog, s);
+	return status;
+}
+
+enum status catalog_texts_tied(struct catalog *catalog, const int64_t *contents, size_t n, int64_t **texts, size_t *count, struct err *err)
+{
+	enum { FEW = 1000 };
+	struct buffer found = {0};
+	enum status status = contents && n <= FEW ? look_up_tied(catalog, contents, n, &found, err)
+						  : merge_tied(catalog, contents, n, &found, err);
+
+	*texts = NULL;
+	*count = 0;
+	buffer_append(&found, "", 0); /* no text is an array, too */
+	if (status == STATUS_OK && found.failed)
+		status = err_memory(err, "the list of texts");
+	if (status == STATUS_OK) {
+		*texts = (int64_t *)(void *)found.data;
+		*count = found.size / sizeof **texts;
+		qsort(*texts, *count, sizeof **texts, by_id);
+		found = (struct buffer){0};
+	}
+	buffer_release(&found);
 	return status;
 }
 

@@ -1,8 +1,8 @@
 /* catalog_texts.h: what catalog.h's texts are searched and reranked with: their embeddings as a set, which of them are tied to
  * photographs, how likely they are whatever the photograph, and which of them a model wrote.
  *
- *     struct text_key *keys;                                    // every tied text and its content
- *     catalog_text_keys(catalog, NULL, true, &keys, &n, err);
+ *     struct text_key *keys;                                    // every text and its content
+ *     catalog_text_keys(catalog, NULL, &keys, &n, err);
  *     catalog_texts_unembedded(catalog, model, 64, visit, context, err);
  */
 #ifndef SCHEMA_CATALOG_TEXTS_H
@@ -32,8 +32,10 @@ enum status catalog_texts_unembedded_count(struct catalog *catalog, int64_t mode
 struct text_key {
 	int64_t id, content; /* content 0: tied to no photo */
 };
-/* Of a collection, or of all (NULL), or those that are tied to a photo; ascending by id, the caller's to free. */
-enum status catalog_text_keys(struct catalog *catalog, const char *collection, bool tied, struct text_key **keys, size_t *n, struct err *err);
+/* Of a collection, or of all (NULL); ascending by id, the caller's to free. */
+enum status catalog_text_keys(struct catalog *catalog, const char *collection, struct text_key **keys, size_t *n, struct err *err);
+/* The texts that are tied to any of the contents (ascending; NULL: to any at all); ascending by id, the caller's to free. */
+enum status catalog_texts_tied(struct catalog *catalog, const int64_t *contents, size_t n, int64_t **texts, size_t *count, struct err *err);
 
 /* STATUS_NOT_FOUND if there is none. The visitor's embedding is NULL. */
 enum status catalog_text_get(struct catalog *catalog, int64_t id, text_visitor visit, void *context, struct err *err);

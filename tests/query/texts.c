@@ -93,7 +93,7 @@ static void photo_is_named_by_path_number_or_hash(void **state)
 	assert_string_equal(report.lines.data, "line 6: the catalog does not hold '000002.jpg'\n"
 					       "line 7: the catalog does not hold '99'\nline 9: it has no TAB\n");
 	texts_report_release(&report);
-	assert_ok(catalog_text_keys(d->library.catalog, NULL, true, &keys, &n, &err), &err);
+	assert_ok(catalog_text_keys(d->library.catalog, NULL, &keys, &n, &err), &err);
 	assert_int_equal(n, 4);
 	assert_int_equal(keys[0].content, d->contents[0]);
 	for (size_t i = 1; i < 4; i++)

@@ -41,15 +41,18 @@ struct search {
 static void search(struct drawn *d, const char *words, const struct photo_filter *filter, bool widen, struct search *s)
 {
 	struct library *l = &d->library;
+	struct passing passing;
 	bool cut;
 
 	*s = (struct search){.query = mem_floats(l->engine.embed)};
 	assert_ok(engine_embed_text(&l->engine, words, strlen(words), s->query, &cut, &err), &err);
-	if (photo_filter_empty(filter))
+	assert_ok(passing_find(l->catalog, filter, &passing, &err), &err);
+	if (passing.all)
 		assert_ok(vectors_open(l->catalog, &l->row, NULL, &s->vectors, &err), &err);
-	assert_ok(search_candidates(l->catalog, &l->row, s->vectors, filter, s->query, K, &s->candidates, &s->count, &err), &err);
+	assert_ok(search_passing(l->catalog, &l->row, s->vectors, &passing, s->query, K, &s->candidates, &s->count, &err), &err);
 	if (widen)
-		assert_ok(tied_widen(&d->cli, l, filter, s->query, K, &s->candidates, &s->count, &err), &err);
+		assert_ok(tied_widen(&d->cli, l, &passing, s->query, K, &s->candidates, &s->count, &err), &err);
+	passing_release(&passing);
 }
 
 static void search_release(struct search *s)
@@ -151,6 +154,57 @@ static void order_is_that_of_the_plain_twin(void **state)
 		search_release(&s);
 	}
 	assert_true(by_text > 0 && by_pixels > 0); /* neither drowns the other */
+	library_close(&d->library);
+}
+
+static void order_under_a_filter_is_that_of_the_plain_twin_among_what_passes(void **state)
+{
+	(void)state;
+	static const char *const queries[] = {"a red circle", "two yellow fish in the sea", "the birthday of a grandmother"};
+	struct drawn *d = tied_new();
+	struct photo_filter out[] = {{.in = d->paths[5], .except = &out[1]}, {.in = d->paths[11], .except = &out[2]}, {.in = d->paths[2]}};
+	const struct photo_filter filter = {.except = out};
+	struct expected all[PHOTOS];
+	struct search s;
+
+	for (size_t q = 0; q < sizeof queries / sizeof *queries; q++) {
+		size_t left = 0;
+		search(d, queries[q], &filter, true, &s);
+		assert_int_equal(s.count, K);
+		plain_search(d, s.query, all);
+		for (size_t i = 0; i < PHOTOS; i++)
+			if (all[i].content != d->contents[5] && all[i].content != d->contents[11] && all[i].content != d->contents[2])
+				all[left++] = all[i];
+		assert_int_equal(left, PHOTOS - 3);
+		assert_found(&s, all);
+		search_release(&s);
+	}
+	library_close(&d->library);
+}
+
+/* The texts that are looked at first are all of one photograph: as near as the other's, and before it. */
+static void photo_with_many_texts_leaves_room_for_others(void **state)
+{
+	(void)state;
+	struct drawn *d = tied_new();
+	const struct photo_filter out = {.in = d->paths[0]}, filter = {.except = &out};
+	const char *words = "grandmother's birthday in the garden";
+	char text[128];
+	struct search s;
+	size_t n, at = 0;
+
+	for (int i = 1; i <= 80; i++) {
+		snprintf(text, sizeof text, "%*s%s", i, "", words);
+		drawn_text(d, d->contents[5], text);
+	}
+	int64_t last = drawn_text(d, d->contents[20], words);
+	assert_ok(texts_embed(&d->cli, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), &err);
+	search(d, words, &filter, true, &s);
+	while (at < s.count && s.candidates[at].content != d->contents[20])
+		at++;
+	assert_true(at < s.count);
+	assert_int_equal(s.candidates[at].text, last);
+	search_release(&s);
 	library_close(&d->library);
 }
 
@@ -267,5 +321,6 @@ static void equivalent_keeps_the_distance_from_the_mean_in_deviations(void **sta
 
 TEST_MAIN(cmocka_unit_test(equivalent_keeps_the_distance_from_the_mean_in_deviations), cmocka_unit_test(without_tied_texts_nothing_changes),
 	  cmocka_unit_test(single_note_is_found_by_its_words_and_not_by_others), cmocka_unit_test(photo_is_found_by_what_is_written_about_it),
-	  cmocka_unit_test(filter_holds_for_what_texts_find), cmocka_unit_test(photo_that_is_gone_is_not_found),
-	  cmocka_unit_test(order_is_that_of_the_plain_twin))
+	  cmocka_unit_test(photo_with_many_texts_leaves_room_for_others), cmocka_unit_test(filter_holds_for_what_texts_find), cmocka_unit_test(photo_that_is_gone_is_not_found),
+	  cmocka_unit_test(order_is_that_of_the_plain_twin),
+	  cmocka_unit_test(order_under_a_filter_is_that_of_the_plain_twin_among_what_passes))

@@ -166,7 +166,7 @@ static void generation_follows_the_embedded_texts_alone(void **state)
 	catalog_close(f.catalog);
 }
 
-static void keys_can_be_limited_to_a_collection_and_to_tied_texts(void **state)
+static void keys_can_be_limited_to_a_collection(void **state)
 {
 	(void)state;
 	struct fixture f = fixture_new();
@@ -174,24 +174,58 @@ static void keys_can_be_limited_to_a_collection_and_to_tied_texts(void **state)
 	size_t n;
 	bool any;
 
-	assert_ok(catalog_text_keys(f.catalog, NULL, false, &keys, &n, &err), &err);
+	assert_ok(catalog_text_keys(f.catalog, NULL, &keys, &n, &err), &err);
 	assert_int_equal(n, 4);
 	free(keys);
-	assert_ok(catalog_text_keys(f.catalog, "b", false, &keys, &n, &err), &err);
+	assert_ok(catalog_text_keys(f.catalog, "b", &keys, &n, &err), &err);
 	assert_int_equal(n, 2);
 	assert_int_equal(keys[1].id, f.texts[3]);
 	assert_int_equal(keys[1].content, 0);
-	free(keys);
-	assert_ok(catalog_text_keys(f.catalog, NULL, true, &keys, &n, &err), &err);
-	assert_int_equal(n, 2);
-	assert_int_equal(keys[1].id, f.texts[1]);
-	assert_int_equal(keys[1].content, f.contents[1]);
 	free(keys);
 	assert_ok(catalog_texts_any_tied(f.catalog, &any, &err), &err);
 	assert_true(any);
 	assert_ok(catalog_texts_forget(f.catalog, "a", &n, &err), &err);
 	assert_ok(catalog_texts_any_tied(f.catalog, &any, &err), &err);
 	assert_false(any);
+	catalog_close(f.catalog);
+}
+
+static void expect_tied(struct fixture *f, const int64_t *contents, size_t n, const int64_t *expected, size_t count)
+{
+	int64_t *texts;
+	size_t found;
+
+	assert_ok(catalog_texts_tied(f->catalog, contents, n, &texts, &found, &err), &err);
+	assert_int_equal(found, count);
+	if (count)
+		assert_memory_equal(texts, expected, count * sizeof *texts);
+	free(texts);
+}
+
+/* Of few contents they are looked up, of many found in one pass. */
+static void tied_texts_of_contents_are_listed_by_id(void **state)
+{
+	enum { MANY = 3000 };
+	(void)state;
+	struct fixture f = fixture_new();
+	int64_t many[MANY], late;
+	struct catalog_text text = {.collection = "c", .photo_content = f.contents[0], .text = "late", .text_size = 4};
+
+	assert_ok(catalog_text_put(f.catalog, &text, &err), &err);
+	late = text.id;
+	const int64_t all[] = {f.texts[0], f.texts[1], late}, first[] = {f.texts[0], late};
+	expect_tied(&f, NULL, 0, all, 3);
+	expect_tied(&f, f.contents, 2, all, 3);
+	expect_tied(&f, f.contents, 1, first, 2);
+	expect_tied(&f, f.contents + 1, 1, all + 1, 1);
+	expect_tied(&f, f.contents, 0, NULL, 0);
+	for (size_t i = 0; i < MANY; i++)
+		many[i] = f.contents[0] + (int64_t)i;
+	expect_tied(&f, many, MANY, all, 3);
+	expect_tied(&f, many + 1, MANY - 1, all + 1, 1);
+	for (size_t i = 0; i < MANY; i++)
+		many[i] += f.contents[1] * (i > 0);
+	expect_tied(&f, many, MANY, first, 2);
 	catalog_close(f.catalog);
 }
 
@@ -334,7 +368,7 @@ static void file_of_version_1_gains_what_texts_need(void **state)
 	assert_ok(catalog_open(path, CATALOG_WRITE, &f.catalog, &err), &err);
 	f.model.id = 1;
 	assert_int_equal(generation(&f), 0);
-	assert_ok(catalog_text_keys(f.catalog, NULL, false, &keys, &n, &err), &err);
+	assert_ok(catalog_text_keys(f.catalog, NULL, &keys, &n, &err), &err);
 	assert_int_equal(n, 1);
 	embed(&f, keys[0].id, 1);
 	assert_true(generation(&f) != 0);
@@ -352,7 +386,7 @@ static void file_of_version_1_gains_what_texts_need(void **state)
 
 TEST_MAIN(cmocka_unit_test(embeddings_are_visited_by_id), cmocka_unit_test(what_has_no_embedding_is_listed),
 	  cmocka_unit_test(generation_follows_the_embedded_texts_alone),
-	  cmocka_unit_test(keys_can_be_limited_to_a_collection_and_to_tied_texts), cmocka_unit_test(collections_are_counted),
+	  cmocka_unit_test(keys_can_be_limited_to_a_collection), cmocka_unit_test(tied_texts_of_contents_are_listed_by_id), cmocka_unit_test(collections_are_counted),
 	  cmocka_unit_test(sample_is_by_hash_and_of_photographs_that_are_there),
 	  cmocka_unit_test(null_likelihoods_are_kept_and_go_with_their_text),
 	  cmocka_unit_test(tied_texts_are_sampled_evenly_and_found_by_content),
