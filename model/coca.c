@@ -16,6 +16,7 @@
 #include "model/decoder.h"
 #include "model/int8.h"
 #include "model/ops.h"
+#include "model/quantize.h"
 #include "model/state.h"
 #include "model/text.h"
 #include "model/vision.h"
@@ -141,6 +142,14 @@ bool coca_in_halves(const struct coca *model)
 	return true;
 }
 
+/* Made by coca model quantize: with 8-bit weights, or with the measure that says they cost next to nothing. */
+static bool takes_int8(const struct coca *model)
+{
+	const char *mean = coca_metadata(model, QUANTIZE_MEAN);
+
+	return coca_holds_int8(model) || (mean && strtod(mean, NULL) >= QUANTIZE_LEAST);
+}
+
 /* Points the image encoder's blocks to their 8-bit maps, or, made NULL, to none. */
 static void use_int8(const struct coca *model, const struct int8_block *made)
 {
@@ -151,7 +160,7 @@ static void use_int8(const struct coca *model, const struct int8_block *made)
 void coca_set_precision(struct coca *model, enum precision precision)
 {
 	if (precision == PRECISION_AUTO)
-		precision = coca_holds_int8(model) ? PRECISION_INT8 : PRECISION_FP32;
+		precision = takes_int8(model) ? PRECISION_INT8 : PRECISION_FP32;
 	model->precision = precision;
 	use_int8(model, precision == PRECISION_INT8 ? model->int8->blocks : NULL);
 }

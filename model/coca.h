@@ -33,8 +33,8 @@ struct coca_state;
 enum status coca_open(const char *path, struct coca **model, struct err *err);
 void coca_close(struct coca *model); /* takes NULL */
 
-/* Arithmetic of the image encoder's blocks and of likelihoods. AUTO: INT8 if the weights file holds 8-bit weights (coca model quantize),
- * else FP32. */
+/* Arithmetic of the image encoder's blocks and of likelihoods. AUTO: INT8 if coca model quantize wrote the weights file, with 8-bit
+ * weights or keeping the others (quantize.h), else FP32. */
 enum precision { PRECISION_AUTO, PRECISION_FP32, PRECISION_INT8 };
 
 /* What models have that are opened from now on; AUTO at the start. */

@@ -141,12 +141,12 @@ static enum status print(const struct list *list, enum dtype store, const struct
 	return err_prefix(err, "cannot write '%s'", path);
 }
 
-enum status quantize_write(const struct coca *model, const char *path, const struct quantize_loss *loss, struct err *err)
+enum status quantize_write(const struct coca *model, const char *path, const struct quantize_loss *loss, bool keep, struct err *err)
 {
 	const struct config *config = coca_config(model);
 	/* The visitor's slots are not written to. */
 	struct weights *weights = (struct weights *)(uintptr_t)coca_weights(model);
-	struct list list = {.weights = weights, .layers = config->vision.layers};
+	struct list list = {.weights = weights, .layers = keep ? 0 : config->vision.layers};
 	enum status status;
 
 	if (coca_holds_int8(model))

@@ -4,7 +4,8 @@
  *     quantize_write(model, path, &loss, err);
  *
  * A matrix W[out,in] of the image encoder's blocks is stored as I8 codes under its name and NAME.scale[out] in F32: W = scale * code with
- * codes in -63..63. All else stays as it was, F16 or F32. What was measured stands in the metadata.
+ * codes in -63..63. All else stays as it was, F16 or F32. What was measured stands in the metadata. With keep the matrices stay as they
+ * are, too, so that training can go on from them: the metadata alone then says that 8 bits cost next to nothing.
  */
 #ifndef MODEL_QUANTIZE_H
 #define MODEL_QUANTIZE_H
@@ -12,6 +13,9 @@
 #include <stddef.h>
 
 #include "model/coca.h"
+
+/* Below this mean cosine 8 bits change the embeddings too much to be taken without being asked for. */
+#define QUANTIZE_LEAST 0.995
 
 #define QUANTIZE_MEAN "int8.cosine_mean"
 #define QUANTIZE_WORST "int8.cosine_worst"
@@ -29,6 +33,6 @@ enum status quantize_measure(struct coca *model, struct coca_state *state, const
 			     struct quantize_loss *loss, struct err *err);
 
 /* STATUS_UNSUPPORTED for a model that has 8-bit weights already. */
-enum status quantize_write(const struct coca *model, const char *path, const struct quantize_loss *loss, struct err *err);
+enum status quantize_write(const struct coca *model, const char *path, const struct quantize_loss *loss, bool keep, struct err *err);
 
 #endif

@@ -19,9 +19,6 @@
 
 enum { PICTURES = 64, COPY_MOST = 256 << 20 };
 
-/* Below this, 8 bits change the embeddings too much to be taken without being asked for. */
-static const double LEAST_COSINE = 0.995;
-
 static const char config_name[] = "open_clip_config.json", weights_name[] = "open_clip_model.safetensors";
 
 struct job {
@@ -111,7 +108,7 @@ static enum status copy(const struct job *job, const char *name, struct err *err
 }
 
 /* The weights come last: a folder that was left half-way is no model. */
-static enum status write_folder(struct job *job, struct err *err)
+static enum status write_folder(struct job *job, bool keep, struct err *err)
 {
 	static const char *const others[] = {config_name, "merges.txt", "bpe_simple_vocab_16e6.txt.gz", "tokenizer.json", "README.md"};
 	char *weights = path_join(job->to, weights_name);
@@ -120,7 +117,7 @@ static enum status write_folder(struct job *job, struct err *err)
 	for (size_t i = 0; i < sizeof others / sizeof *others && status == STATUS_OK; i++)
 		status = copy(job, others[i], err);
 	if (status == STATUS_OK)
-		status = quantize_write(job->engine.model, weights, &job->loss, err);
+		status = quantize_write(job->engine.model, weights, &job->loss, keep, err);
 	free(weights);
 	return status;
 }
@@ -156,11 +153,11 @@ static enum status quantize(struct cli *cli, const struct arguments *args, struc
 		job.from = slash ? mem_copy(path, (size_t)(slash - path) + (slash == path)) : mem_copy(".", 1);
 		status = job.from ? measure(&job, args, err) : err_memory(err, "a path");
 	}
-	if (status == STATUS_OK && quantize_mean(&job.loss) < LEAST_COSINE && !arguments_flag(args, "force"))
+	if (status == STATUS_OK && quantize_mean(&job.loss) < QUANTIZE_LEAST && !arguments_flag(args, "force"))
 		status = err_set(err, STATUS_FORMAT, "embeddings in 8 bits have a cosine of %.5f to those in fp32 on average, less than %.3f; "
-				 "hint: --force writes the model all the same", quantize_mean(&job.loss), LEAST_COSINE);
+				 "hint: --force writes the model all the same", quantize_mean(&job.loss), QUANTIZE_LEAST);
 	if (status == STATUS_OK)
-		status = write_folder(&job, err);
+		status = write_folder(&job, arguments_flag(args, "keep"), err);
 	if (status == STATUS_OK) {
 		char *weights = path_join(job.to, weights_name);
 		fprintf(cli->out, "%zu pictures: cosine to fp32 %.5f on average, %.5f at worst\n", job.loss.images, quantize_mean(&job.loss),
@@ -194,6 +191,7 @@ static int run(struct cli *cli, const struct arguments *args)
 
 static const struct option_spec options[] = {
 	{"out", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "quantize: the folder to write, which has no model yet"},
+	{"keep", 0, NULL, OPTION_FLAG, "quantize: leave the weights as they are, to train on; int8 becomes the default all the same"},
 	{"force", 0, NULL, OPTION_FLAG, "quantize: write the model whatever was measured"},
 	{0},
 };

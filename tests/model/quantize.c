@@ -60,7 +60,7 @@ static void encode(struct fixture *f, size_t from, size_t count)
 }
 
 /* A folder with the model of `from`, quantised. */
-static const char *quantised(const char *from, const struct quantize_loss *loss)
+static const char *written(const char *from, const struct quantize_loss *loss, bool keep)
 {
 	const char *folder = test_folder();
 	struct coca *model;
@@ -72,9 +72,14 @@ static const char *quantised(const char *from, const struct quantize_loss *loss)
 	test_write(test_path(folder, "open_clip_config.json"), config, size);
 	free(config);
 	assert_ok(coca_open(from, &model, &err), &err);
-	assert_ok(quantize_write(model, test_path(folder, "open_clip_model.safetensors"), loss, &err), &err);
+	assert_ok(quantize_write(model, test_path(folder, "open_clip_model.safetensors"), loss, keep, &err), &err);
 	coca_close(model);
 	return folder;
+}
+
+static const char *quantised(const char *from, const struct quantize_loss *loss)
+{
+	return written(from, loss, false);
 }
 
 static void embeddings_in_8_bits_are_near(void **state)
@@ -179,6 +184,28 @@ static void a_quantised_model_has_weights_in_fp32_too(void **state)
 	close_fixture(&q);
 }
 
+static void kept_weights_are_used_in_8_bits_where_that_was_measured_to_cost_little(void **state)
+{
+	struct quantize_loss good = {2, 1.9996, 0.9995}, poor = {2, 1.98, 0.98};
+	struct fixture f, q;
+
+	(void)state;
+	open_fixture(&f, "tests/data/tiny");
+	open_fixture(&q, written("tests/data/tiny", &good, true));
+	assert_int_equal(coca_precision(f.model), PRECISION_FP32);
+	assert_int_equal(coca_precision(q.model), PRECISION_INT8);
+	assert_false(coca_holds_int8(q.model));
+	coca_set_precision(q.model, PRECISION_FP32);
+	encode(&f, 0, B);
+	encode(&q, 0, B);
+	assert_memory_equal(f.features, q.features, B * f.E * sizeof(float));
+	close_fixture(&q);
+	open_fixture(&q, written("tests/data/tiny", &poor, true));
+	assert_int_equal(coca_precision(q.model), PRECISION_FP32);
+	close_fixture(&f);
+	close_fixture(&q);
+}
+
 static void what_is_in_8_bits_is_not_quantised_again(void **state)
 {
 	struct quantize_loss loss = {0};
@@ -187,7 +214,7 @@ static void what_is_in_8_bits_is_not_quantised_again(void **state)
 
 	(void)state;
 	open_fixture(&q, quantised("tests/data/tiny", &loss));
-	assert_int_equal(quantize_write(q.model, test_path(test_folder(), "w.safetensors"), &loss, &err), STATUS_UNSUPPORTED);
+	assert_int_equal(quantize_write(q.model, test_path(test_folder(), "w.safetensors"), &loss, false, &err), STATUS_UNSUPPORTED);
 	assert_non_null(strstr(err.text, "8-bit weights already"));
 	close_fixture(&q);
 }
@@ -229,4 +256,5 @@ static void precision_can_be_asked_for(void **state)
 TEST_MAIN(cmocka_unit_test(embeddings_in_8_bits_are_near), cmocka_unit_test(batches_and_threads_matter_little_in_8_bits),
 	  cmocka_unit_test(a_quantised_model_computes_as_the_one_it_was_made_from),
 	  cmocka_unit_test(a_quantised_model_has_weights_in_fp32_too), cmocka_unit_test(what_is_in_8_bits_is_not_quantised_again),
+	  cmocka_unit_test(kept_weights_are_used_in_8_bits_where_that_was_measured_to_cost_little),
 	  cmocka_unit_test(codes_without_a_scale_are_refused), cmocka_unit_test(precision_can_be_asked_for))
