@@ -1,6 +1,7 @@
 /* catalog_filter.c: which photographs pass --in, --since, --until, --camera, --near, --text and --label and their negations, as one SQL
  * condition with bound parameters. What SQL cannot say are three functions: coca_contains (ASCII case folded substring), coca_km (great
- * circle) and coca_words (whole words, Unicode case folded).
+ * circle) and coca_words (whole words, Unicode case folded). Where there are negations alone, each is answered as its own filter would
+ * be, and what they find is left out of all.
  */
 #include "schema/catalog.h"
 
@@ -297,7 +298,22 @@ static enum status prepare_filter(struct catalog *catalog, const struct photo_fi
 	return status;
 }
 
-/* The numbers that a bound statement yields; closes it. */
+/* What was found becomes the caller's, unless status says that it failed. */
+static enum status hand_over(struct buffer *found, enum status status, int64_t **numbers, size_t *n, struct err *err)
+{
+	buffer_append(found, "", 0); /* no match is an array, too */
+	if (status == STATUS_OK && found->failed)
+		status = err_memory(err, "the photos that pass a filter");
+	if (status == STATUS_OK) {
+		*numbers = (int64_t *)(void *)found->data;
+		*n = found->size / sizeof **numbers;
+		*found = (struct buffer){0};
+	}
+	buffer_release(found);
+	return status;
+}
+
+/* The numbers that a bound statement yields. */
 static enum status collect(struct catalog *catalog, sqlite3_stmt *s, int64_t **numbers, size_t *n, struct err *err)
 {
 	struct buffer found = {0};
@@ -308,16 +324,7 @@ static enum status collect(struct catalog *catalog, sqlite3_stmt *s, int64_t **n
 		int64_t number = sqlite3_column_int64(s, 0);
 		buffer_append(&found, &number, sizeof number);
 	}
-	buffer_append(&found, "", 0); /* no match is an array, too */
-	if (status == STATUS_OK && found.failed)
-		status = err_memory(err, "the photos that pass a filter");
-	if (status == STATUS_OK) {
-		*numbers = (int64_t *)(void *)found.data;
-		*n = found.size / sizeof **numbers;
-		found = (struct buffer){0};
-	}
-	buffer_release(&found);
-	return status;
+	return hand_over(&found, status, numbers, n, err);
 }
 
 static int by_number(const void *a, const void *b)
@@ -342,14 +349,124 @@ static void order_numbers(int64_t *numbers, size_t *n)
 	*n = kept;
 }
 
+/* --- negations alone --- */
+
+/* Photos by id, a bit each. */
+struct ids {
+	uint8_t *bits;
+	int64_t most;
+};
+
+static bool has_id(const struct ids *ids, int64_t id)
+{
+	return id >= 0 && id <= ids->most && ids->bits[id / 8] >> (id % 8) & 1;
+}
+
+/* Those that a bound statement yields. */
+static enum status add_ids(struct catalog *catalog, sqlite3_stmt *s, struct ids *ids, struct err *err)
+{
+	enum status status;
+	bool row;
+
+	while ((status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
+		int64_t id = sqlite3_column_int64(s, 0);
+		if (id >= 0 && id <= ids->most)
+			ids->bits[id / 8] |= (uint8_t)(1 << id % 8);
+	}
+	return status;
+}
+
+static enum status add_selected(struct catalog *catalog, const char *sql, struct ids *ids, struct err *err)
+{
+	sqlite3_stmt *s;
+	enum status status = catalog_prepare(catalog, sql, &s, err);
+
+	if (status == STATUS_OK)
+		status = add_ids(catalog, s, ids, err);
+	catalog_done(catalog, s);
+	return status;
+}
+
+static enum status make_ids(struct catalog *catalog, struct ids *ids, struct err *err)
+{
+	sqlite3_stmt *s;
+	bool row = false;
+	enum status status = catalog_prepare(catalog, "SELECT max(id) FROM photos", &s, err);
+
+	if (status == STATUS_OK)
+		status = catalog_step(catalog, s, &row, err);
+	ids->most = row ? sqlite3_column_int64(s, 0) : 0;
+	catalog_done(catalog, s);
+	if (status != STATUS_OK)
+		return status;
+	ids->bits = calloc((size_t)(ids->most > 0 ? ids->most : 0) / 8 + 1, 1);
+	return ids->bits ? STATUS_OK : err_memory(err, "the photos that pass a filter");
+}
+
+/* What does not pass: photos that are not there or not READY, and what any of the filters lets through, each answered from its index. */
+static enum status exclude(struct catalog *catalog, const struct photo_filter *except, struct ids *ids, struct err *err)
+{
+	enum status status = make_ids(catalog, ids, err);
+
+	if (status == STATUS_OK)
+		status = add_selected(catalog, "SELECT id FROM photos WHERE state = 1", ids, err);
+	if (status == STATUS_OK)
+		status = add_selected(catalog, "SELECT id FROM photos WHERE gone_since <> 0", ids, err);
+	for (const struct photo_filter *f = except; f && status == STATUS_OK; f = f->except) {
+		struct photo_filter one = *f;
+		sqlite3_stmt *s = NULL;
+		one.except = NULL;
+		if (photo_filter_empty(&one))
+			continue; /* an empty filter excludes nothing */
+		status = prepare_filter(catalog, &one, "SELECT id FROM photos WHERE 1", " ", &s, err);
+		if (status == STATUS_OK)
+			status = add_ids(catalog, s, ids, err);
+		sqlite3_finalize(s);
+	}
+	return status;
+}
+
+/* All but what passes the filters: no row of photos is looked at, as their contents are in an index, in order. Its statement is begun
+ * before the others, so that all of them see the same state of the catalog. */
+static enum status filter_all_but(struct catalog *catalog, const struct photo_filter *except, int64_t **contents, size_t *n,
+				  struct err *err)
+{
+	struct buffer found = {0};
+	struct ids ids = {0};
+	int64_t last = 0;
+	sqlite3_stmt *s;
+	bool row = false;
+	enum status status = catalog_prepare(catalog, "SELECT content, id FROM photos WHERE content IS NOT NULL ORDER BY content", &s, err);
+
+	if (status == STATUS_OK)
+		status = catalog_step(catalog, s, &row, err);
+	if (status == STATUS_OK)
+		status = exclude(catalog, except, &ids, err);
+	while (status == STATUS_OK && row) {
+		int64_t content = sqlite3_column_int64(s, 0);
+		if (!(found.size && content == last) && !has_id(&ids, sqlite3_column_int64(s, 1))) {
+			buffer_append(&found, &content, sizeof content);
+			last = content;
+		}
+		status = catalog_step(catalog, s, &row, err);
+	}
+	catalog_done(catalog, s);
+	free(ids.bits);
+	return hand_over(&found, status, contents, n, err);
+}
+
 #define LIVE "FROM photos WHERE state = 0 AND gone_since = 0 AND content IS NOT NULL"
 
 enum status catalog_filter(struct catalog *catalog, const struct photo_filter *filter, int64_t **contents, size_t *n, struct err *err)
 {
 	sqlite3_stmt *s;
+	struct photo_filter first = *filter;
 
 	*contents = NULL;
 	*n = 0;
+	first.except = NULL;
+	if (filter->except && photo_filter_empty(&first))
+		return filter_all_but(catalog, filter->except, contents, n, err);
 	enum status status = prepare_filter(catalog, filter, "SELECT content " LIVE, " ", &s, err);
 	if (status == STATUS_OK)
 		status = collect(catalog, s, contents, n, err);

@@ -1075,6 +1075,27 @@ static void filter_tells_copies_apart_and_leaves_out_what_is_gone(void **state)
 	catalog_close(l.catalog);
 }
 
+static void negation_tells_copies_apart_and_leaves_out_what_is_gone_or_failed(void **state)
+{
+	(void)state;
+	struct library l = library_new();
+	const struct photo_filter b = {.in = "/photos/b"}, a_and_b = {.in = "/photos/a", .except = &b}, a = {.in = "/photos/a"};
+	struct photo failed = some_photo(&l, "/photos/d/3.jpg", put_content(&l, 3));
+
+	failed.state = PHOTO_FAILED;
+	failed.error = "no JPEG";
+	put_photo(&l, "/photos/a/1.jpg", 1);
+	int64_t copy = put_photo(&l, "/photos/b/1.jpg", 1);
+	put_photo(&l, "/photos/c/2.jpg", 2);
+	assert_ok(catalog_photo_put(l.catalog, &failed, &err), &err);
+	assert_int_equal(passing(&l, &(struct photo_filter){.except = &a}), 2);
+	assert_int_equal(passing(&l, &(struct photo_filter){.except = &a_and_b}), 1);
+	assert_ok(catalog_photo_gone(l.catalog, copy, 5, &err), &err);
+	assert_int_equal(passing(&l, &(struct photo_filter){.except = &a}), 1);
+	assert_int_equal(passing(&l, &(struct photo_filter){.except = &b}), 2);
+	catalog_close(l.catalog);
+}
+
 /* --- texts --- */
 
 struct seen_texts {
@@ -1236,7 +1257,9 @@ TEST_MAIN(cmocka_unit_test(reader_does_not_find_a_missing_catalog), cmocka_unit_
 	  cmocka_unit_test(touching_tokens_does_not_wait_for_a_writer), cmocka_unit_test(filter_by_folder_compares_bytes_at_components_borders),
 	  cmocka_unit_test(filter_by_date_takes_since_and_leaves_until), cmocka_unit_test(filter_by_camera_folds_ascii_case_and_looks_at_the_lens),
 	  cmocka_unit_test(filter_by_place_measures_across_the_date_line), cmocka_unit_test(filter_by_text_wants_every_word_whole_in_one_text),
-	  cmocka_unit_test(filter_tells_copies_apart_and_leaves_out_what_is_gone), cmocka_unit_test(texts_keep_their_ids_and_are_visited_by_collection),
+	  cmocka_unit_test(filter_tells_copies_apart_and_leaves_out_what_is_gone),
+	  cmocka_unit_test(negation_tells_copies_apart_and_leaves_out_what_is_gone_or_failed),
+	  cmocka_unit_test(texts_keep_their_ids_and_are_visited_by_collection),
 	  cmocka_unit_test(counts_are_of_one_model_or_of_all), cmocka_unit_test(check_finds_what_breaks_our_own_rules),
 	  cmocka_unit_test(killed_writer_loses_only_its_open_transaction),
 	  cmocka_unit_test(full_disk_is_an_io_error_and_nothing_of_the_transaction_stays), cmocka_unit_test(check_finds_a_corrupt_page))
