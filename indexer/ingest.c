@@ -538,8 +538,6 @@ static enum status encoder_init(struct window *w, bool *kept, struct err *err)
 	size_t left;
 
 	*kept = false;
-	if (!w->item_count)
-		return STATUS_OK;
 	enum status status = labels_open(in->catalog, in->model->id, w->M, &w->labels, err);
 
 	/* A smaller budget than before is kept to at once. */
@@ -572,6 +570,8 @@ static enum status window_init(struct window *w, const struct ingest *in, struct
 	struct embedder_options embedding = {.coca = in->coca, .tokens = in->options->token_budget > 0, .landed = batch_landed};
 
 	w->in = in;
+	if (!w->item_count)
+		return STATUS_OK; /* neither threads nor their buffers */
 	w->E = config->embed_dim;
 	w->M = vision_encoder_tokens(config);
 	w->D = config->vision.width;
@@ -617,7 +617,7 @@ enum status ingest_run(const struct ingest *in, const struct ingest_item *items,
 	struct window w = {.items = items, .item_count = count};
 	enum status status = window_init(&w, in, err);
 
-	if (status == STATUS_OK) {
+	if (status == STATUS_OK && count) {
 		status = slide(&w, err);
 		progress_end(&w.progress);
 	}
