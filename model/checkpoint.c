@@ -235,6 +235,19 @@ static void doubles_to_floats(const uint8_t *from, size_t n, float *to)
 	}
 }
 
+enum status tensor_check(const struct tensor *tensor, struct err *err)
+{
+	switch (tensor->dtype) {
+	case DTYPE_F32:
+	case DTYPE_F16:
+	case DTYPE_BF16:
+	case DTYPE_F64: return STATUS_OK;
+	default:
+		return err_set(err, STATUS_UNSUPPORTED, "the tensor '%s' is of the type %s, not of floating point", tensor->name,
+			       dtype_name(tensor->dtype));
+	}
+}
+
 enum status tensor_floats(const struct tensor *tensor, float *to, struct err *err)
 {
 	switch (tensor->dtype) {
@@ -245,9 +258,7 @@ enum status tensor_floats(const struct tensor *tensor, float *to, struct err *er
 	case DTYPE_F16: halves_to_floats(tensor->data, tensor->count, to); return STATUS_OK;
 	case DTYPE_BF16: bfloats_to_floats(tensor->data, tensor->count, to); return STATUS_OK;
 	case DTYPE_F64: doubles_to_floats(tensor->data, tensor->count, to); return STATUS_OK;
-	default:
-		return err_set(err, STATUS_UNSUPPORTED, "the tensor '%s' is of the type %s, not of floating point", tensor->name,
-			       dtype_name(tensor->dtype));
+	default: return tensor_check(tensor, err);
 	}
 }
 

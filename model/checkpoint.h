@@ -50,7 +50,9 @@ const char *checkpoint_metadata(const struct checkpoint *checkpoint, const char 
 const char *dtype_name(enum dtype dtype);
 size_t dtype_size(enum dtype dtype); /* 0 for DTYPE_OTHER */
 
-/* Copies a floating tensor as F32. STATUS_UNSUPPORTED for integers. */
+/* STATUS_UNSUPPORTED if the tensor is of integers or of another type that tensor_floats cannot read. */
+enum status tensor_check(const struct tensor *tensor, struct err *err);
+/* Copies a floating tensor as F32: what tensor_check accepts does not fail. */
 enum status tensor_floats(const struct tensor *tensor, float *to /* [count] */, struct err *err);
 
 /* Writes tensors as safetensors, atomically. Every tensor's dtype is F32 in memory; store is DTYPE_F32 or DTYPE_F16. */

@@ -35,7 +35,7 @@ struct coca {
 	struct config config;
 	struct weights weights;
 	struct checkpoint *checkpoint;
-	void *storage;               /* of the weights that were converted */
+	struct weights_storage *storage;
 	struct tokenizer *tokenizer;
 	char *config_path, *weights_path;
 	enum precision precision;    /* FP32 or INT8 */
@@ -178,7 +178,7 @@ static enum status prepare_int8(const struct coca *model, struct err *err)
 		return STATUS_OK;
 	pthread_mutex_lock(&model->int8->lock);
 	if (!model->int8->blocks) {
-		status = int8_tower_new(model->weights.vision, &model->config.vision, &model->int8->blocks, err);
+		status = int8_tower_new(coca_weights_of(model, WEIGHTS_IMAGE)->vision, &model->config.vision, &model->int8->blocks, err);
 		use_int8(model, model->int8->blocks);
 	}
 	pthread_mutex_unlock(&model->int8->lock);
@@ -194,7 +194,7 @@ enum status coca_decoder_int8(const struct coca *model, const struct decoder_int
 		return STATUS_OK;
 	pthread_mutex_lock(&model->int8->lock);
 	if (!model->int8->decoder)
-		status = decoder_int8_new(&model->config, &model->weights, &model->int8->decoder, err);
+		status = decoder_int8_new(&model->config, coca_weights_of(model, WEIGHTS_DECODER), &model->int8->decoder, err);
 	*made = model->int8->decoder;
 	pthread_mutex_unlock(&model->int8->lock);
 	return status;
@@ -246,7 +246,7 @@ void coca_close(struct coca *model)
 	pthread_mutex_destroy(&model->int8->lock);
 	free(model->int8);
 	weights_release(&model->weights);
-	free(model->storage);
+	weights_storage_free(model->storage);
 	checkpoint_close(model->checkpoint);
 	free(model->config_path);
 	free(model->weights_path);
@@ -258,8 +258,23 @@ const struct config *coca_config(const struct coca *model)
 	return &model->config;
 }
 
+const struct weights *coca_weights_of(const struct coca *model, enum weights_part part)
+{
+	if (part == WEIGHTS_DECODER)
+		weights_make(model->storage, WEIGHTS_TEXT);
+	weights_make(model->storage, part);
+	return &model->weights;
+}
+
+bool coca_made(const struct coca *model, enum weights_part part)
+{
+	return weights_made(model->storage, part);
+}
+
 const struct weights *coca_weights(const struct coca *model)
 {
+	for (enum weights_part part = 0; part < WEIGHTS_PARTS; part++)
+		weights_make(model->storage, part);
 	return &model->weights;
 }
 
@@ -346,7 +361,7 @@ static enum status prepare_queries(struct coca_state *state, struct err *err)
 	if (state->pool_queries)
 		return STATUS_OK;
 	state->pool_queries = mem_floats(vision_queries_size(&model->config));
-	status = state->pool_queries ? vision_queries(&model->config, &model->weights, state->pool_queries, err) :
+	status = state->pool_queries ? vision_queries(&model->config, coca_weights_of(model, WEIGHTS_IMAGE), state->pool_queries, err) :
 				       err_memory(err, "the pooler's queries");
 	if (status != STATUS_OK) {
 		free(state->pool_queries);
@@ -472,8 +487,8 @@ enum status coca_encode_tokens(const struct coca *model, struct coca_state *stat
 {
 	const struct config *config = &model->config;
 	size_t E = config->embed_dim, stride;
+	weights_make(model->storage, WEIGHTS_IMAGE);
 	enum status status = prepare_queries(state, err);
-
 	if (status == STATUS_OK)
 		status = prepare_int8(model, err);
 	if (status != STATUS_OK || B == 0)
@@ -563,6 +578,7 @@ enum status coca_encode_texts(const struct coca *model, struct coca_state *state
 
 	if (status != STATUS_OK || T == 0)
 		return status;
+	weights_make(model->storage, WEIGHTS_TEXT);
 	status = plan_texts(model, texts, T, &split, &plan, err);
 	if (status != STATUS_OK)
 		goto out;

@@ -27,9 +27,9 @@
 struct coca;
 struct coca_state;
 
-/* path: a model folder (open_clip_config.json; weights open_clip_model.safetensors, else open_clip_pytorch_model.bin; a tokenizer,
+/* Opens a model and checks that it is whole. path: a model folder (open_clip_config.json; weights open_clip_model.safetensors, else open_clip_pytorch_model.bin; a tokenizer,
  * which may be missing), or a weights file (.safetensors, .bin, .pt) inside such a folder. F32 weights are used where they lie
- * in the mapped file. */
+ * in the mapped file; others are converted to F32 part by part, when a part is first used. */
 enum status coca_open(const char *path, struct coca **model, struct err *err);
 void coca_close(struct coca *model); /* takes NULL */
 
@@ -46,10 +46,12 @@ bool coca_holds_int8(const struct coca *model);
 bool coca_in_halves(const struct coca *model); /* every tensor of the weights file is F16 */
 
 const struct config *coca_config(const struct coca *model);
-const struct weights *coca_weights(const struct coca *model);
+const struct weights *coca_weights(const struct coca *model); /* whole: converts what was not used yet */
 const struct tokenizer *coca_tokenizer(const struct coca *model); /* NULL: the folder has none */
 float coca_logit_scale(const struct coca *model);                 /* exp of the parameter */
 const char *coca_weights_path(const struct coca *model);
+/* Whether a part's weights are ready for use; the first use makes them so. */
+bool coca_made(const struct coca *model, enum weights_part part);
 /* A text of the weights file's metadata, or NULL. */
 const char *coca_metadata(const struct coca *model, const char *key);
 

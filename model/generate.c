@@ -189,8 +189,8 @@ static enum status run_begin(struct run *run, const struct coca *model, struct c
 	const struct config *config = coca_config(model);
 	size_t W = config->decoder.width, N = config->image_tokens, stride;
 
-	*run = (struct run){.config = config, .weights = coca_weights(model), .images = images, .rows_most = images * beams,
-			    .most = most, .rows = images};
+	*run = (struct run){.config = config, .weights = coca_weights_of(model, WEIGHTS_DECODER), .images = images,
+			    .rows_most = images * beams, .most = most, .rows = images};
 	char *scratch = state_scratch(state, run_carve(run, NULL), 1, &stride);
 	if (!scratch)
 		return err_memory(err, "the captions' keys and values");

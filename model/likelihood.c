@@ -340,8 +340,8 @@ enum status coca_likelihood_images(const struct coca *model, struct coca_state *
 				   const struct coca_text *texts, size_t T, const struct coca_pair *pairs, size_t P, float *sums,
 				   float *each, struct err *err)
 {
-	struct job job = {.model = model, .config = coca_config(model), .weights = coca_weights(model), .state = state, .images = images,
-			  .stored = true, .texts = texts, .T = T, .sums = sums, .each = each};
+	struct job job = {.model = model, .config = coca_config(model), .state = state, .images = images, .stored = true,
+			  .texts = texts, .T = T, .sums = sums, .each = each};
 	enum status status = coca_check_texts(model, texts, T, err);
 
 	if (status == STATUS_OK)
@@ -350,6 +350,7 @@ enum status coca_likelihood_images(const struct coca *model, struct coca_state *
 		status = coca_decoder_int8(model, &job.int8, err);
 	if (status != STATUS_OK)
 		return status;
+	job.weights = coca_weights_of(model, WEIGHTS_DECODER);
 	for (size_t i = 0; i < B; i++)
 		job.stored = job.stored && !images[i].tokens;
 	memset(sums, 0, P * sizeof *sums);

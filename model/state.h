@@ -33,6 +33,10 @@ enum status coca_check_texts(const struct coca *model, const struct coca_text *t
 /* STATUS_FORMAT naming the weights: x[n] holds a NaN or an infinity, which only damaged weights bring about. */
 enum status coca_check_finite(const struct coca *model, const float *x, size_t n, const char *what, struct err *err);
 
+/* The model's weights, of which those of the part are there, the others perhaps not yet. The decoder goes on from the text tower's
+ * tokens, and brings that along. */
+const struct weights *coca_weights_of(const struct coca *model, enum weights_part part);
+
 /* The decoder's 8-bit weights, made when they are first asked for; NULL if the model's precision is fp32. */
 struct decoder_int8;
 enum status coca_decoder_int8(const struct coca *model, const struct decoder_int8 **made, struct err *err);

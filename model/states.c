@@ -48,7 +48,7 @@ enum status coca_decoder_states(const struct coca *model, struct coca_state *sta
 				float *states, struct err *err)
 {
 	const struct config *config = coca_config(model);
-	const struct weights *weights = coca_weights(model);
+	const struct weights *weights = coca_weights_of(model, WEIGHTS_DECODER);
 	float *feature = mem_floats(config->embed_dim);
 	size_t n = text->count, stride;
 	struct work work;

@@ -8,6 +8,7 @@
  */
 #include "model/weights.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -257,11 +258,29 @@ size_t weights_count(const struct config *config)
 
 enum { ALIGNED_FLOATS = 16 }; /* every converted tensor starts on a cache line */
 
+struct conversion {
+	const struct tensor *from, *scale; /* scale: NULL but for 8 bits */
+	float *to;
+};
+
+/* Converting a large model takes seconds, and its memory twice the file's size: a part waits until it is used. */
+struct weights_storage {
+	float *block;                    /* no page of it is touched before the conversion */
+	struct conversion *conversions;  /* the checkpoint's tensors, part after part as they are visited */
+	size_t count;
+	struct part {
+		pthread_mutex_t lock;    /* over made */
+		size_t first, count;     /* conversions */
+		bool made;
+	} parts[WEIGHTS_PARTS];
+};
+
 struct loading {
 	const struct checkpoint *checkpoint;
 	bool *used;       /* [tensors of the checkpoint] */
-	float *next;      /* second walk: where the next conversion goes */
-	size_t converted; /* first walk: floats that need a place */
+	size_t floats;    /* first walk: that need a place; second walk: that have one */
+	size_t tensors;   /* first walk: that they are of */
+	struct weights_storage *storage; /* second walk */
 };
 
 static bool in_place(const struct tensor *t)
@@ -352,28 +371,41 @@ static enum status check_one(void *context, const struct weight_info *info, floa
 				       "hint: write it again with coca model quantize", checkpoint_path(l->checkpoint), info->name, info->name);
 		l->used[scale - checkpoint_at(l->checkpoint, 0)] = true;
 	}
-	if (!in_place(t))
-		l->converted += padded(t->count);
+	if (!in_place(t)) {
+		l->floats += padded(t->count);
+		l->tensors++;
+	}
 	return STATUS_OK;
 }
 
+static enum weights_part part_of(const char *name)
+{
+	if (strncmp(name, "visual.", strlen("visual.")) == 0)
+		return WEIGHTS_IMAGE;
+	return strncmp(name, "text_decoder.", strlen("text_decoder.")) == 0 ? WEIGHTS_DECODER : WEIGHTS_TEXT;
+}
+
 /* Second walk. The cast drops const: gradients and training use the same slots on memory of their own. */
-static enum status load_one(void *context, const struct weight_info *info, float **slot, struct err *err)
+static enum status place_one(void *context, const struct weight_info *info, float **slot, struct err *err)
 {
 	struct loading *l = context;
+	struct weights_storage *storage = l->storage;
 	const struct tensor *t = checkpoint_find(l->checkpoint, info->name);
+	const struct tensor *scale = t->dtype == DTYPE_I8 ? scale_of(l->checkpoint, t) : NULL;
 
 	if (in_place(t)) {
 		*slot = (float *)(uintptr_t)t->data;
 		return STATUS_OK;
 	}
-	*slot = l->next;
-	l->next += padded(t->count);
-	if (t->dtype == DTYPE_I8) {
-		load_int8(t, scale_of(l->checkpoint, t), *slot);
-		return STATUS_OK;
-	}
-	return tensor_floats(t, *slot, err);
+	*slot = storage->block + l->floats;
+	l->floats += padded(t->count);
+	if (info->dims == 0)
+		return tensor_floats(t, *slot, err);
+	struct part *part = &storage->parts[part_of(info->name)];
+	if (!part->count++)
+		part->first = storage->count;
+	storage->conversions[storage->count++] = (struct conversion){t, scale, *slot};
+	return scale ? STATUS_OK : tensor_check(t, err);
 }
 
 static bool is_buffer(const char *name)
@@ -394,11 +426,35 @@ static enum status check_unknown(const struct loading *l, struct err *err)
 	return STATUS_OK;
 }
 
-enum status weights_load(struct weights *weights, const struct config *config, const struct checkpoint *checkpoint,
-			 void **storage, struct err *err)
+static enum status storage_new(size_t floats, size_t tensors, struct weights_storage **storage, struct err *err)
 {
-	struct loading l = {checkpoint, mem_array(checkpoint_count(checkpoint), sizeof(bool)), NULL, 0};
-	float *block = NULL;
+	struct weights_storage *s = mem_array(1, sizeof *s);
+
+	*storage = s;
+	if (!s)
+		return err_memory(err, "the weights");
+	for (size_t i = 0; i < WEIGHTS_PARTS; i++)
+		pthread_mutex_init(&s->parts[i].lock, NULL);
+	s->block = mem_floats(floats);
+	s->conversions = mem_array(tensors, sizeof *s->conversions);
+	return s->block && s->conversions ? STATUS_OK : err_memory(err, "the weights");
+}
+
+void weights_storage_free(struct weights_storage *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < WEIGHTS_PARTS; i++)
+		pthread_mutex_destroy(&s->parts[i].lock);
+	free(s->block);
+	free(s->conversions);
+	free(s);
+}
+
+enum status weights_load(struct weights *weights, const struct config *config, const struct checkpoint *checkpoint,
+			 struct weights_storage **storage, struct err *err)
+{
+	struct loading l = {.checkpoint = checkpoint, .used = mem_array(checkpoint_count(checkpoint), sizeof(bool))};
 	enum status status;
 
 	*storage = NULL;
@@ -407,27 +463,50 @@ enum status weights_load(struct weights *weights, const struct config *config, c
 	status = weights_visit(weights, config, check_one, &l, err);
 	if (status == STATUS_OK)
 		status = check_unknown(&l, err);
+	if (status == STATUS_OK)
+		status = storage_new(l.floats, l.tensors, &l.storage, err);
 	if (status != STATUS_OK)
 		goto out;
-	if (l.converted) {
-		l.next = block = mem_floats(l.converted);
-		if (!block) {
-			status = err_memory(err, "the weights");
-			goto out;
-		}
-	}
-	status = weights_visit(weights, config, load_one, &l, err);
+	l.floats = 0;
+	status = weights_visit(weights, config, place_one, &l, err);
 	if (status != STATUS_OK) {
 		err_prefix(err, "cannot use the weights '%s'", checkpoint_path(checkpoint));
 		goto out;
 	}
 	weights_link(weights, config);
-	*storage = block;
-	block = NULL;
+	*storage = l.storage;
+	l.storage = NULL;
 out:
-	free(block);
+	weights_storage_free(l.storage);
 	free(l.used);
 	return status;
+}
+
+void weights_make(struct weights_storage *s, enum weights_part which)
+{
+	struct part *part = &s->parts[which];
+	struct err err;
+
+	pthread_mutex_lock(&part->lock);
+	for (size_t i = part->first; !part->made && i < part->first + part->count; i++) {
+		const struct conversion *c = &s->conversions[i];
+		if (c->scale)
+			load_int8(c->from, c->scale, c->to);
+		else
+			tensor_floats(c->from, c->to, &err); /* of a type that was checked */
+	}
+	part->made = true;
+	pthread_mutex_unlock(&part->lock);
+}
+
+bool weights_made(struct weights_storage *s, enum weights_part which)
+{
+	struct part *part = &s->parts[which];
+
+	pthread_mutex_lock(&part->lock);
+	bool made = part->made || !part->count;
+	pthread_mutex_unlock(&part->lock);
+	return made;
 }
 
 /* ---- saving ---- */

@@ -42,6 +42,29 @@ static void an_unchanged_file_is_not_opened(void **state)
 	close_library(&l);
 }
 
+static void weights_wait_for_the_first_photograph(void **state)
+{
+	(void)state;
+	struct coca *warm;
+	struct library l;
+
+	open_library(&l, 3);
+	run(&l);
+	warm = shared_model;
+	assert_ok(coca_open("model/default", &shared_model, &err), &err);
+	run(&l);
+	assert_int_equal(l.report.unchanged, 3);
+	assert_false(coca_made(shared_model, WEIGHTS_IMAGE));
+	write_photo(in(&l, "new.jpg"), 9);
+	run(&l);
+	assert_int_equal(l.report.added, 1);
+	assert_true(coca_made(shared_model, WEIGHTS_IMAGE));
+	assert_false(coca_made(shared_model, WEIGHTS_TEXT));
+	coca_close(shared_model);
+	shared_model = warm;
+	close_library(&l);
+}
+
 static void a_changed_file_keeps_its_id(void **state)
 {
 	(void)state;
@@ -644,6 +667,7 @@ static void what_a_photograph_knows_is_kept(void **state)
 
 TEST_MAIN(cmocka_unit_test(a_folder_that_never_was_is_an_error), cmocka_unit_test(a_path_cannot_forge_a_line),
 	  cmocka_unit_test(new_photographs_become_rows_in_the_order_of_their_paths), cmocka_unit_test(an_unchanged_file_is_not_opened),
+	  cmocka_unit_test(weights_wait_for_the_first_photograph),
 	  cmocka_unit_test(a_changed_file_keeps_its_id), cmocka_unit_test(another_time_alone_changes_nothing),
 	  cmocka_unit_test(a_moved_file_keeps_its_embedding), cmocka_unit_test(a_moved_folder_is_not_held_back),
 	  cmocka_unit_test(copies_share_an_embedding), cmocka_unit_test(a_deleted_file_is_gone_until_it_returns),

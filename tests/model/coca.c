@@ -1,9 +1,10 @@
 /* coca.c: the fast path against the plain twin on random models of every kind, and that answers depend on nothing else:
- * not on the batch, the number of threads, or the order of pairs. Opening a model, and what is refused.
+ * not on the batch, the number of threads, or the order of pairs. Opening a model, what is refused, and what is converted when.
  */
 #include "model/coca.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,7 +81,7 @@ static enum status fill(void *context, const struct weight_info *info, float **s
 	return STATUS_OK;
 }
 
-static const char *write_model(const struct kind *kind, uint64_t seed, bool nan)
+static const char *write_model_as(const struct kind *kind, uint64_t seed, bool nan, enum dtype store)
 {
 	const char *folder = test_folder(), *config_path = test_path(folder, "open_clip_config.json");
 	struct filler filler = {.seed = seed, .nan = nan};
@@ -92,11 +93,16 @@ static const char *write_model(const struct kind *kind, uint64_t seed, bool nan)
 	assert_ok(config_read(config_path, &config, &err), &err);
 	assert_ok(weights_init(&weights, &config, &err), &err);
 	assert_ok(weights_visit(&weights, &config, fill, &filler, &err), &err);
-	assert_ok(weights_save(&weights, &config, test_path(folder, "open_clip_model.safetensors"), DTYPE_F32, &err), &err);
+	assert_ok(weights_save(&weights, &config, test_path(folder, "open_clip_model.safetensors"), store, &err), &err);
 	weights_release(&weights);
 	while (filler.count)
 		free(filler.owned[--filler.count]);
 	return folder;
+}
+
+static const char *write_model(const struct kind *kind, uint64_t seed, bool nan)
+{
+	return write_model_as(kind, seed, nan, DTYPE_F32);
 }
 
 /* ---- a model with inputs, and what the plain twin makes of them ---------------------------------------------------- */
@@ -548,8 +554,153 @@ static void a_tokenizer_of_another_size_is_refused(void **state)
 	assert_null(model);
 }
 
+/* ---- what is converted, and when ---------------------------------------------------------------------------------- */
+
+static struct coca *open_halves(const char *folder)
+{
+	struct coca *model;
+	struct err err;
+
+	assert_ok(coca_open(folder, &model, &err), &err);
+	return model;
+}
+
+static void expect_made(const struct coca *model, bool text, bool image, bool decoder)
+{
+	assert_int_equal(coca_made(model, WEIGHTS_TEXT), text);
+	assert_int_equal(coca_made(model, WEIGHTS_IMAGE), image);
+	assert_int_equal(coca_made(model, WEIGHTS_DECODER), decoder);
+}
+
+/* Everything that a model gives for one image and one text. */
+struct question {
+	const struct coca *model;
+	struct answers {
+		float text[24], image[24], tokens[512], sum;
+	} answers;
+};
+
+static void *ask(void *context)
+{
+	struct question *asked = context;
+	static const int32_t ids[] = {1, 7, 300, 2};
+	struct coca_state *state = coca_state_new(asked->model);
+	struct coca_text text = {ids, 4};
+	struct coca_pair pair = {0, 0};
+	float pixels[3 * 24 * 24];
+	uint64_t seed = 3;
+	struct err err;
+
+	for (size_t i = 0; i < sizeof pixels / sizeof *pixels; i++)
+		pixels[i] = test_uniform(&seed);
+	assert_ok(coca_encode_images(asked->model, state, pixels, 1, asked->answers.image, asked->answers.tokens, &err), &err);
+	assert_ok(coca_encode_texts(asked->model, state, &text, 1, asked->answers.text, NULL, &err), &err);
+	assert_ok(coca_likelihood(asked->model, state, asked->answers.tokens, 1, &text, 1, &pair, 1, &asked->answers.sum, NULL, &err),
+		  &err);
+	coca_state_free(state);
+	return NULL;
+}
+
+static void a_part_is_converted_when_it_is_first_used(void **state)
+{
+	static const int32_t ids[] = {1, 2, 3};
+	struct coca *model = open_halves(write_model_as(kinds, 8, false, DTYPE_F16));
+	struct coca_state *scratch = coca_state_new(model);
+	float pixels[3 * 24 * 24] = {0}, tokens[512], out[24], scale = coca_logit_scale(model);
+	struct coca_text text = {ids, 3};
+	struct coca_pair pair = {0, 0};
+	struct err err;
+
+	(void)state;
+	expect_made(model, false, false, false);
+	assert_ok(coca_encode_texts(model, scratch, &text, 1, out, NULL, &err), &err);
+	expect_made(model, true, false, false);
+	assert_ok(coca_encode_images(model, scratch, pixels, 1, out, tokens, &err), &err);
+	expect_made(model, true, true, false);
+	assert_ok(coca_likelihood(model, scratch, tokens, 1, &text, 1, &pair, 1, out, NULL, &err), &err);
+	expect_made(model, true, true, true);
+	assert_true(coca_logit_scale(model) == scale);
+	coca_state_free(scratch);
+	coca_close(model);
+}
+
+static void a_likelihood_needs_no_image_encoder(void **state)
+{
+	static const int32_t ids[] = {1, 2, 3};
+	struct coca *model = open_halves(write_model_as(kinds, 8, false, DTYPE_F16));
+	struct coca_state *scratch = coca_state_new(model);
+	struct coca_text text = {ids, 3};
+	struct coca_pair pair = {0, 0};
+	float tokens[512] = {0}, sum;
+	struct err err;
+
+	(void)state;
+	assert_ok(coca_likelihood(model, scratch, tokens, 1, &text, 1, &pair, 1, &sum, NULL, &err), &err);
+	expect_made(model, true, false, true);
+	coca_state_free(scratch);
+	coca_close(model);
+}
+
+static void who_asks_for_the_weights_gets_them_whole(void **state)
+{
+	const char *folder = write_model_as(kinds, 8, false, DTYPE_F16);
+	struct coca *model = open_halves(folder);
+	const struct weights *weights = coca_weights(model);
+	struct checkpoint *file;
+	struct err err;
+
+	(void)state;
+	expect_made(model, true, true, true);
+	assert_ok(checkpoint_open(test_path(folder, "open_clip_model.safetensors"), &file, &err), &err);
+	const struct {
+		const char *name;
+		const float *weight;
+	} some[] = {{"text.text_projection", weights->text_proj},
+		    {"visual.proj", weights->vision_proj},
+		    {"text_decoder.text_projection", weights->decoder_proj},
+		    {"text_decoder.cross_attn.1.mlp.c_fc.weight", weights->cross[1].fc_weight}};
+	for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+		const struct tensor *t = checkpoint_find(file, some[i].name);
+		float *floats = mem_floats(t->count);
+		assert_int_equal(t->dtype, DTYPE_F16);
+		assert_ok(tensor_floats(t, floats, &err), &err);
+		assert_memory_equal(floats, some[i].weight, t->count * sizeof *floats);
+		free(floats);
+	}
+	checkpoint_close(file);
+	coca_close(model);
+}
+
+static void threads_that_come_first_together_see_whole_weights(void **state)
+{
+	enum { THREADS = 4 };
+	const char *folder = write_model_as(kinds, 8, false, DTYPE_F16);
+	struct coca *model = open_halves(folder), *whole = open_halves(folder);
+	struct question asked[THREADS + 1];
+	pthread_t threads[THREADS];
+
+	(void)state;
+	memset(asked, 0, sizeof asked);
+	coca_weights(whole);
+	asked[THREADS].model = whole;
+	ask(&asked[THREADS]);
+	for (size_t i = 0; i < THREADS; i++) {
+		asked[i].model = model;
+		assert_int_equal(pthread_create(&threads[i], NULL, ask, &asked[i]), 0);
+	}
+	for (size_t i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	for (size_t i = 0; i < THREADS; i++)
+		assert_memory_equal(&asked[i].answers, &asked[THREADS].answers, sizeof asked[i].answers);
+	coca_close(model);
+	coca_close(whole);
+}
+
 TEST_MAIN(cmocka_unit_test(says_what_a_folder_lacks), cmocka_unit_test(opens_a_folder_or_its_weights),
 	  cmocka_unit_test(a_tokenizer_of_another_size_is_refused), cmocka_unit_test(damaged_weights_never_yield_an_embedding),
+	  cmocka_unit_test(a_part_is_converted_when_it_is_first_used), cmocka_unit_test(a_likelihood_needs_no_image_encoder),
+	  cmocka_unit_test(who_asks_for_the_weights_gets_them_whole),
+	  cmocka_unit_test(threads_that_come_first_together_see_whole_weights),
 	  cmocka_unit_test(impossible_texts_and_pairs_are_refused), cmocka_unit_test(counted_ids_leave_out_start_and_padding),
 	  cmocka_unit_test(single_pairs_and_no_pairs_work), cmocka_unit_test(many_pairs_agree_with_few),
 	  cmocka_unit_test(stored_tokens_agree_with_plain_whatever_the_batch),

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "schema/file.h"
 #include "schema/memory.h"
 #include "tests/support.h"
 
@@ -201,11 +202,11 @@ static enum status load(const struct config *config, const char *path, struct er
 {
 	struct checkpoint *checkpoint = open_checkpoint(path);
 	struct weights weights;
-	void *storage;
+	struct weights_storage *storage;
 
 	assert_ok(weights_init(&weights, config, err), err);
 	enum status status = weights_load(&weights, config, checkpoint, &storage, err);
-	free(storage);
+	weights_storage_free(storage);
 	weights_release(&weights);
 	checkpoint_close(checkpoint);
 	return status;
@@ -217,15 +218,19 @@ static void f32_stays_in_the_file_and_f16_is_converted(void **state)
 	struct config config = read_config(FOLDER "open_clip_config.json");
 	struct checkpoint *full = open_checkpoint(FOLDER "open_clip_model.safetensors"), *half = open_checkpoint(FOLDER "half.pt");
 	struct weights a, b;
-	void *a_storage, *b_storage;
+	struct weights_storage *a_storage, *b_storage;
 	struct err err;
 
 	assert_ok(weights_init(&a, &config, &err), &err);
 	assert_ok(weights_init(&b, &config, &err), &err);
 	assert_ok(weights_load(&a, &config, full, &a_storage, &err), &err);
 	assert_ok(weights_load(&b, &config, half, &b_storage, &err), &err);
-	assert_null(a_storage);
-	assert_non_null(b_storage);
+	for (enum weights_part part = 0; part < WEIGHTS_PARTS; part++) {
+		assert_true(weights_made(a_storage, part));
+		assert_false(weights_made(b_storage, part));
+		weights_make(b_storage, part);
+		assert_true(weights_made(b_storage, part));
+	}
 	assert_ptr_equal(a.token_embedding, checkpoint_find(full, "text.token_embedding.weight")->data);
 	assert_int_equal((uintptr_t)b.token_embedding % 64, 0);
 	assert_true(test_close("token_embedding", a.token_embedding, b.token_embedding, 30 * 8, 1e-4f));
@@ -233,7 +238,8 @@ static void f32_stays_in_the_file_and_f16_is_converted(void **state)
 	assert_ptr_equal(a.text[0].attn.k_weight, a.text[0].attn.in_weight + 64);
 	assert_null(a.pool.attn.in_weight);
 	assert_non_null(a.pool.attn.v_weight);
-	free(b_storage);
+	weights_storage_free(a_storage);
+	weights_storage_free(b_storage);
 	weights_release(&a);
 	weights_release(&b);
 	checkpoint_close(full);
@@ -364,6 +370,28 @@ static void positions_of_another_image_size_are_refused(void **state)
 	assert_edited_is_refused(shorten_context, "it was trained with another context_length");
 }
 
+/* Though no tensor of a type other than F32 is converted before it is used. */
+static void integers_are_refused_at_once(void **state)
+{
+	(void)state;
+	static const char header[] = "\"text.cls_emb\":{\"dtype\":\"F32\"";
+	struct config config = read_config(FOLDER "open_clip_config.json");
+	const char *path = test_path(test_folder(), "integers.safetensors");
+	struct file_map map;
+	struct err err;
+
+	assert_ok(file_map_open(FOLDER "open_clip_model.safetensors", &map, &err), &err);
+	char *bytes = mem_copy(map.data, map.size), *at = memmem(bytes, map.size, header, sizeof header - 1);
+	assert_non_null(at);
+	at[sizeof header - 5] = 'I';
+	test_write(path, bytes, map.size);
+	free(bytes);
+	file_map_close(&map);
+	assert_int_equal(load(&config, path, &err), STATUS_UNSUPPORTED);
+	assert_non_null(strstr(err.text, "cannot use the weights '"));
+	assert_non_null(strstr(err.text, "the tensor 'text.cls_emb' is of the type I32, not of floating point"));
+}
+
 static void what_is_saved_loads_back_equal(void **state)
 {
 	(void)state;
@@ -371,7 +399,7 @@ static void what_is_saved_loads_back_equal(void **state)
 	struct checkpoint *from = open_checkpoint(FOLDER "open_clip_model.safetensors");
 	const char *path = test_path(test_folder(), "saved.safetensors");
 	struct weights weights;
-	void *storage;
+	struct weights_storage *storage;
 	struct err err;
 
 	assert_ok(weights_init(&weights, &config, &err), &err);
@@ -385,6 +413,7 @@ static void what_is_saved_loads_back_equal(void **state)
 		assert_int_equal(a->size, b->size);
 		assert_memory_equal(a->data, b->data, a->size);
 	}
+	weights_storage_free(storage);
 	weights_release(&weights);
 	checkpoint_close(from);
 	checkpoint_close(to);
@@ -396,5 +425,6 @@ TEST_MAIN(cmocka_unit_test(a_pooler_of_another_width_has_three_projections),
 	  cmocka_unit_test(f32_stays_in_the_file_and_f16_is_converted), cmocka_unit_test(a_missing_tensor_is_named),
 	  cmocka_unit_test(an_unknown_tensor_is_named), cmocka_unit_test(a_buffer_is_passed_over),
 	  cmocka_unit_test(a_scale_in_a_row_is_a_scalar), cmocka_unit_test(a_misshaped_tensor_is_named_with_both_shapes),
-	  cmocka_unit_test(positions_of_another_image_size_are_refused), cmocka_unit_test(what_is_saved_loads_back_equal),
+	  cmocka_unit_test(positions_of_another_image_size_are_refused), cmocka_unit_test(integers_are_refused_at_once),
+	  cmocka_unit_test(what_is_saved_loads_back_equal),
 	  cmocka_unit_test(the_table_is_openclips_for_every_reference))
