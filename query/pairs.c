@@ -1,6 +1,7 @@
 /* pairs.c: see pairs.h. */
 #include "query/pairs.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,9 +73,12 @@ static void score(const struct engine *engine, const struct nulls *nulls, size_t
 	scored[COMBINED] = (struct scored){score_text(scale, cosine, likelihood, prior), score_photo(scale, cosine, likelihood)};
 }
 
+/* What is equal but for rounding, which differs with the place in a batch, is a tie. */
 static double right(double own, double other)
 {
-	return own > other ? 1 : own == other ? 0.5 : 0;
+	if (fabs(own - other) <= 1e-6 * (fabs(own) + fabs(other)))
+		return 0.5;
+	return own > other;
 }
 
 /* own[k]: picture k with its caption; crossed[k]: with the other's. */
