@@ -27,9 +27,9 @@
 struct coca;
 struct coca_state;
 
-/* Opens a model and checks that it is whole. path: a model folder (open_clip_config.json; weights open_clip_model.safetensors, else open_clip_pytorch_model.bin; a tokenizer,
- * which may be missing), or a weights file (.safetensors, .bin, .pt) inside such a folder. F32 weights are used where they lie
- * in the mapped file; others are converted to F32 part by part, when a part is first used. */
+/* Opens a model and checks that it is whole. path: a model folder (open_clip_config.json; weights open_clip_model.safetensors, else
+ * open_clip_pytorch_model.bin; a tokenizer, which may be missing), or a weights file (.safetensors, .bin, .pt) inside such a folder.
+ * F32 weights are used where they lie in the mapped file; others are converted to F32 part by part, when a part is first used. */
 enum status coca_open(const char *path, struct coca **model, struct err *err);
 void coca_close(struct coca *model); /* takes NULL */
 
