@@ -575,11 +575,18 @@ static void the_result_depends_on_neither_jobs_nor_batch(void **state)
 	static const struct {
 		size_t jobs, batch;
 	} cases[] = {{1, 1}, {3, 7}, {2, 64}};
+	/* Sums in another order may move an activation to the next of 128 steps. */
+	static const struct {
+		enum precision precision;
+		float tolerance;
+	} forms[] = {{PRECISION_FP32, 2e-4f}, {PRECISION_INT8, 5e-3f}};
 	static float first[N * E_MOST], other[N * E_MOST];
 
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+	for (size_t n = 0; n < 2 * (sizeof cases / sizeof *cases); n++) {
+		size_t form = n / (sizeof cases / sizeof *cases), i = n % (sizeof cases / sizeof *cases);
 		struct library l;
 		open_library(&l, N);
+		coca_set_precision(shared_model, forms[form].precision);
 		write_photo(in(&l, "05 copy.jpg"), 5);
 		test_write(in(&l, "07 broken.jpg"), "x", 1);
 		assert_true((size_t)l.model.dim <= E_MOST);
@@ -589,9 +596,10 @@ static void the_result_depends_on_neither_jobs_nor_batch(void **state)
 		all_embeddings(&l, N, i ? other : first);
 		assert_int_equal(row_of(&l, "39.jpg").id, row_of(&l, "00.jpg").id + N + 1);
 		if (i)
-			assert_true(test_close("embeddings", first, other, N * (size_t)l.model.dim, 2e-4f));
+			assert_true(test_close("embeddings", first, other, N * (size_t)l.model.dim, forms[form].tolerance));
 		close_library(&l);
 	}
+	coca_set_precision(shared_model, PRECISION_AUTO);
 }
 
 static void the_token_budget_is_kept(void **state)
