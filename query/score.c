@@ -5,7 +5,7 @@
 
 #include "schema/banned.h"
 
-const double SCORE_IMAGE_WEIGHT = 0.4;
+const double SCORE_IMAGE_WEIGHT = 0.2;
 const double SCORE_TEXT_WEIGHT = 0.4;
 const double SCORE_TEXT_PRIOR = 1;
 

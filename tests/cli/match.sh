@@ -10,13 +10,14 @@ captions >"$work/captions.tsv"
 "$coca" texts add "$work/captions.tsv" -q
 printf 'a dog\na red circle\n' | "$coca" texts add - --collection words -q
 
-expect "texts are found" 0 "  1  " "$coca" match "$photos/000003.jpg"
+# In 8 bits the last digits depend on what is computed together.
+expect "texts are found" 0 "  1  " "$coca" match --precision fp32 "$photos/000003.jpg"
 is "ten of them" [ "$(wc -l <"$work/out")" = 10 ]
 cp "$work/out" "$work/first"
-expect "again" 0 "" "$coca" match "$photos/000003.jpg"
+expect "again" 0 "" "$coca" match --precision fp32 "$photos/000003.jpg"
 is "and the same, from what was kept" cmp "$work/out" "$work/first"
 cp "$photos/000003.jpg" "$work/copy.jpg"
-expect "a copy that is not indexed" 0 "" "$coca" match "$work/copy.jpg"
+expect "a copy that is not indexed" 0 "" "$coca" match --precision fp32 "$work/copy.jpg"
 is "has the same answer" cmp "$work/out" "$work/first"
 expect "similarity alone" 0 '"caption_logprob":null,"prior_logprob":null' "$coca" match "$photos/000003.jpg" --no-rerank -n 3 --format json
 is "is JSON" "$json_check" <"$work/out"
