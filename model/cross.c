@@ -84,23 +84,6 @@ void cross_carve(struct carver *carver, struct cross *cross, const struct config
 
 /* ---- tokens ------------------------------------------------------------------------------------------------------- */
 
-static void normalise(const float *x, size_t W, float *y)
-{
-	float sum = 0, squares = 0;
-
-#pragma omp simd reduction(+ : sum)
-	for (size_t i = 0; i < W; i++)
-		sum += x[i];
-	float mean = sum / (float)W;
-#pragma omp simd reduction(+ : squares)
-	for (size_t i = 0; i < W; i++)
-		squares += (x[i] - mean) * (x[i] - mean);
-	float rate = 1 / sqrtf(squares / (float)W + 1e-5f);
-#pragma omp simd
-	for (size_t i = 0; i < W; i++)
-		y[i] = (x[i] - mean) * rate;
-}
-
 /* Of scale * bytes, in units of a byte: x^ = (byte - mean) * rate. */
 static void moments(const int8_t *bytes, size_t W, float scale, float *mean, float *rate)
 {
@@ -121,18 +104,15 @@ static void prepare_image(const struct cross *cross, struct cross_image *image)
 	size_t W = cross->config->decoder.width, N = cross->config->image_tokens;
 	const struct coca_image *tokens = image->tokens;
 
-	for (size_t t = 0; t < N; t++) {
-		if (!image->normed) {
-			moments(tokens->bytes + t * W, W, tokens->scales[t], image->mean + t, image->rate + t);
-			continue;
-		}
-		float *row = image->normed + t * W;
-		for (size_t i = 0; i < W && !tokens->tokens; i++)
-			row[i] = tokens->scales[t] * (float)tokens->bytes[t * W + i];
-		normalise(tokens->tokens ? tokens->tokens + t * W : row, W, row);
-	}
-	if (image->normed)
+	if (image->normed) {
+		for (size_t t = 0; t < N && !tokens->tokens; t++)
+			for (size_t i = t * W; i < (t + 1) * W; i++)
+				image->normed[i] = tokens->scales[t] * (float)tokens->bytes[i];
+		op_standardise(tokens->tokens ? tokens->tokens : image->normed, N, W, image->normed);
 		return;
+	}
+	for (size_t t = 0; t < N; t++)
+		moments(tokens->bytes + t * W, W, tokens->scales[t], image->mean + t, image->rate + t);
 	fixed_pack(tokens->bytes, W, N, 1, W, image->by_token);
 	fixed_pack(tokens->bytes, N, W, W, 1, image->by_component);
 }

@@ -84,25 +84,8 @@ size_t head_reader_scratch(const struct head_reader *r, size_t M)
 	return tokens < SIZE_MAX / 4 && scores < SIZE_MAX / 4 ? tokens + scores + rest : SIZE_MAX;
 }
 
-/* normed[M,D]: without ln_k's scale and shift. */
-static void standardise(const float *x, size_t M, size_t D, float *normed)
-{
-	for (size_t t = 0; t < M; t++, x += D, normed += D) {
-		float sum = 0, squares = 0;
-#pragma omp simd reduction(+ : sum)
-		for (size_t i = 0; i < D; i++)
-			sum += x[i];
-		float mean = sum / (float)D;
-#pragma omp simd reduction(+ : squares)
-		for (size_t i = 0; i < D; i++)
-			squares += (x[i] - mean) * (x[i] - mean);
-		float scale = 1 / sqrtf(squares / (float)D + 1e-5f);
-		for (size_t i = 0; i < D; i++)
-			normed[i] = (x[i] - mean) * scale;
-	}
-}
-
-/* attended[d] of query j and head h: the values' part of its mix of tokens. mix[D] is scratch. */
+/* attended[d] of query j and head h: the values' part of its mix of tokens normed[M,D], without ln_k's scale and shift. mix[D] is
+ * scratch. */
 static void attend(const struct head_reader *r, size_t j, size_t h, const float *normed, size_t M, float *score, float *mix,
 		   float *attended)
 {
@@ -132,7 +115,7 @@ void head_read(const struct head_reader *r, const float *x, size_t M, float *scr
 	if (head->n) {
 		float *normed = scratch, *score = normed + M * D, *mix = score + M * head->n * head->heads, *attended = mix + D;
 		float *pooled = attended + E;
-		standardise(x, M, D, normed);
+		op_standardise(x, M, D, normed);
 		for (size_t j = 0; j < head->n; j++) {
 			for (size_t h = 0; h < head->heads; h++)
 				attend(r, j, h, normed, M, score, mix, attended + h * (E / head->heads));

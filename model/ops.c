@@ -143,9 +143,9 @@ void op_softmax(float *row, size_t n)
 		row[i] *= sum;
 }
 
-static void norm_row(const struct norm *norm, const float *x, size_t D, float *y)
+/* The mean of x[D], and in *rate 1 / sqrt(variance + 1e-5). */
+static inline float moments(const float *x, size_t D, float *rate)
 {
-	const float *weight = norm->weight, *bias = norm->bias;
 	float sum = 0, squares = 0;
 
 #pragma omp simd reduction(+ : sum)
@@ -155,10 +155,27 @@ static void norm_row(const struct norm *norm, const float *x, size_t D, float *y
 #pragma omp simd reduction(+ : squares)
 	for (size_t i = 0; i < D; i++)
 		squares += (x[i] - mean) * (x[i] - mean);
-	float scale = 1 / sqrtf(squares / (float)D + 1e-5f);
+	*rate = 1 / sqrtf(squares / (float)D + 1e-5f);
+	return mean;
+}
+
+static void norm_row(const struct norm *norm, const float *x, size_t D, float *y)
+{
+	const float *weight = norm->weight, *bias = norm->bias;
+	float rate, mean = moments(x, D, &rate);
+
 #pragma omp simd
 	for (size_t i = 0; i < D; i++)
-		y[i] = (x[i] - mean) * scale * weight[i] + bias[i];
+		y[i] = (x[i] - mean) * rate * weight[i] + bias[i];
+}
+
+static void standardise_row(const float *x, size_t D, float *y)
+{
+	float rate, mean = moments(x, D, &rate);
+
+#pragma omp simd
+	for (size_t i = 0; i < D; i++)
+		y[i] = (x[i] - mean) * rate;
 }
 
 void op_norm(const struct norm *norm, const float *x, size_t T, size_t D, float *y)
@@ -166,6 +183,13 @@ void op_norm(const struct norm *norm, const float *x, size_t T, size_t D, float 
 #pragma omp parallel for schedule(static) if (T * D >= PARALLEL_LEAST)
 	for (ptrdiff_t t = 0; t < (ptrdiff_t)T; t++)
 		norm_row(norm, x + (size_t)t * D, D, y + (size_t)t * D);
+}
+
+void op_standardise(const float *x, size_t T, size_t D, float *y)
+{
+#pragma omp parallel for schedule(static) if (T * D >= PARALLEL_LEAST)
+	for (ptrdiff_t t = 0; t < (ptrdiff_t)T; t++)
+		standardise_row(x + (size_t)t * D, D, y + (size_t)t * D);
 }
 
 /* y[T,to-from], its rows stride apart, += columns from..to-1 of x W^T */

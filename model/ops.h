@@ -44,6 +44,8 @@ void op_linear_columns(const struct linear *map, const float *x, size_t T, size_
 
 /* y[T,D] = (x - mean) / sqrt(variance + 1e-5) * weight + bias; y may be x. */
 void op_norm(const struct norm *norm, const float *x, size_t T, size_t D, float *y);
+/* y[T,D] = (x - mean) / sqrt(variance + 1e-5), for a norm whose weight and bias are folded into what follows; y may be x. */
+void op_standardise(const float *x, size_t T, size_t D, float *y);
 
 /* In place. Exact: x Phi(x), relative error below 1e-6 where |x| < 5; quick: x sigmoid(1.702 x). */
 void op_gelu(float *x, size_t n, bool quick);

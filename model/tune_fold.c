@@ -42,24 +42,6 @@ static void product(bool ta, bool tb, size_t m, size_t n, size_t k, float scale,
 		    (int)lda, b, (int)ldb, keep, c, (int)ldc);
 }
 
-static void standardise(float *x, size_t R, size_t D)
-{
-#pragma omp parallel for schedule(static) if (R * D > 1 << 16)
-	for (size_t r = 0; r < R; r++) {
-		float *row = x + r * D, sum = 0, squares = 0;
-#pragma omp simd reduction(+ : sum)
-		for (size_t i = 0; i < D; i++)
-			sum += row[i];
-		float mean = sum / (float)D;
-#pragma omp simd reduction(+ : squares)
-		for (size_t i = 0; i < D; i++)
-			squares += (row[i] - mean) * (row[i] - mean);
-		float scale = 1 / sqrtf(squares / (float)D + 1e-5f);
-		for (size_t i = 0; i < D; i++)
-			row[i] = (row[i] - mean) * scale;
-	}
-}
-
 /* Column j of p[M,J], from scores to probabilities. */
 static void softmax_column(float *p, size_t M, size_t J)
 {
@@ -78,7 +60,7 @@ void fold_forward(struct fold *f, const struct head *head)
 	const struct pooler *w = &head->pool;
 	size_t D = f->D, E = f->E, H = f->H, d = E / H, n = f->n, J = n * H;
 
-	standardise(f->x, f->R, D);
+	op_standardise(f->x, f->R, D, f->x);
 	grad_norm_forward(w->query, n, E, w->ln_q.weight, w->ln_q.bias, f->normed, f->stat);
 	grad_linear_forward(f->normed, n, E, w->attn.q_weight, w->attn.in_bias, E, f->q, E);
 	/* Row j * H + h of u belongs to query j and head h. */

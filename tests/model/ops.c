@@ -68,6 +68,36 @@ static void norm_agrees_with_plain(void **state)
 	}
 }
 
+static void standardised_rows_are_those_of_a_norm_of_weight_1_and_bias_0(void **state)
+{
+	/* The last is split among threads. */
+	static const size_t sizes[][2] = {{3, 1}, {1, 7}, {37, 48}, {37, 192}, {90, 771}};
+	uint64_t seed = 10;
+
+	(void)state;
+	for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+		size_t T = sizes[s][0], D = sizes[s][1];
+		float *x = draw(T * D, 3, &seed), *ones = mem_floats(D), *zeros = mem_floats(D);
+		float *fast = mem_floats(T * D), *plain = mem_floats(T * D);
+		for (size_t i = 0; i < T * D; i++)
+			x[i] += 2;
+		for (size_t i = 0; i < D; i++) {
+			ones[i] = 1;
+			zeros[i] = 0;
+		}
+		plain_norm(&(struct norm){ones, zeros}, x, T, D, plain);
+		op_standardise(x, T, D, fast);
+		assert_true(test_close("standardised", fast, plain, T * D, 2e-5f));
+		op_standardise(x, T, D, x);
+		assert_memory_equal(x, fast, T * D * sizeof *x);
+		free(x);
+		free(ones);
+		free(zeros);
+		free(fast);
+		free(plain);
+	}
+}
+
 static void linear_maps_agree_with_plain(void **state)
 {
 	static const size_t sizes[][3] = {{1, 5, 3}, {1, 64, 192}, {7, 48, 144}, {13, 192, 768}, {65, 768, 192}, {300, 33, 50}};
@@ -236,5 +266,6 @@ static void carving_measures_what_it_gives(void **state)
 
 TEST_MAIN(cmocka_unit_test(carving_measures_what_it_gives), cmocka_unit_test(gelu_agrees_with_erf), cmocka_unit_test(gelu_keeps_limits),
 	  cmocka_unit_test(softmax_and_its_sum_agree_with_libm), cmocka_unit_test(softmax_shows_a_nan),
-	  cmocka_unit_test(norm_agrees_with_plain), cmocka_unit_test(linear_maps_agree_with_plain),
+	  cmocka_unit_test(norm_agrees_with_plain), cmocka_unit_test(standardised_rows_are_those_of_a_norm_of_weight_1_and_bias_0),
+	  cmocka_unit_test(linear_maps_agree_with_plain),
 	  cmocka_unit_test(attention_agrees_with_plain), cmocka_unit_test(operations_do_not_depend_on_the_thread_count))
