@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "model/stem.h"
 #include "schema/blas.h"
 #include "schema/cli.h"
 
@@ -78,6 +79,21 @@ double bench_ratio(const struct bench_run *a, const struct bench_run *b)
 	for (size_t r = 0; r < a->rounds; r++)
 		values[r] = a->seconds[r] / b->seconds[r];
 	return bench_median_of(values, a->rounds);
+}
+
+double bench_image_products(const struct config *config)
+{
+	double D = (double)config->vision.width, E = (double)config->embed_dim, n = (double)config->pool_queries, stem = 0;
+	double patches = (double)config->patches, T = 1 + patches;
+	bool pools = config->pooling != POOL_NONE;
+
+	for (size_t l = 0; l < config->stem_layers; l++) {
+		double side = (double)stem_side(config, l + 1);
+		stem += side * side * 9 * (double)(stem_channels(config, l) * stem_channels(config, l + 1));
+	}
+	double blocks = (double)config->vision.layers * T * (4 * D * D + 2 * D * (double)config->vision.hidden + 2 * T * D);
+	double pooler = pools ? 2 * T * D * E + n * E * E + 2 * n * T * E : 0;
+	return stem + patches * (double)stem_patch_inputs(config) * D + blocks + pooler + (pools ? E : D) * E;
 }
 
 void bench_print(struct bench *bench, const char *name, double value, const char *unit, double target)

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "model/config.h"
 #include "schema/status.h"
 
 struct bench {
@@ -55,6 +56,9 @@ double bench_median(const struct bench_run *run);
 double bench_ratio(const struct bench_run *a, const struct bench_run *b);
 /* Of n values, which it puts in order. */
 double bench_median_of(double *values, size_t n);
+
+/* Multiplications of one photograph's encoding, in its matrices alone: the stem's convolutions, conv1, blocks, pooler, projection. */
+double bench_image_products(const struct config *config);
 
 /* One line. target: at least that; negative: at most its absolute; 0: none. */
 void bench_print(struct bench *bench, const char *name, double value, const char *unit, double target);

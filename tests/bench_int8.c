@@ -64,17 +64,6 @@ static void multiply_int8(void *context)
 	int8_linear(&d->matrix, &d->rows, SIDE, false, d->y, SIDE);
 }
 
-/* Multiplications of one photograph's encoding, in its matrices alone; a stem's are not counted. */
-static double image_products(const struct config *config)
-{
-	double D = (double)config->vision.width, E = (double)config->embed_dim, T = 1 + (double)config->patches;
-	double n = (double)config->pool_queries, P = (double)config->patch_size;
-	double blocks = (double)config->vision.layers * T * (4 * D * D + 2 * D * (double)config->vision.hidden + 2 * T * D);
-	double pooler = config->pooling == POOL_NONE ? 0 : 2 * T * D * E + n * E * E + 2 * n * T * E;
-
-	return T * 3 * P * P * D + blocks + pooler + E * E;
-}
-
 static enum status prepare(struct data *d, const char *path)
 {
 	d->status = coca_open(path, &d->model, &d->err);
@@ -140,7 +129,7 @@ static void measure(struct bench *bench, const char *prefix, const char *path, s
 			{.work = encode_fp32, .context = &d}, {.work = multiply_fp32, .context = &d},
 		};
 		struct quantize_loss loss = {0};
-		double start = bench_now(), work = image_products(coca_config(d.model)) * (double)images / ((double)WEIGHTS * SIDE);
+		double start = bench_now(), work = bench_image_products(coca_config(d.model)) * (double)images / ((double)WEIGHTS * SIDE);
 		coca_set_precision(d.model, PRECISION_INT8);
 		/* No image: what is left is the making of the 8-bit weights. */
 		d.status = coca_encode_images(d.model, d.state, d.pixels, 0, d.features, NULL, &d.err);

@@ -78,17 +78,6 @@ static void multiply(void *context)
 		    b->pixels + 1024 * 1024, 1024);
 }
 
-/* Multiplications of one photograph's encoding, in its matrices alone. */
-static double image_products(const struct config *config)
-{
-	double D = (double)config->vision.width, E = (double)config->embed_dim, T = 1 + (double)config->patches;
-	double n = (double)config->pool_queries, P = (double)config->patch_size;
-	double blocks = (double)config->vision.layers * T * (4 * D * D + 2 * D * (double)config->vision.hidden + 2 * T * D);
-	double pooler = config->pooling == POOL_NONE ? 0 : 2 * T * D * E + n * E * E + 2 * n * T * E;
-
-	return T * 3 * P * P * D + blocks + pooler + E * E;
-}
-
 static void pair_all(struct data *b, size_t images, size_t texts)
 {
 	b->images = images;
@@ -106,7 +95,7 @@ static void measure(struct bench *bench, struct data *b)
 	bench_print(bench, "matrix product, 1024 cubed", rate, "GFLOP/s", 0);
 	for (size_t images = 1; images <= IMAGES; images *= 8) {
 		b->images = images;
-		double seconds = median(b, encode_images), flops = 2 * image_products(b->config) * (double)images;
+		double seconds = median(b, encode_images), flops = 2 * bench_image_products(b->config) * (double)images;
 		snprintf(name, sizeof name, "images, batch %zu", images);
 		bench_print(bench, name, (double)images / seconds, "photos/s", 0);
 		snprintf(name, sizeof name, "images, batch %zu: share of the product's rate", images);

@@ -55,9 +55,8 @@ static double operations(const struct data *b)
 {
 	const struct config *c = &b->config;
 	const size_t *begin = b->part.batch.begin;
-	double rows = 0, labels = 0, text_pairs = 0, decoder_pairs = 0, D = (double)c->vision.width, F = (double)c->vision.hidden;
-	double W = (double)c->text.width, H = (double)c->text.hidden, M = (double)c->decoder.hidden, E = (double)c->embed_dim;
-	double T = 1 + (double)c->patches, N = (double)c->image_tokens, queries = (double)c->pool_queries;
+	double rows = 0, labels = 0, text_pairs = 0, decoder_pairs = 0, N = (double)c->image_tokens;
+	double W = (double)c->text.width, H = (double)c->text.hidden, M = (double)c->decoder.hidden;
 
 	for (size_t i = 0; i < BATCH; i++) {
 		double n = (double)(begin[i + 1] - begin[i]), r = n + (n < (double)c->context_length) + 1;
@@ -66,14 +65,11 @@ static double operations(const struct data *b)
 		labels += n - 1;
 		decoder_pairs += (n - 1) * (n - 1);
 	}
-	double image = T * (4 * D * D + 2 * D * F) + 2 * T * T * D;
-	double vision = BATCH * ((double)c->patches * 3 * (double)(c->patch_size * c->patch_size) * D + (double)c->vision.layers * image);
-	double pool = c->pooling == POOL_NONE ? 0 : BATCH * (2 * T * D * E + queries * E * E + 2 * queries * T * E);
 	double text = (double)c->text.layers * (rows * (4 * W * W + 2 * W * H) + 2 * text_pairs * W);
 	double self = labels * (4 * W * W + 2 * W * M) + 2 * decoder_pairs * W;
 	double cross = labels * (2 * W * W + 2 * W * M) + BATCH * N * 2 * W * W + 2 * labels * N * W;
 	double decoder = (double)c->decoder.layers * (self + cross) + labels * W * (double)c->vocab_size;
-	return 3 * 2 * (vision + pool + text + decoder);
+	return 3 * 2 * (BATCH * bench_image_products(c) + text + decoder);
 }
 
 static double time_gemm(const struct data *b)
