@@ -271,4 +271,15 @@ static inline enum status made_up_make(struct made_up *m, struct catalog_model *
 	return status;
 }
 
+/* For a group's set-up, which fails unless it is 0: a library of rows alone in a folder of its own, opened. */
+static inline int made_up_open(size_t photos, int64_t dim, struct catalog_model *model, struct catalog **catalog)
+{
+	struct err err;
+	struct made_up m = {.database = test_path(test_folder(), "library.db"), .folder = "/photos", .photos = photos};
+
+	*model = (struct catalog_model){.config_digest = "0123456789abcdef0123456789abcdef",
+					.weights_digest = "0123456789abcdef0123456789abcdef", .name = "made up", .dim = dim};
+	return made_up_make(&m, model, &err) != STATUS_OK || catalog_open(m.database, CATALOG_WRITE, catalog, &err) != STATUS_OK;
+}
+
 #endif

@@ -14,13 +14,10 @@ static struct catalog *catalog;
 
 static int make_library(void **state)
 {
-	struct err err;
-	struct catalog_model model = {.config_digest = "0123456789abcdef0123456789abcdef", .weights_digest = "0123456789abcdef0123456789abcdef",
-				      .name = "made up", .dim = DIM};
-	struct made_up m = {.database = test_path(test_folder(), "library.db"), .folder = "/photos", .photos = PHOTOS};
+	struct catalog_model model;
 
 	(void)state;
-	return made_up_make(&m, &model, &err) != STATUS_OK || catalog_open(m.database, CATALOG_WRITE, &catalog, &err) != STATUS_OK;
+	return made_up_open(PHOTOS, DIM, &model, &catalog);
 }
 
 static int close_library(void **state)
