@@ -103,6 +103,16 @@ float test_uniform(uint64_t *state)
 	return (float)(test_random(state) >> 40) / (float)(1 << 23) - 1;
 }
 
+float *test_draw(size_t n, float scale, uint64_t *state)
+{
+	float *x = mem_floats(n);
+
+	assert_non_null(x);
+	for (size_t i = 0; i < n; i++)
+		x[i] = scale * test_uniform(state);
+	return x;
+}
+
 void test_write(const char *path, const void *bytes, size_t size)
 {
 	FILE *f = fopen(path, "wb");

@@ -53,6 +53,8 @@ bool test_close(const char *name, const float *a, const float *b, size_t n, floa
 /* Repeatable pseudo-random numbers. */
 uint64_t test_random(uint64_t *state);
 float test_uniform(uint64_t *state); /* in -1..1 */
+/* n of them, in -scale..scale: the caller's to free. */
+float *test_draw(size_t n, float scale, uint64_t *state);
 
 /* Writes bytes to a file, failing the test when that fails. */
 void test_write(const char *path, const void *bytes, size_t size);

@@ -12,16 +12,6 @@
 
 #include "schema/banned.h"
 
-static float *draw(size_t n, float scale, uint64_t *seed)
-{
-	float *x = mem_floats(n);
-
-	assert_non_null(x);
-	for (size_t i = 0; i < n; i++)
-		x[i] = scale * test_uniform(seed);
-	return x;
-}
-
 static void gelu_agrees_with_erf(void **state)
 {
 	(void)state;
@@ -54,7 +44,7 @@ static void norm_agrees_with_plain(void **state)
 	(void)state;
 	for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
 		size_t D = widths[w], T = 37;
-		float *x = draw(T * D, 3, &seed), *weight = draw(D, 1, &seed), *bias = draw(D, 1, &seed);
+		float *x = test_draw(T * D, 3, &seed), *weight = test_draw(D, 1, &seed), *bias = test_draw(D, 1, &seed);
 		float *fast = mem_floats(T * D), *plain = mem_floats(T * D);
 		struct norm norm = {weight, bias};
 		op_norm(&norm, x, T, D, fast);
@@ -77,7 +67,7 @@ static void standardised_rows_are_those_of_a_norm_of_weight_1_and_bias_0(void **
 	(void)state;
 	for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
 		size_t T = sizes[s][0], D = sizes[s][1];
-		float *x = draw(T * D, 3, &seed), *ones = mem_floats(D), *zeros = mem_floats(D);
+		float *x = test_draw(T * D, 3, &seed), *ones = mem_floats(D), *zeros = mem_floats(D);
 		float *fast = mem_floats(T * D), *plain = mem_floats(T * D);
 		for (size_t i = 0; i < T * D; i++)
 			x[i] += 2;
@@ -107,8 +97,8 @@ static void linear_maps_agree_with_plain(void **state)
 	for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
 		for (int variant = 0; variant < 4; variant++) {
 			size_t T = sizes[s][0], in = sizes[s][1], out = sizes[s][2], from = out / 3, to = out - out / 4;
-			float *x = draw(T * in, 1, &seed), *weight = draw(in * out, 1, &seed), *bias = draw(out, 1, &seed);
-			float *scale = draw(out, 1, &seed), *sum = draw(T * out, 1, &seed), *branch = mem_floats(T * out);
+			float *x = test_draw(T * in, 1, &seed), *weight = test_draw(in * out, 1, &seed), *bias = test_draw(out, 1, &seed);
+			float *scale = test_draw(out, 1, &seed), *sum = test_draw(T * out, 1, &seed), *branch = mem_floats(T * out);
 			float *fast = mem_floats(T * out), *plain = mem_floats(T * out), *wide = mem_floats(T * (out + 5));
 			struct linear map = {weight, variant & 1 ? bias : NULL, in, out, variant & 2};
 			plain_linear(&map, x, T, plain);
@@ -142,7 +132,7 @@ static void softmax_and_its_sum_agree_with_libm(void **state)
 
 	(void)state;
 	for (size_t n = 1; n < 1300; n = n * 2 + 1) {
-		float *x = draw(n, 30, &seed), *fast = mem_floats(n), *plain = mem_floats(n);
+		float *x = test_draw(n, 30, &seed), *fast = mem_floats(n), *plain = mem_floats(n);
 		float most = -INFINITY;
 		double sum = 0;
 		if (n > 3)
@@ -185,11 +175,11 @@ static void attend(size_t heads, size_t d, const size_t (*sizes)[2], size_t n, b
 
 	for (size_t s = 0; s < n; s++) {
 		size_t Q = sizes[s][0], K = sizes[s][1];
-		float *kv = draw(K * 2 * D, 2, &seed);
+		float *kv = test_draw(K * 2 * D, 2, &seed);
 		uint8_t *visible = causal ? mem_array(K, 1) : NULL;
 		for (size_t j = 0; visible && j < K; j++)
 			visible[j] = j == 0 || test_random(&seed) % 4 > 0;
-		jobs[s] = (struct attend){draw(Q * D, 2, &seed), kv, kv + D, visible, mem_floats(Q * D), Q, K};
+		jobs[s] = (struct attend){test_draw(Q * D, 2, &seed), kv, kv + D, visible, mem_floats(Q * D), Q, K};
 		keys_most = K > keys_most ? K : keys_most;
 	}
 	scores = mem_floats(op_attention_scratch(keys_most, op_threads()));
