@@ -237,8 +237,9 @@ static void pairs_json(const char *name, const struct pairs_right *r, const char
 	buffer_format(out, "\"%s\":{\"caption\":%.2f,\"picture\":%.2f,\"both\":%.2f}%s", name, r->caption, r->picture, r->both, end);
 }
 
+/* *nothing: why there is no result, where there is none. */
 static enum status eval_pairs(struct cli *cli, struct engine *engine, const struct evaluation *e, const struct evalset *set,
-			      struct buffer *out, struct err *err)
+			      struct buffer *out, const char **nothing, struct err *err)
 {
 	struct pairs_result result;
 	enum status status = pairs_measure(cli, engine, set, &result, err);
@@ -247,8 +248,10 @@ static enum status eval_pairs(struct cli *cli, struct engine *engine, const stru
 		return status;
 	if (result.alone)
 		note(cli, "%zu samples are no pair, named X-a and X-b: left out", result.alone);
-	if (!result.pairs)
-		return err_set(err, STATUS_NOT_FOUND, "the shards hold no pair");
+	if (!result.pairs) {
+		*nothing = "the shards hold no pair; hint: its samples are named X-a and X-b and follow each other";
+		return STATUS_OK;
+	}
 	if (e->format == FORMAT_JSON) {
 		buffer_format(out, "{\"pairs\":%zu,", result.pairs);
 		pairs_json("similarity", &result.similarity, ",", out);
@@ -278,6 +281,7 @@ static int run(struct cli *cli, const struct arguments *args)
 	struct evalset set = {0};
 	struct buffer out = {0};
 	struct err err;
+	const char *nothing = NULL;
 	int code = EXIT_DONE;
 	enum status status = parse(args, &e, &err);
 
@@ -291,21 +295,23 @@ static int run(struct cli *cli, const struct arguments *args)
 	if (status != STATUS_OK || e.sweep)
 		; /* all is said */
 	else if (set.photos == 0)
-		code = EXIT_NO_RESULT;
+		nothing = "the shards hold no sample with an image that can be read and a caption";
 	else if (e.choice.classes)
 		status = eval_classes(cli, &engine, &e, &set, arguments_text(args, "templates", NULL), &out, &err);
 	else if (e.choice.pairs)
-		status = eval_pairs(cli, &engine, &e, &set, &out, &err);
+		status = eval_pairs(cli, &engine, &e, &set, &out, &nothing, &err);
 	else
 		status = eval_recalls(cli, &engine, &e, &set, &out, &err);
 	if (status == STATUS_OK)
 		status = format_print(cli->out, &out, &err);
-	if (status != STATUS_OK)
+	if (status != STATUS_OK) {
 		code = cli_fail(cli, &err);
-	else if (code == EXIT_NO_RESULT)
-		fprintf(cli->log, "coca: the shards hold no sample with an image that can be read and a caption\n");
-	else if (set.skipped)
+	} else if (nothing) {
+		fprintf(cli->log, "coca: %s\n", nothing);
+		code = EXIT_NO_RESULT;
+	} else if (set.skipped) {
 		code = EXIT_SKIPPED;
+	}
 	buffer_release(&out);
 	evalset_release(&set);
 	engine_close(&engine);

@@ -52,7 +52,8 @@ is "the others count" grep -q '{"photos":5,"texts":7,' "$work/out"
 expect "--pairs asks which caption goes with which picture" 0 '{"pairs":3,"similarity":{"caption":' "$coca" eval --pairs --shards "$work/pairs.tar" --format json
 is "by similarity, by likelihood and by both" "$json_check" pairs similarity likelihood combined <"$work/out"
 expect "for people it is a table, too" 0 "reranked: both of them" "$coca" eval --pairs "$work/pairs.tar"
-expect "what is no pair is said" 1 "20 samples are no pair" "$coca" eval --pairs --shards "$shard"
+expect "what is no pair is said" 3 "20 samples are no pair" "$coca" eval --pairs --shards "$shard"
+is "and that nothing is left" grep -q "hold no pair; hint: " "$work/log"
 expect "--pairs contradicts --heldout" 2 "contradicts" "$coca" eval --pairs --shards "$work/pairs.tar" --heldout
 
 expect "no shards are wrong usage" 2 "no shards" "$coca" eval
