@@ -26,22 +26,48 @@ size_t int8_depth(size_t in)
 	return (in + INT8_STEP - 1) / INT8_STEP * INT8_STEP;
 }
 
+/* The largest sum of weights of one sign that meet in one 16-bit lane when so many inputs are taken together. Of each 4 inputs two go to
+ * one lane and two to another. */
+static int heaviest(const int8_t *codes, size_t in, size_t group)
+{
+	int most = 0;
+
+	for (size_t start = 0; start < in; start += group) {
+		int up[4] = {0}, down[4] = {0};
+		size_t end = in - start < group ? in : start + group;
+		for (size_t i = start; i < end; i++) {
+			up[i % 4] += codes[i] > 0 ? codes[i] : 0;
+			down[i % 4] -= codes[i] < 0 ? codes[i] : 0;
+		}
+		for (size_t lane = 0; lane < 4; lane += 2) {
+			most = up[lane] + up[lane + 1] > most ? up[lane] + up[lane + 1] : most;
+			most = down[lane] + down[lane + 1] > most ? down[lane] + down[lane + 1] : most;
+		}
+	}
+	return most;
+}
+
 void int8_weights(const float *weight, size_t out, size_t in, int8_t *codes, float *scale)
 {
 #pragma omp parallel for schedule(static) if (out * in >= PARALLEL_LEAST)
 	for (size_t o = 0; o < out; o++) {
 		const float *row = weight + o * in;
-		float most = 0, wrong = 0;
+		float most = 0, wrong = 0, levels = INT8_WEIGHT_MOST;
+		int together = 0;
 #pragma omp simd reduction(max : most) reduction(+ : wrong)
 		for (size_t i = 0; i < in; i++) {
 			float size = fabsf(row[i]);
 			most = size > most ? size : most;
 			wrong += size - size;
 		}
-		float inverse = most > INT8_TINY ? INT8_WEIGHT_MOST / most : 0;
-		for (size_t i = 0; i < in; i++)
-			codes[o * in + i] = (int8_t)(int32_t)rintf(row[i] * inverse);
-		scale[o] = most / INT8_WEIGHT_MOST + wrong; /* NaN, if a weight is not finite */
+		do {
+			levels = together ? floorf(levels * (float)INT8_TOGETHER / (float)together) : levels;
+			float inverse = most > INT8_TINY ? levels / most : 0;
+			for (size_t i = 0; i < in; i++)
+				codes[o * in + i] = (int8_t)(int32_t)rintf(row[i] * inverse);
+			together = heaviest(codes + o * in, in, INT8_GROUP);
+		} while (together > INT8_TOGETHER);
+		scale[o] = most / levels + wrong; /* NaN, if a weight is not finite */
 	}
 }
 
@@ -49,6 +75,7 @@ void int8_weights(const float *weight, size_t out, size_t in, int8_t *codes, flo
 static void pack_panel(const struct int8_matrix *m, const int8_t *codes, size_t panel)
 {
 	int8_t *to = m->weights + panel * INT8_PANEL * m->depth;
+	size_t group = INT8_GROUP;
 
 	for (size_t o = 0; o < INT8_PANEL && panel * INT8_PANEL + o < m->out; o++) {
 		const int8_t *from = codes + (panel * INT8_PANEL + o) * m->in;
@@ -56,7 +83,10 @@ static void pack_panel(const struct int8_matrix *m, const int8_t *codes, size_t 
 		for (size_t i = 0; i < whole; i += 4)
 			memcpy(to + i * INT8_PANEL + o * 4, from + i, 4);
 		memcpy(to + whole * INT8_PANEL + o * 4, from + whole, m->in - whole);
+		while (group > INT8_STEP && heaviest(from, m->in, group) > INT8_TOGETHER)
+			group /= 2;
 	}
+	m->group[panel] = (uint8_t)group;
 }
 
 enum status int8_matrix_pack(struct int8_matrix *m, const int8_t *codes, const float *scale, const struct linear *map, const float *gain,
@@ -69,6 +99,7 @@ enum status int8_matrix_pack(struct int8_matrix *m, const int8_t *codes, const f
 	struct carver carver = {0};
 	for (int pass = 0; pass < 2; pass++) {
 		m->weights = carve(&carver, mem_product(padded, m->depth), 1);
+		m->group = carve(&carver, m->panels, 1);
 		m->scale = carve_floats(&carver, padded, 1);
 		m->sum = carve_floats(&carver, padded, 1);
 		m->bias = carve_floats(&carver, padded, 1);

@@ -1,36 +1,15 @@
-/* int8_avx2.c: 8-bit products by AVX2, which has no instruction for them: pairs of bytes to 16 bits, two such pairs added, then to 32. */
-#include <immintrin.h>
-
+/* int8_avx2.c: 8-bit products by AVX2. */
 #include "model/int8.h"
 
-#include "schema/banned.h"
-
 #define KERNEL(name) avx2_##name
-#define TARGET 
-enum { LANES = 8, ROWS = 4, PANELS = 1 };
+#define TARGET
+#define LANES 8
+enum { ROWS = 5, PANELS = 1 };
 
-typedef __m256i ints;
-typedef __m256 floats;
-#define INTS_ZERO _mm256_setzero_si256()
-#define INTS_LOAD(p) _mm256_load_si256((const void *)(p))
-#define INTS_STORE(p, v) _mm256_store_si256((void *)(p), v)
-#define INTS_SPLAT(p) _mm256_set1_epi32(load_4(p))
-#define FLOATS_OF(v) _mm256_cvtepi32_ps(v)
-#define FLOATS_LOAD(p) _mm256_loadu_ps(p)
-#define FLOATS_STORE(p, v) _mm256_storeu_ps(p, v)
-#define FLOATS_SPLAT(f) _mm256_set1_ps(f)
-#define DOT(sum, x, v, y, w) \
-	_mm256_add_epi32(sum, \
-			_mm256_madd_epi16(_mm256_add_epi16(_mm256_maddubs_epi16(x, v), _mm256_maddubs_epi16(y, w)), \
-					  _mm256_set1_epi16(1)))
-
-static inline int32_t load_4(const uint8_t *p)
-{
-	int32_t four;
-	__builtin_memcpy(&four, p, sizeof four);
-	return four;
-}
+#include "model/int8_lanes.h"
 
 #include "model/int8_kernel.h"
+
+#include "schema/banned.h"
 
 const struct int8_kernel int8_avx2 = {"AVX2", KERNEL(multiply), KERNEL(quantise), KERNEL(norm), KERNEL(gelu)};

@@ -1,13 +1,15 @@
-/* int8_kernel.h: the functions of one struct int8_kernel, written once for all instruction sets. int8_avx2.c and int8_avx512.c
- * include it once for each, having defined
+/* int8_kernel.h: the functions of one struct int8_kernel, written once for all instruction sets: int8_avx2.c and its like include it,
+ * having defined
  *
  *     KERNEL(name)              the function's name in this instruction set
  *     TARGET                    the attribute that lets a function use it
  *     LANES                     32-bit numbers of a vector
- *     ROWS, PANELS              of a tile: ROWS * PANELS * INT8_PANEL / LANES accumulators stay in registers
+ *     ROWS, PANELS              of a tile: ROWS * PANELS * INT8_PANEL / LANES parts stay in registers
  *     ints, floats              vectors
- *     INTS_ZERO, INTS_LOAD(p), INTS_STORE(p, v), INTS_SPLAT(p)   splat: the 4 bytes at p in every lane
- *     DOT(sum, x, v, y, w)      sum + x v + y w: in each lane 4 products of unsigned by signed bytes, twice
+ *     INTS_LOAD(p), INTS_SPLAT(p)   splat: the 4 bytes at p in every lane
+ *     GROUP(matrix, panel)      inputs whose products are added to one part:
+ *     GROUP_START(sums), GROUP_ADD(part, x, w), GROUP_END(sums, part)   sums: in memory; add: 4 products of unsigned by signed
+ *                               bytes in each lane
  *     FLOATS_OF(ints), FLOATS_LOAD(p), FLOATS_STORE(p, v), FLOATS_SPLAT(f)
  *
  * A tile of the result is ROWS rows by PANELS panels. Its weights, PANELS * DEPTH bytes * 16, stay in the first cache while
@@ -20,7 +22,7 @@
 
 enum {
 	KERNEL(DEPTH) = 1024,
-	KERNEL(CHUNK) = 48, /* rows whose sums wait */
+	KERNEL(CHUNK) = 48 / ROWS * ROWS, /* rows whose sums wait */
 	KERNEL(VECTORS) = INT8_PANEL / LANES, /* of a panel */
 	KERNEL(WIDE) = INT8_PANEL * PANELS,
 };
@@ -31,12 +33,12 @@ struct KERNEL(tile) {
 	const int8_t *weights;  /* of the first panel, likewise */
 	size_t code_stride, panel_stride;
 	size_t depth;           /* inputs of the block */
-	int32_t *sums;          /* [ROWS, WIDE] */
-	bool first, last;       /* block of inputs */
+	size_t group;           /* of the panels, the least */
+	int32_t *sums;          /* [rows, WIDE] */
 };
 
 /* y = or += scale * sum * weights' scale + offset * weights' sum + bias, for one row and panel. */
-static inline TARGET void KERNEL(finish)(const struct int8_product *p, size_t t, size_t panel, const ints *sums)
+static inline TARGET void KERNEL(finish)(const struct int8_product *p, size_t t, size_t panel, const int32_t *sums)
 {
 	const struct int8_matrix *m = p->matrix;
 	size_t from = panel * INT8_PANEL, count = m->out - from < INT8_PANEL ? m->out - from : INT8_PANEL;
@@ -46,102 +48,115 @@ static inline TARGET void KERNEL(finish)(const struct int8_product *p, size_t t,
 
 	if (count < INT8_PANEL && p->add)
 		memcpy(part, y, count * sizeof *part);
-	for (size_t v = 0; v < KERNEL(VECTORS); v++) {
-		size_t at = from + v * LANES;
-		floats value = FLOATS_OF(sums[v]) * FLOATS_LOAD(m->scale + at);
-		value = scale * value + (offset * FLOATS_LOAD(m->sum + at) + FLOATS_LOAD(m->bias + at));
+	for (size_t v = 0; v < INT8_PANEL; v += LANES) {
+		floats value = FLOATS_OF(INTS_LOAD(sums + v)) * FLOATS_LOAD(m->scale + from + v);
+		value = scale * value + (offset * FLOATS_LOAD(m->sum + from + v) + FLOATS_LOAD(m->bias + from + v));
 		if (p->add)
-			value += FLOATS_LOAD(to + v * LANES);
-		FLOATS_STORE(to + v * LANES, value);
+			value += FLOATS_LOAD(to + v);
+		FLOATS_STORE(to + v, value);
 	}
 	if (count < INT8_PANEL)
 		memcpy(y, part, count * sizeof *part);
 }
 
-static inline __attribute__((always_inline)) TARGET void KERNEL(tile)(const struct int8_product *p, const struct KERNEL(tile) *tile,
-								      size_t t, size_t panel, const size_t rows, const size_t panels)
+/* Adds the products of a tile to its sums, which wait in memory so that the parts of a group can have all registers. */
+static inline __attribute__((always_inline)) TARGET void KERNEL(accumulate)(const struct KERNEL(tile) *tile, const size_t rows,
+									    const size_t panels)
 {
-	ints sums[ROWS * PANELS * KERNEL(VECTORS)];
-	const size_t wide = panels * KERNEL(VECTORS);
+	const size_t wide = panels * KERNEL(VECTORS), stride = tile->code_stride, apart = tile->panel_stride, most = tile->group;
 	const uint8_t *codes = tile->codes;
 	const int8_t *weights = tile->weights;
+	int32_t *sums = tile->sums;
 
-#pragma GCC unroll 32
-	for (size_t i = 0; i < rows * wide; i++)
-		sums[i] = tile->first ? INTS_ZERO : INTS_LOAD(tile->sums + i / wide * KERNEL(WIDE) + i % wide * LANES);
-	for (size_t k = 0; k < tile->depth; k += INT8_STEP, codes += INT8_STEP, weights += INT8_STEP * INT8_PANEL)
-#pragma GCC unroll 8
-		for (size_t r = 0; r < rows; r++) {
-			const ints x = INTS_SPLAT(codes + r * tile->code_stride), y = INTS_SPLAT(codes + r * tile->code_stride + 4);
-#pragma GCC unroll 4
-			for (size_t v = 0; v < wide; v++) {
-				const int8_t *w = weights + v / KERNEL(VECTORS) * tile->panel_stride + v % KERNEL(VECTORS) * LANES * 4;
-				sums[r * wide + v] = DOT(sums[r * wide + v], x, INTS_LOAD(w), y, INTS_LOAD(w + 4 * INT8_PANEL));
-			}
-		}
-	if (tile->last) {
-#pragma GCC unroll 8
-		for (size_t r = 0; r < rows; r++)
-#pragma GCC unroll 2
-			for (size_t i = 0; i < panels; i++)
-				KERNEL(finish)(p, t + r, panel + i, sums + r * wide + i * KERNEL(VECTORS));
-	} else {
+	for (size_t left = tile->depth, group; left > 0; left -= group) {
+		ints parts[ROWS * PANELS * KERNEL(VECTORS)];
+		group = left < most ? left : most;
 #pragma GCC unroll 32
 		for (size_t i = 0; i < rows * wide; i++)
-			INTS_STORE(tile->sums + i / wide * KERNEL(WIDE) + i % wide * LANES, sums[i]);
+			parts[i] = GROUP_START(sums + i / wide * KERNEL(WIDE) + i % wide * LANES);
+		for (const uint8_t *end = codes + group; codes < end; codes += INT8_STEP, weights += INT8_STEP * INT8_PANEL)
+#pragma GCC unroll 2
+			for (size_t half = 0; half < 2; half++)
+#pragma GCC unroll 8
+				for (size_t r = 0; r < rows; r++) {
+					const ints x = INTS_SPLAT(codes + r * stride + half * 4);
+#pragma GCC unroll 4
+					for (size_t v = 0; v < wide; v++) {
+						const int8_t *w = weights + v / KERNEL(VECTORS) * apart + v % KERNEL(VECTORS) * LANES * 4;
+						parts[r * wide + v] = GROUP_ADD(parts[r * wide + v], x, INTS_LOAD(w + half * 4 * INT8_PANEL));
+					}
+				}
+#pragma GCC unroll 32
+		for (size_t i = 0; i < rows * wide; i++)
+			GROUP_END(sums + i / wide * KERNEL(WIDE) + i % wide * LANES, parts[i]);
 	}
 }
 
-static inline __attribute__((always_inline)) TARGET void KERNEL(strip)(const struct int8_product *p, const struct KERNEL(tile) *tile,
-								       size_t t, size_t panel, const size_t rows, size_t panels)
+/* Functions of their own: together they would have too few registers. */
+static __attribute__((noinline)) TARGET void KERNEL(full_tile)(const struct KERNEL(tile) *tile)
 {
-	struct KERNEL(tile) one = *tile;
-
-	if (panels == PANELS) {
-		KERNEL(tile)(p, tile, t, panel, rows, PANELS);
-		return;
-	}
-	for (size_t i = 0; i < panels; i++, one.weights += one.panel_stride, one.sums += INT8_PANEL)
-		KERNEL(tile)(p, &one, t, panel + i, rows, 1);
+	KERNEL(accumulate)(tile, ROWS, PANELS);
 }
 
-/* A full tile, or what is left over at an edge: 4 rows at a time, then one. */
-static TARGET void KERNEL(any_tile)(const struct int8_product *p, const struct KERNEL(tile) *tile, size_t t, size_t panel, size_t rows,
-				    size_t panels)
+static __attribute__((noinline)) TARGET void KERNEL(four_rows)(const struct KERNEL(tile) *tile)
 {
-	struct KERNEL(tile) part = *tile;
-	size_t r = 0;
+	KERNEL(accumulate)(tile, 4, 1);
+}
 
-	if (rows == ROWS) {
-		KERNEL(strip)(p, tile, t, panel, ROWS, panels);
+static __attribute__((noinline)) TARGET void KERNEL(one_row)(const struct KERNEL(tile) *tile)
+{
+	KERNEL(accumulate)(tile, 1, 1);
+}
+
+/* A full tile, or what is left over at an edge. */
+static TARGET void KERNEL(any_tile)(struct KERNEL(tile) tile, size_t rows, size_t panels)
+{
+	if (rows == ROWS && panels == PANELS) {
+		KERNEL(full_tile)(&tile);
 		return;
 	}
-	for (; r + 4 <= rows; r += 4, part.codes += 4 * part.code_stride, part.sums += 4 * KERNEL(WIDE))
-		KERNEL(strip)(p, &part, t + r, panel, 4, panels);
-	for (; r < rows; r++, part.codes += part.code_stride, part.sums += KERNEL(WIDE))
-		KERNEL(strip)(p, &part, t + r, panel, 1, panels);
+	for (size_t i = 0; i < panels; i++, tile.weights += tile.panel_stride, tile.sums += INT8_PANEL) {
+		struct KERNEL(tile) part = tile;
+		size_t r = 0;
+		for (; r + 4 <= rows; r += 4, part.codes += 4 * part.code_stride, part.sums += 4 * KERNEL(WIDE))
+			KERNEL(four_rows)(&part);
+		for (; r < rows; r++, part.codes += part.code_stride, part.sums += KERNEL(WIDE))
+			KERNEL(one_row)(&part);
+	}
+}
+
+/* Rows start..end-1 by the panels from panel on, of which there are PANELS or fewer. */
+static TARGET void KERNEL(strip)(const struct int8_product *p, size_t panel, size_t panels, size_t start, size_t end)
+{
+	const struct int8_matrix *m = p->matrix;
+	int32_t sums[KERNEL(CHUNK) * KERNEL(WIDE)] __attribute__((aligned(64)));
+	struct KERNEL(tile) tile = {.code_stride = m->depth, .panel_stride = m->depth * INT8_PANEL, .group = GROUP(m, panel)};
+
+	for (size_t i = 1; i < panels; i++)
+		tile.group = GROUP(m, panel + i) < tile.group ? GROUP(m, panel + i) : tile.group;
+	memset(sums, 0, (end - start) * KERNEL(WIDE) * sizeof *sums);
+	for (size_t k = 0; k < m->depth; k += KERNEL(DEPTH)) {
+		tile.depth = m->depth - k < KERNEL(DEPTH) ? m->depth - k : KERNEL(DEPTH);
+		tile.weights = m->weights + panel * tile.panel_stride + k * INT8_PANEL;
+		for (size_t t = start; t < end; t += ROWS) {
+			size_t rows = end - t < ROWS ? end - t : ROWS;
+			tile.codes = p->rows->codes + t * m->depth + k;
+			tile.sums = sums + (t - start) * KERNEL(WIDE);
+			KERNEL(any_tile)(tile, rows, panels);
+			/* At once: the next tile is computed while these results are on their way to memory. */
+			for (size_t r = 0; r < rows && k + tile.depth == m->depth; r++)
+				for (size_t i = 0; i < panels; i++)
+					KERNEL(finish)(p, t + r, panel + i, tile.sums + r * KERNEL(WIDE) + i * INT8_PANEL);
+		}
+	}
 }
 
 static TARGET void KERNEL(multiply)(const struct int8_product *p, size_t from, size_t to)
 {
-	const struct int8_matrix *m = p->matrix;
-	int32_t sums[KERNEL(CHUNK) * KERNEL(WIDE)] __attribute__((aligned(64)));
-	struct KERNEL(tile) tile = {.code_stride = m->depth, .panel_stride = m->depth * INT8_PANEL};
-
 	for (size_t panel = from; panel < to; panel += PANELS)
 		for (size_t start = 0; start < p->T; start += KERNEL(CHUNK))
-			for (size_t k = 0; k < m->depth; k += KERNEL(DEPTH)) {
-				size_t end = p->T - start < KERNEL(CHUNK) ? p->T : start + KERNEL(CHUNK);
-				tile.depth = m->depth - k < KERNEL(DEPTH) ? m->depth - k : KERNEL(DEPTH);
-				tile.first = k == 0;
-				tile.last = k + tile.depth == m->depth;
-				tile.weights = m->weights + panel * tile.panel_stride + k * INT8_PANEL;
-				for (size_t t = start; t < end; t += ROWS) {
-					tile.codes = p->rows->codes + t * m->depth + k;
-					tile.sums = sums + (t - start) * KERNEL(WIDE);
-					KERNEL(any_tile)(p, &tile, t, panel, end - t < ROWS ? end - t : ROWS, to - panel < PANELS ? to - panel : PANELS);
-				}
-			}
+			KERNEL(strip)(p, panel, to - panel < PANELS ? to - panel : PANELS, start,
+				      p->T - start < KERNEL(CHUNK) ? p->T : start + KERNEL(CHUNK));
 }
 
 /* ---- activations to whole numbers: loops that gcc vectorises ------------------------------------------------------ */

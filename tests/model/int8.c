@@ -21,6 +21,11 @@ static inline sixteen_ints ints_load(const void *p)
 	return v;
 }
 
+static inline void ints_store(void *p, sixteen_ints v)
+{
+	memcpy(p, &v, sizeof v);
+}
+
 static inline sixteen_ints ints_splat(const void *p)
 {
 	int32_t four;
@@ -53,30 +58,76 @@ static inline sixteen_ints dot(sixteen_ints sum, sixteen_ints x, sixteen_ints w)
 	return sum;
 }
 
-#define KERNEL(name) emulated_##name
+/* As vpmaddubsw and vpaddw do, but for saturation and overflow: neither may happen. */
+static inline sixteen_ints pairs(sixteen_ints part, sixteen_ints x, sixteen_ints w)
+{
+	uint8_t codes[64];
+	int8_t weights[64];
+	int16_t sums[32];
+
+	memcpy(codes, &x, sizeof codes);
+	memcpy(weights, &w, sizeof weights);
+	memcpy(sums, &part, sizeof sums);
+	for (size_t i = 0; i < 32; i++) {
+		int sum = sums[i] + codes[2 * i] * weights[2 * i] + codes[2 * i + 1] * weights[2 * i + 1];
+		assert_in_range(sum + 32768, 0, 65535);
+		sums[i] = (int16_t)sum;
+	}
+	memcpy(&part, sums, sizeof sums);
+	return part;
+}
+
+/* As vpmaddwd by ones and vpaddd. */
+static inline sixteen_ints widened(sixteen_ints sum, sixteen_ints part)
+{
+	int16_t sums[32];
+
+	memcpy(sums, &part, sizeof sums);
+	for (size_t i = 0; i < 32; i++)
+		sum[i / 2] += sums[i];
+	return sum;
+}
+
 #define TARGET
-enum { LANES = 16, ROWS = 8, PANELS = 2 };
+#define LANES 16
+enum { ROWS = 8, PANELS = 2 };
 typedef sixteen_ints ints;
 typedef sixteen_floats floats;
-#define INTS_ZERO ((sixteen_ints){0})
 #define INTS_LOAD(p) ints_load(p)
-#define INTS_STORE(p, v) (*(sixteen_ints *)(void *)(p) = (v))
 #define INTS_SPLAT(p) ints_splat(p)
 #define FLOATS_OF(v) __builtin_convertvector(v, sixteen_floats)
 #define FLOATS_LOAD(p) floats_load(p)
 #define FLOATS_STORE(p, v) floats_store(p, v)
 #define FLOATS_SPLAT(f) ((sixteen_floats){0} + (f))
-#define DOT(sum, x, v, y, w) dot(dot(sum, x, v), y, w)
 
+#define KERNEL(name) emulated_##name
+#define GROUP(matrix, panel) (matrix)->depth
+#define GROUP_START(sums) ints_load(sums)
+#define GROUP_ADD(part, x, w) dot(part, x, w)
+#define GROUP_END(sums, part) ints_store(sums, part)
+#include "model/int8_kernel.h"
+
+static const struct int8_kernel emulated = {"emulated VNNI", KERNEL(multiply), KERNEL(quantise), KERNEL(norm), KERNEL(gelu)};
+
+#undef KERNEL
+#undef GROUP
+#undef GROUP_START
+#undef GROUP_ADD
+#undef GROUP_END
+#define KERNEL(name) emulated_pairs_##name
+#define GROUP(matrix, panel) (matrix)->group[panel]
+#define GROUP_START(sums) ((sixteen_ints){0})
+#define GROUP_ADD(part, x, w) pairs(part, x, w)
+#define GROUP_END(sums, part) ints_store(sums, widened(ints_load(sums), part))
 #include "model/int8_kernel.h"
 
 #include "schema/banned.h"
 
-static const struct int8_kernel emulated = {"emulated", KERNEL(multiply), KERNEL(quantise), KERNEL(norm), KERNEL(gelu)};
+static const struct int8_kernel emulated_pairs = {"emulated pairs", KERNEL(multiply), KERNEL(quantise), KERNEL(norm), KERNEL(gelu)};
 
 enum { KERNELS_MOST = 8 };
 
-/* Those of this processor but the plain one, and the emulated. */
+/* Those of this processor but the plain one, and the emulated ones. */
 static size_t kernels(const struct int8_kernel **list)
 {
 	size_t count;
@@ -85,7 +136,8 @@ static size_t kernels(const struct int8_kernel **list)
 	assert_ptr_equal(usable[count - 1], &int8_plain);
 	memcpy(list, usable, (count - 1) * sizeof *list);
 	list[count - 1] = &emulated;
-	return count;
+	list[count] = &emulated_pairs;
+	return count + 1;
 }
 
 static float *draw(size_t n, float scale, uint64_t *seed)
