@@ -35,10 +35,12 @@ static int heaviest(const int8_t *codes, size_t in, size_t group)
 	for (size_t start = 0; start < in; start += group) {
 		int up[4] = {0}, down[4] = {0};
 		size_t end = in - start < group ? in : start + group;
-		for (size_t i = start; i < end; i++) {
-			up[i % 4] += codes[i] > 0 ? codes[i] : 0;
-			down[i % 4] -= codes[i] < 0 ? codes[i] : 0;
-		}
+		for (size_t i = start; i < end; i += 4)
+			for (size_t lane = 0; lane < 4; lane++) {
+				int code = i + lane < end ? codes[i + lane] : 0;
+				up[lane] += code > 0 ? code : 0;
+				down[lane] -= code < 0 ? code : 0;
+			}
 		for (size_t lane = 0; lane < 4; lane += 2) {
 			most = up[lane] + up[lane + 1] > most ? up[lane] + up[lane + 1] : most;
 			most = down[lane] + down[lane + 1] > most ? down[lane] + down[lane + 1] : most;
