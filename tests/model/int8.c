@@ -58,6 +58,12 @@ static inline sixteen_ints dot(sixteen_ints sum, sixteen_ints x, sixteen_ints w)
 	return sum;
 }
 
+static int16_t within_16_bits(int sum)
+{
+	assert_in_range(sum + 32768, 0, 65535);
+	return (int16_t)sum;
+}
+
 /* As vpmaddubsw and vpaddw do, but for saturation and overflow: neither may happen. */
 static inline sixteen_ints pairs(sixteen_ints part, sixteen_ints x, sixteen_ints w)
 {
@@ -69,9 +75,7 @@ static inline sixteen_ints pairs(sixteen_ints part, sixteen_ints x, sixteen_ints
 	memcpy(weights, &w, sizeof weights);
 	memcpy(sums, &part, sizeof sums);
 	for (size_t i = 0; i < 32; i++) {
-		int sum = sums[i] + codes[2 * i] * weights[2 * i] + codes[2 * i + 1] * weights[2 * i + 1];
-		assert_in_range(sum + 32768, 0, 65535);
-		sums[i] = (int16_t)sum;
+		sums[i] = within_16_bits(sums[i] + codes[2 * i] * weights[2 * i] + codes[2 * i + 1] * weights[2 * i + 1]);
 	}
 	memcpy(&part, sums, sizeof sums);
 	return part;
@@ -138,16 +142,6 @@ static size_t kernels(const struct int8_kernel **list)
 	list[count - 1] = &emulated;
 	list[count] = &emulated_pairs;
 	return count + 1;
-}
-
-static float *draw(size_t n, float scale, uint64_t *seed)
-{
-	float *x = mem_floats(n);
-
-	assert_non_null(x);
-	for (size_t i = 0; i < n; i++)
-		x[i] = scale * test_uniform(seed);
-	return x;
 }
 
 static struct int8_rows rows_new(size_t T, size_t in)
@@ -247,8 +241,9 @@ static void results_come_back_as_floats(void **state)
 {
 	enum { T = 21, IN = 50, OUT = 37, STRIDE = 41 };
 	uint64_t seed = 4;
-	float *weight = draw(OUT * IN, 1, &seed), *bias = draw(OUT, 1, &seed), *gain = draw(OUT, 1, &seed), *x = draw(T * IN, 2, &seed);
-	float *before = draw(T * STRIDE, 1, &seed), *fast = mem_floats(T * STRIDE), *plain = mem_floats(T * STRIDE);
+	float *weight = test_draw(OUT * IN, 1, &seed), *bias = test_draw(OUT, 1, &seed), *gain = test_draw(OUT, 1, &seed);
+	float *x = test_draw(T * IN, 2, &seed), *before = test_draw(T * STRIDE, 1, &seed);
+	float *fast = mem_floats(T * STRIDE), *plain = mem_floats(T * STRIDE);
 	struct linear map = {weight, bias, IN, OUT, false};
 	struct int8_rows rows = rows_new(T, IN);
 	struct int8_matrix matrix;
@@ -312,7 +307,7 @@ static void rows_are_quantised_as_plainly(void **state)
 	(void)state;
 	for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
 		size_t D = widths[w];
-		float *x = draw(D, 4, &seed), *weight = draw(D, 1, &seed), *bias = draw(D, 1, &seed), *copy = mem_floats(D);
+		float *x = test_draw(D, 4, &seed), *weight = test_draw(D, 1, &seed), *bias = test_draw(D, 1, &seed), *copy = mem_floats(D);
 		struct norm norm = {weight, bias};
 		uint8_t fast[1024], plain[1024];
 		float a[2], b[2];
@@ -409,7 +404,7 @@ static void what_is_not_finite_is_seen_in_the_result(void **state)
 	(void)state;
 	for (size_t b = 0; b < sizeof bad / sizeof *bad; b++)
 		for (size_t k = 0; k < n; k++) {
-			float *x = draw(37, 1, &seed), *ones = draw(37, 1, &seed), map[2];
+			float *x = test_draw(37, 1, &seed), *ones = test_draw(37, 1, &seed), map[2];
 			struct norm norm = {ones, ones};
 			uint8_t codes[40];
 			x[17] = bad[b];
@@ -435,7 +430,8 @@ static void threads_do_not_change_the_result(void **state)
 {
 	enum { T = 64, IN = 300, OUT = 400 };
 	uint64_t seed = 7;
-	float *weight = draw(OUT * IN, 1, &seed), *x = draw(T * IN, 1, &seed), *whole = mem_floats(T * OUT), *inner = mem_floats(T * OUT);
+	float *weight = test_draw(OUT * IN, 1, &seed), *x = test_draw(T * IN, 1, &seed);
+	float *whole = mem_floats(T * OUT), *inner = mem_floats(T * OUT);
 	struct linear map = {weight, NULL, IN, OUT, false};
 	struct int8_rows rows = rows_new(T, IN);
 	struct int8_matrix matrix;
