@@ -63,8 +63,8 @@ static const struct option_spec options[] = {
 static const char details[] =
 	"The folder can be used as --model and loaded by OpenCLIP. log.csv has a line for each step, curves.svg shows\n"
 	"losses and recall, best.safetensors has the weights that recalled most. Ctrl-C saves and leaves; --resume goes on.\n\n"
-	"Words behind a source's weight: TAR=1,classes has names of classes for captions, one a line, the usual one first; they are\n"
-	"put into prompts at random, and one class's texts are not each other's negatives. TAR=1,whole has its photographs neither cut,\n"
+	"Words behind a source's weight: FILE=1,classes has names of classes for captions, one a line, the usual one first; they are\n"
+	"put into prompts at random, and one class's texts are not each other's negatives. FILE=1,whole has its photographs neither cut,\n"
 	"mirrored, recoloured nor mixed: drawings whose captions say where things are.\n\n"
 	"  coca train --out mine --new-tokenizer 4096 --epochs 20 --shards photos.tar.gz=2 more.tar\n"
 	"  coca train --out mine --shards photos.tar things.tar=0.5,classes drawings.tar=1,whole --mix 0.5 --colour 0.3\n"
@@ -147,8 +147,6 @@ static enum status parse_source(struct run *run, const char *text, bool table, s
 		if (!parse_kind(equals + 1, &kind))
 			return err_set(err, STATUS_USAGE,
 				       "'%s' has something else than a weight from 0 to 1000, 'classes' and 'whole' behind the '='", text);
-		if (kind.classes && table)
-			return err_set(err, STATUS_USAGE, "'%s': classes come in shards, not in a table", text);
 	}
 	char *name = mem_copy(text, size);
 	char *path = name ? realpath(name, NULL) : NULL;

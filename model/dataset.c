@@ -138,7 +138,7 @@ static enum status add_source(struct dataset *d, const struct dataset_source *ki
 		return err_memory(err, "the list of sources");
 	d->sources = grown;
 	d->sources[d->source_count++] = (struct source){kind ? *kind : (struct dataset_source){.weight = 1}, 0};
-	return STATUS_OK;
+	return kind && kind->classes && !d->prompts.count ? prompts_read(NULL, &d->prompts, err) : STATUS_OK;
 }
 
 /* A new item of the last source; its captions follow. NULL when out of memory. */
@@ -320,8 +320,6 @@ enum status dataset_add_shard(struct dataset *d, const char *path, const struct 
 	struct sample sample;
 	enum status status = add_source(d, source, err);
 
-	if (status == STATUS_OK && source && source->classes && !d->prompts.count)
-		status = prompts_read(NULL, &d->prompts, err);
 	if (status == STATUS_OK)
 		status = shard_open(path, &shard, err);
 	if (status != STATUS_OK)
@@ -334,27 +332,55 @@ enum status dataset_add_shard(struct dataset *d, const char *path, const struct 
 	return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
+/* A table that is being read. */
+struct table {
+	const char *path;
+	char *folder;
+	const char **names;     /* [count]: in a table of classes, what the last photograph shows, in the file's bytes */
+	size_t count, room;
+};
+
+/* The last photograph's names are complete. */
+static enum status end_names(struct dataset *d, struct table *table, struct err *err)
+{
+	bool good = table->count == 0 || add_class(d, table->names, table->count);
+
+	table->count = 0;
+	return good ? STATUS_OK : err_memory(err, "the captions");
+}
+
+static bool add_name(struct table *table, char *name, size_t size)
+{
+	if (!grow((void **)&table->names, table->count, &table->room, sizeof *table->names))
+		return false;
+	name[size] = 0;
+	table->names[table->count++] = name;
+	return true;
+}
+
 /* Lines of one path follow each other or not: the last item alone is looked at, as tables are usually grouped. */
-static enum status add_row(struct dataset *d, const char *folder, const char *path, size_t path_size, const char *caption, size_t size,
+static enum status add_row(struct dataset *d, struct table *table, const char *path, size_t path_size, char *caption, size_t size,
 			   struct err *err)
 {
 	char *name = mem_copy(path, path_size);
-	char *whole = !name ? NULL : path[0] == '/' ? mem_copy(name, path_size) : path_join(folder, name);
+	char *whole = !name ? NULL : path[0] == '/' ? mem_copy(name, path_size) : path_join(table->folder, name);
 	struct item *item = d->item_count ? &d->items[d->item_count - 1] : NULL;
 	bool again = whole && item && item->path && item->source + 1 == d->source_count && strcmp(item->path, whole) == 0;
+	enum status status = again ? STATUS_OK : end_names(d, table, err);
 
 	free(name);
-	if (!whole || (!again && !(item = add_item(d)))) {
-		free(whole);
-		return err_memory(err, "the samples");
-	}
-	if (again) {
+	if (status == STATUS_OK && (!whole || (!again && !(item = add_item(d)))))
+		status = err_memory(err, "the samples");
+	if (again || status != STATUS_OK) {
 		free(whole);
 	} else {
 		item->path = whole;
 		item->photo = XXH3_64bits(whole, strlen(whole));
 	}
-	return add_caption(d, caption, size) ? STATUS_OK : err_memory(err, "the captions");
+	if (status != STATUS_OK)
+		return status;
+	bool good = d->sources[item->source].kind.classes ? add_name(table, caption, size) : add_caption(d, caption, size);
+	return good ? STATUS_OK : err_memory(err, "the captions");
 }
 
 static bool is_blank(char c)
@@ -362,27 +388,26 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
-static enum status add_line(struct dataset *d, const char *table, const char *folder, const char *line, size_t size, size_t number,
-			    struct err *err)
+static enum status add_line(struct dataset *d, struct table *table, char *line, size_t size, size_t number, struct err *err)
 {
 	while (size && is_blank(line[size - 1]))
 		size--;
 	if (!size)
 		return STATUS_OK;
-	const char *tab = memchr(line, '\t', size);
+	char *tab = memchr(line, '\t', size);
 	if (!tab || tab == line)
-		return err_set(err, STATUS_FORMAT, "cannot read '%s': line %zu is not PATH, tab, CAPTION", table, number);
-	const char *caption = tab + 1;
+		return err_set(err, STATUS_FORMAT, "cannot read '%s': line %zu is not PATH, tab, CAPTION", table->path, number);
+	char *caption = tab + 1;
 	while (caption < line + size && is_blank(*caption))
 		caption++;
-	return add_row(d, folder, line, (size_t)(tab - line), caption, (size_t)(line + size - caption), err);
+	return add_row(d, table, line, (size_t)(tab - line), caption, (size_t)(line + size - caption), err);
 }
 
 enum status dataset_add_table(struct dataset *d, const char *path, const struct dataset_source *source, struct err *err)
 {
 	uint8_t *bytes = NULL;
 	size_t size, number = 0;
-	char *folder = NULL;
+	struct table table = {.path = path};
 	const char *slash = strrchr(path, '/');
 	enum status status = file_read(path, TABLE_MOST, &bytes, &size, err);
 
@@ -390,20 +415,23 @@ enum status dataset_add_table(struct dataset *d, const char *path, const struct 
 		status = add_source(d, source, err);
 	if (status != STATUS_OK)
 		goto out;
-	folder = slash ? mem_copy(path, slash == path ? 1 : (size_t)(slash - path)) : mem_copy(".", 1);
-	if (!folder) {
+	table.folder = slash ? mem_copy(path, slash == path ? 1 : (size_t)(slash - path)) : mem_copy(".", 1);
+	if (!table.folder) {
 		status = err_memory(err, "a path");
 		goto out;
 	}
 	for (size_t at = 0; at < size && status == STATUS_OK;) {
-		const char *line = (const char *)bytes + at, *end = memchr(line, '\n', size - at);
+		char *line = (char *)bytes + at, *end = memchr(line, '\n', size - at);
 		size_t length = end ? (size_t)(end - line) : size - at;
-		status = add_line(d, path, folder, line, length, ++number, err);
+		status = add_line(d, &table, line, length, ++number, err);
 		at += length + 1;
 	}
+	if (status == STATUS_OK)
+		status = end_names(d, &table, err);
 out:
 	free(bytes);
-	free(folder);
+	free(table.folder);
+	free(table.names);
 	return status;
 }
 

@@ -10,8 +10,9 @@
  * table (lines of path, tab, caption; paths relative to its folder; a path may come again with another caption) stay where they are.
  * Every holdout-th sample of each source is kept aside for measuring, and its photograph never trained on, wherever else it occurs.
  *
- * A source of classes has the names of a thing for captions, the usual one first ("a photo of a tusker"). They are put into
- * prompts when training, and whatever is said of one class counts as the same text.
+ * A source of classes has the names of a thing for captions, the usual one first ("a photo of a tusker"); in a table each name has
+ * a line, and a photograph's lines follow each other. They are put into prompts when training, and whatever is said of one class counts
+ * as the same text.
  */
 #ifndef MODEL_DATASET_H
 #define MODEL_DATASET_H

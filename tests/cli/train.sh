@@ -68,6 +68,8 @@ is "a stopped run goes on with the same losses" same_steps "$work/quiet" "$work/
 is "and ends in the same weights" cmp "$work/quiet/open_clip_model.safetensors" "$work/stopped/open_clip_model.safetensors"
 
 expect "a table of photographs will do" 0 "some frozen" "$coca" train --out "$work/tuned" --from "$work/whole" --tsv "$work/folder/photos.tsv" --steps 3 --batch 16 --freeze image,text
+expect "or one of classes" 0 "" "$coca" train --out "$work/named" --from "$work/whole" --tsv "$work/folder/photos.tsv=1,classes" --steps 1 --batch 8
+is "which its state remembers" grep -qa -e "--tsv=[^ ]*photos.tsv=1,classes" "$work/named/train_state.bin"
 expect "an old model learns to see larger photographs" 0 "" "$coca" train --out "$work/larger" --from "$work/whole" --image-size 48 --tsv "$work/folder/photos.tsv" --steps 2 --batch 8
 is "and is one for those" grep -q '"image_size": 48' "$work/larger/open_clip_config.json"
 expect "a side that patches do not fill is refused" 2 "multiple of the patch" "$coca" train --out "$work/x" --from "$work/whole" --image-size 50 --tsv "$work/folder/photos.tsv"

@@ -488,11 +488,24 @@ static void tokenise(struct dataset *data, const char *folder)
 	tokenizer_close(tokenizer);
 }
 
+/* Samples 0 and 2 are of oranges, 1 is of a pear. */
+static void expect_oranges_and_a_pear(const struct dataset *data)
+{
+	static const char *const expected[] = {"a photo of an orange", "a photo of the citrus", "look, a orange!", "look, a citrus!",
+					       "orange", "citrus"};
+
+	assert_int_equal(dataset_captions(data, DATASET_TRAIN, 2), 2);
+	assert_int_equal(dataset_captions(data, DATASET_TRAIN, 1), 1);
+	for (size_t i = 0; i < 6; i++) {
+		assert_string_equal(dataset_caption(data, DATASET_TRAIN, 2, i), expected[i]);
+		assert_true(dataset_text(data, DATASET_TRAIN, 2, i) == dataset_text(data, DATASET_TRAIN, 0, 0));
+		assert_true(dataset_text(data, DATASET_TRAIN, 2, i) != dataset_text(data, DATASET_TRAIN, 1, 0));
+	}
+}
+
 static void names_of_a_class_are_put_into_prompts_and_count_as_one_text(void **state)
 {
 	static const char *const captions[] = {"a photo of an orange\na photo of the citrus\n", "pear\n"};
-	static const char *const expected[] = {"a photo of an orange", "a photo of the citrus", "look, a orange!", "look, a citrus!",
-					       "orange", "citrus"};
 	const char *folder = test_folder();
 	struct dataset *data = open_data(folder, 1 << 20, 0);
 	struct err err;
@@ -505,12 +518,7 @@ static void names_of_a_class_are_put_into_prompts_and_count_as_one_text(void **s
 	assert_ok(dataset_add_shard(data, write_grays(folder, "c.tar", 4, captions, 2),
 				    &(struct dataset_source){.weight = 1, .classes = true}, &err), &err);
 	tokenise(data, folder);
-	assert_int_equal(dataset_captions(data, DATASET_TRAIN, 2), 2);
-	for (size_t i = 0; i < 6; i++) {
-		assert_string_equal(dataset_caption(data, DATASET_TRAIN, 2, i), expected[i]);
-		assert_true(dataset_text(data, DATASET_TRAIN, 2, i) == dataset_text(data, DATASET_TRAIN, 0, 0));
-		assert_true(dataset_text(data, DATASET_TRAIN, 2, i) != dataset_text(data, DATASET_TRAIN, 1, 0));
-	}
+	expect_oranges_and_a_pear(data);
 	for (size_t i = 0; i < 600; i++)
 		drawn[dataset_draw(data, 0, &random)]++;
 	for (size_t i = 0; i < 6; i += 2) { /* the usual name in three of four */
@@ -519,6 +527,29 @@ static void names_of_a_class_are_put_into_prompts_and_count_as_one_text(void **s
 	}
 	for (size_t i = 0; i < 20; i++)
 		assert_true(dataset_draw(data, 1, &random) < 3);
+	dataset_free(data);
+}
+
+static void a_table_may_name_classes_in_its_lines(void **state)
+{
+	static const char table[] = "0.jpg\ta photo of an orange\n0.jpg\ta photo of the citrus \r\n1.jpg\t pear\n\n"
+				    "2.jpg\ta photo of an orange\n2.jpg\ta photo of the citrus";
+	const char *folder = test_folder();
+	struct dataset *data = open_data(folder, 1 << 20, 0);
+	struct dataset_counts counts;
+	struct err err;
+
+	(void)state;
+	test_write(test_path(folder, "prompts"), "look, a {}!\n\n{}\r\n", 18);
+	test_write(test_path(folder, "classes.tsv"), table, sizeof table - 1);
+	assert_ok(dataset_prompts(data, test_path(folder, "prompts"), &err), &err);
+	assert_ok(dataset_add_table(data, test_path(folder, "classes.tsv"),
+				    &(struct dataset_source){.weight = 1, .classes = true}, &err), &err);
+	tokenise(data, folder);
+	dataset_count(data, &counts);
+	assert_int_equal(counts.samples, 3);
+	assert_int_equal(counts.captions, 9); /* those of two classes, in two prompts and without */
+	expect_oranges_and_a_pear(data);
 	dataset_free(data);
 }
 
@@ -787,6 +818,7 @@ TEST_MAIN(cmocka_unit_test(the_rate_rises_and_falls), cmocka_unit_test(steps_are
 	  cmocka_unit_test(crops_of_any_shape_are_drawn_and_repeat),
 	  cmocka_unit_test(batches_depend_neither_on_threads_nor_on_where_they_begin),
 	  cmocka_unit_test(names_of_a_class_are_put_into_prompts_and_count_as_one_text),
+	  cmocka_unit_test(a_table_may_name_classes_in_its_lines),
 	  cmocka_unit_test(mixed_photographs_have_the_shares_that_they_say), cmocka_unit_test(what_is_whole_stays_as_it_is),
 	  cmocka_unit_test(what_says_left_or_right_is_not_mirrored), cmocka_unit_test(colours_move_within_their_bounds),
 	  cmocka_unit_test(photographs_that_are_all_broken_are_an_error), cmocka_unit_test(merges_are_learned_by_count_and_read_back),
