@@ -11,7 +11,9 @@
 
 /* These vectors never pass between functions that are not inlined. */
 #pragma GCC diagnostic ignored "-Wpsabi"
-typedef int32_t sixteen_ints __attribute__((vector_size(64)));
+typedef struct {
+	int32_t lane[16];
+} sixteen_ints;
 typedef float sixteen_floats __attribute__((vector_size(64)));
 
 static inline sixteen_ints ints_load(const void *p)
@@ -28,9 +30,18 @@ static inline void ints_store(void *p, sixteen_ints v)
 
 static inline sixteen_ints ints_splat(const void *p)
 {
-	int32_t four;
-	memcpy(&four, p, sizeof four);
-	return (sixteen_ints){0} + four;
+	sixteen_ints v;
+	for (size_t i = 0; i < 16; i++)
+		memcpy(v.lane + i, p, sizeof *v.lane);
+	return v;
+}
+
+static inline sixteen_floats floats_of(sixteen_ints v)
+{
+	sixteen_floats floats;
+	for (size_t i = 0; i < 16; i++)
+		floats[i] = (float)v.lane[i];
+	return floats;
 }
 
 static inline sixteen_floats floats_load(const float *p)
@@ -38,11 +49,6 @@ static inline sixteen_floats floats_load(const float *p)
 	sixteen_floats v;
 	memcpy(&v, p, sizeof v);
 	return v;
-}
-
-static inline void floats_store(float *p, sixteen_floats v)
-{
-	memcpy(p, &v, sizeof v);
 }
 
 /* As vpdpbusd defines it. */
@@ -54,14 +60,8 @@ static inline sixteen_ints dot(sixteen_ints sum, sixteen_ints x, sixteen_ints w)
 	memcpy(codes, &x, sizeof codes);
 	memcpy(weights, &w, sizeof weights);
 	for (size_t i = 0; i < sizeof codes; i++)
-		sum[i / 4] += codes[i] * weights[i];
+		sum.lane[i / 4] += codes[i] * weights[i];
 	return sum;
-}
-
-static int16_t within_16_bits(int sum)
-{
-	assert_in_range(sum + 32768, 0, 65535);
-	return (int16_t)sum;
 }
 
 /* As vpmaddubsw and vpaddw do, but for saturation and overflow: neither may happen. */
@@ -75,7 +75,9 @@ static inline sixteen_ints pairs(sixteen_ints part, sixteen_ints x, sixteen_ints
 	memcpy(weights, &w, sizeof weights);
 	memcpy(sums, &part, sizeof sums);
 	for (size_t i = 0; i < 32; i++) {
-		sums[i] = within_16_bits(sums[i] + codes[2 * i] * weights[2 * i] + codes[2 * i + 1] * weights[2 * i + 1]);
+		int sum = sums[i] + codes[2 * i] * weights[2 * i] + codes[2 * i + 1] * weights[2 * i + 1];
+		assert_in_range(sum + 32768, 0, 65535);
+		sums[i] = (int16_t)sum;
 	}
 	memcpy(&part, sums, sizeof sums);
 	return part;
@@ -88,7 +90,7 @@ static inline sixteen_ints widened(sixteen_ints sum, sixteen_ints part)
 
 	memcpy(sums, &part, sizeof sums);
 	for (size_t i = 0; i < 32; i++)
-		sum[i / 2] += sums[i];
+		sum.lane[i / 2] += sums[i];
 	return sum;
 }
 
@@ -99,9 +101,9 @@ typedef sixteen_ints ints;
 typedef sixteen_floats floats;
 #define INTS_LOAD(p) ints_load(p)
 #define INTS_SPLAT(p) ints_splat(p)
-#define FLOATS_OF(v) __builtin_convertvector(v, sixteen_floats)
+#define FLOATS_OF(v) floats_of(v)
 #define FLOATS_LOAD(p) floats_load(p)
-#define FLOATS_STORE(p, v) floats_store(p, v)
+#define FLOATS_STORE(p, v) memcpy(p, &(v), sizeof(v))
 #define FLOATS_SPLAT(f) ((sixteen_floats){0} + (f))
 
 #define KERNEL(name) emulated_##name
@@ -120,7 +122,7 @@ static const struct int8_kernel emulated = {"emulated VNNI", KERNEL(multiply), K
 #undef GROUP_END
 #define KERNEL(name) emulated_pairs_##name
 #define GROUP(matrix, panel) (matrix)->group[panel]
-#define GROUP_START(sums) ((sixteen_ints){0})
+#define GROUP_START(sums) (sixteen_ints){{0}}
 #define GROUP_ADD(part, x, w) pairs(part, x, w)
 #define GROUP_END(sums, part) ints_store(sums, widened(ints_load(sums), part))
 #include "model/int8_kernel.h"
