@@ -61,8 +61,9 @@ static const struct option_spec options[] = {
 };
 
 static const char details[] =
-	"The folder can be used as --model and loaded by OpenCLIP. log.csv has a line for each step, curves.svg shows\n"
-	"losses and recall, best.safetensors has the weights that recalled most. Ctrl-C saves and leaves; --resume goes on.\n\n"
+	"The folder can be used as --model and, if its configuration has no vision_cfg.stem, loaded by OpenCLIP.\n"
+	"log.csv has a line for each step, curves.svg shows losses and recall, best.safetensors has the weights that recalled most.\n"
+	"Ctrl-C saves and leaves; --resume goes on.\n\n"
 	"Words behind a source's weight: FILE=1,classes has names of classes for captions, one a line, the usual one first; they are\n"
 	"put into prompts at random, and one class's texts are not each other's negatives. FILE=1,whole has its photographs neither cut,\n"
 	"mirrored, recoloured nor mixed: drawings whose captions say where things are.\n\n"
