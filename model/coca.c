@@ -13,8 +13,8 @@
 #include <xxhash.h>
 
 #include "model/checkpoint.h"
-#include "model/decoder.h"
-#include "model/int8.h"
+#include "model/decoder_int8.h"
+#include "model/int8_stored.h"
 #include "model/ops.h"
 #include "model/quantize.h"
 #include "model/state.h"
@@ -126,19 +126,29 @@ void coca_prefer(enum precision precision)
 	preferred = precision;
 }
 
+/* Whether a tensor stands beside the weights it is made from. */
+static bool is_beside(const struct tensor *t)
+{
+	return strncmp(t->name, DECODER_INT8_PREFIX, strlen(DECODER_INT8_PREFIX)) == 0;
+}
+
 bool coca_holds_int8(const struct coca *model)
 {
-	for (size_t i = 0; i < checkpoint_count(model->checkpoint); i++)
-		if (checkpoint_at(model->checkpoint, i)->dtype == DTYPE_I8)
+	for (size_t i = 0; i < checkpoint_count(model->checkpoint); i++) {
+		const struct tensor *t = checkpoint_at(model->checkpoint, i);
+		if (t->dtype == DTYPE_I8 && !is_beside(t))
 			return true;
+	}
 	return false;
 }
 
 bool coca_in_halves(const struct coca *model)
 {
-	for (size_t i = 0; i < checkpoint_count(model->checkpoint); i++)
-		if (checkpoint_at(model->checkpoint, i)->dtype != DTYPE_F16)
+	for (size_t i = 0; i < checkpoint_count(model->checkpoint); i++) {
+		const struct tensor *t = checkpoint_at(model->checkpoint, i);
+		if (t->dtype != DTYPE_F16 && !is_beside(t))
 			return false;
+	}
 	return true;
 }
 
@@ -178,7 +188,8 @@ static enum status prepare_int8(const struct coca *model, struct err *err)
 		return STATUS_OK;
 	pthread_mutex_lock(&model->int8->lock);
 	if (!model->int8->blocks) {
-		status = int8_tower_new(coca_weights_of(model, WEIGHTS_IMAGE)->vision, &model->config.vision, &model->int8->blocks, err);
+		status = int8_stored_tower(model->checkpoint, "visual.transformer.resblocks", coca_weights_of(model, WEIGHTS_IMAGE)->vision,
+					   &model->config.vision, &model->int8->blocks, err);
 		use_int8(model, model->int8->blocks);
 	}
 	pthread_mutex_unlock(&model->int8->lock);
@@ -194,7 +205,8 @@ enum status coca_decoder_int8(const struct coca *model, const struct decoder_int
 		return STATUS_OK;
 	pthread_mutex_lock(&model->int8->lock);
 	if (!model->int8->decoder)
-		status = decoder_int8_new(&model->config, coca_weights_of(model, WEIGHTS_DECODER), &model->int8->decoder, err);
+		status = decoder_int8_new(&model->config, coca_weights_of(model, WEIGHTS_DECODER), model->checkpoint,
+					  &model->int8->decoder, err);
 	*made = model->int8->decoder;
 	pthread_mutex_unlock(&model->int8->lock);
 	return status;

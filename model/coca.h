@@ -42,8 +42,8 @@ void coca_prefer(enum precision precision);
 /* What this model has from now on: not while another thread uses it. Never AUTO is what coca_precision answers. */
 void coca_set_precision(struct coca *model, enum precision precision);
 enum precision coca_precision(const struct coca *model);
-bool coca_holds_int8(const struct coca *model);
-bool coca_in_halves(const struct coca *model); /* every tensor of the weights file is F16 */
+bool coca_holds_int8(const struct coca *model); /* there are weights in 8 bits alone */
+bool coca_in_halves(const struct coca *model); /* every weight of the weights file is F16 */
 
 const struct config *coca_config(const struct coca *model);
 const struct weights *coca_weights(const struct coca *model); /* whole: converts what was not used yet */

@@ -2,17 +2,14 @@
 #include "model/decoder.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "model/block.h"
+#include "model/decoder_int8.h"
 #include "model/int8.h"
 #include "schema/memory.h"
 
 #include "schema/banned.h"
-
-/* Logits of a row that are held at once: a block of them times some hundred rows stays in the cache. */
-enum { VOCABULARY_BLOCK = 1024 };
 
 struct work {
 	float *x, *q;                /* [R,W] */
@@ -25,88 +22,6 @@ struct work {
 	double *sum;                 /* [R] of exp(logit - most) */
 	struct block_scratch block;
 };
-
-struct decoder_int8 {
-	struct int8_block *self, *cross; /* [layers]; of a cross block's qkv the queries alone */
-	struct int8_matrix *vocabulary;  /* [blocks of VOCABULARY_BLOCK ids] */
-};
-
-static size_t vocabulary_blocks(const struct config *config)
-{
-	return (config->vocab_size + VOCABULARY_BLOCK - 1) / VOCABULARY_BLOCK;
-}
-
-static enum status vocabulary_new(const struct config *config, const struct weights *weights, struct decoder_int8 *made, struct err *err)
-{
-	size_t W = config->decoder.width, V = config->vocab_size;
-	float *rows = mem_floats(mem_product(VOCABULARY_BLOCK, W));
-	enum status status = rows && made->vocabulary ? STATUS_OK : err_memory(err, "8-bit weights");
-
-	for (size_t b = 0; b < vocabulary_blocks(config) && status == STATUS_OK; b++) {
-		size_t from = b * VOCABULARY_BLOCK, n = V - from < VOCABULARY_BLOCK ? V - from : VOCABULARY_BLOCK;
-		struct linear map = {rows, NULL, W, n, false};
-		for (size_t i = 0; i < W; i++)
-			for (size_t o = 0; o < n; o++)
-				rows[o * W + i] = weights->decoder_proj[i * V + from + o];
-		status = int8_matrix_init(made->vocabulary + b, &map, NULL, err);
-	}
-	free(rows);
-	return status;
-}
-
-static enum status cross_new(const struct config *config, const struct weights *weights, struct int8_block *made, struct err *err)
-{
-	size_t W = config->decoder.width, F = config->decoder.hidden;
-	enum status status = made ? STATUS_OK : err_memory(err, "8-bit weights");
-
-	for (size_t l = 0; l < config->decoder.layers && status == STATUS_OK; l++) {
-		const struct block *b = weights->cross + l;
-		struct linear q = {b->attn.q_weight, b->attn.in_bias, W, W, false};
-		struct linear out = {b->attn.out_weight, b->attn.out_bias, W, W, false};
-		struct linear fc = {b->fc_weight, b->fc_bias, W, F, false}, proj = {b->proj_weight, b->proj_bias, F, W, false};
-		status = int8_matrix_init(&made[l].qkv, &q, NULL, err);
-		if (status == STATUS_OK)
-			status = int8_matrix_init(&made[l].out, &out, b->ls_1, err);
-		if (status == STATUS_OK)
-			status = int8_matrix_init(&made[l].fc, &fc, NULL, err);
-		if (status == STATUS_OK)
-			status = int8_matrix_init(&made[l].proj, &proj, b->ls_2, err);
-	}
-	return status;
-}
-
-enum status decoder_int8_new(const struct config *config, const struct weights *weights, struct decoder_int8 **result, struct err *err)
-{
-	struct decoder_int8 *made = mem_array(1, sizeof *made);
-
-	*result = NULL;
-	if (!made)
-		return err_memory(err, "8-bit weights");
-	made->cross = mem_array(config->decoder.layers, sizeof *made->cross);
-	made->vocabulary = mem_array(vocabulary_blocks(config), sizeof *made->vocabulary);
-	enum status status = int8_tower_new(weights->decoder, &config->decoder, &made->self, err);
-	if (status == STATUS_OK)
-		status = cross_new(config, weights, made->cross, err);
-	if (status == STATUS_OK)
-		status = vocabulary_new(config, weights, made, err);
-	if (status == STATUS_OK)
-		*result = made;
-	else
-		decoder_int8_free(made, config);
-	return status;
-}
-
-void decoder_int8_free(struct decoder_int8 *made, const struct config *config)
-{
-	if (!made)
-		return;
-	for (size_t b = 0; made->vocabulary && b < vocabulary_blocks(config); b++)
-		int8_matrix_release(made->vocabulary + b);
-	int8_tower_free(made->self, &config->decoder);
-	int8_tower_free(made->cross, &config->decoder);
-	free(made->vocabulary);
-	free(made);
-}
 
 size_t decoder_begin_scratch(const struct config *config, size_t rows, size_t texts, int threads)
 {
@@ -280,6 +195,7 @@ void decoder_score(const struct config *config, const struct weights *weights, c
 		struct block self = weights->decoder[l], cross = weights->cross[l];
 		self.int8 = size->int8 ? size->int8->self + l : NULL;
 		cross.int8 = size->int8 ? size->int8->cross + l : NULL;
+		work.cross.int8 = size->int8 ? size->int8->folded + l : NULL;
 		if (l > 0) {
 			block_self(&self, &work.block, &pack, work.x);
 			queries(&cross, &work, rows);

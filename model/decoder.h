@@ -32,11 +32,9 @@ struct decoder_pair {
 	float *terms;            /* [rows]: log p(next); 0 where next is padding, which does not count */
 };
 
-/* The same in 8 bits (int8.h), but for the first self block, which is computed once for all images, keys and values, and the logits of the
- * ids that are asked for: log p(id) has no error but its normaliser's. */
+/* In 8 bits (decoder_int8.h) are the maps of all blocks but the first self block, which is computed once for all images, those that cross.h
+ * folds, and the vocabulary, but for the logits of the ids that are asked for: log p(id) has no error but its normaliser's. */
 struct decoder_int8;
-enum status decoder_int8_new(const struct config *config, const struct weights *weights, struct decoder_int8 **made, struct err *err);
-void decoder_int8_free(struct decoder_int8 *made, const struct config *config); /* takes NULL */
 
 /* What decoder_score is to do: rows, pairs, and images of all pairs; none is 0. */
 struct decoder_size {

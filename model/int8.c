@@ -148,35 +148,6 @@ void int8_matrix_release(struct int8_matrix *m)
 	*m = (struct int8_matrix){0};
 }
 
-enum status int8_tower_new(const struct block *blocks, const struct tower *tower, struct int8_block **made, struct err *err)
-{
-	size_t D = tower->width, F = tower->hidden;
-	struct int8_block *result = mem_array(tower->layers, sizeof *result);
-	enum status status = result ? STATUS_OK : err_memory(err, "8-bit weights");
-
-	for (size_t l = 0; l < tower->layers && status == STATUS_OK; l++) {
-		const struct block *b = blocks + l;
-		const struct {
-			struct int8_matrix *matrix;
-			struct linear map;
-			const float *gain;
-		} parts[] = {
-			{&result[l].qkv, {b->attn.in_weight, b->attn.in_bias, D, 3 * D, false}, NULL},
-			{&result[l].out, {b->attn.out_weight, b->attn.out_bias, D, D, false}, b->ls_1},
-			{&result[l].fc, {b->fc_weight, b->fc_bias, D, F, false}, NULL},
-			{&result[l].proj, {b->proj_weight, b->proj_bias, F, D, false}, b->ls_2},
-		};
-		for (size_t i = 0; i < sizeof parts / sizeof *parts && status == STATUS_OK; i++)
-			status = int8_matrix_init(parts[i].matrix, &parts[i].map, parts[i].gain, err);
-	}
-	if (status != STATUS_OK) {
-		int8_tower_free(result, tower);
-		result = NULL;
-	}
-	*made = result;
-	return status;
-}
-
 void int8_tower_free(struct int8_block *made, const struct tower *tower)
 {
 	for (size_t l = 0; made && l < tower->layers; l++) {

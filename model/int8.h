@@ -93,8 +93,7 @@ struct int8_block {
 	struct int8_matrix qkv, out, fc, proj;
 };
 
-/* Makes those of a tower's blocks: *made[layers] is the caller's, for int8_tower_free. The blocks are not changed. */
-enum status int8_tower_new(const struct block *blocks, const struct tower *tower, struct int8_block **made, struct err *err);
+/* Of a tower's layers; int8_stored.h makes them. */
 void int8_tower_free(struct int8_block *made, const struct tower *tower); /* takes NULL */
 
 /* One instruction set's functions. A row's functions return its scale and offset. */

@@ -37,7 +37,7 @@ enum status coca_check_finite(const struct coca *model, const float *x, size_t n
  * tokens, and brings that along. */
 const struct weights *coca_weights_of(const struct coca *model, enum weights_part part);
 
-/* The decoder's 8-bit weights, made when they are first asked for; NULL if the model's precision is fp32. */
+/* The decoder's 8-bit weights, made or read when they are first asked for; NULL if the model's precision is fp32. */
 struct decoder_int8;
 enum status coca_decoder_int8(const struct coca *model, const struct decoder_int8 **made, struct err *err);
 
