@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "model/checkpoint.h"
+#include "model/decoder_int8.h"
 #include "model/int8.h"
 #include "schema/file.h"
 #include "schema/memory.h"
@@ -85,39 +86,64 @@ static enum status count_one(void *context, const struct weight_info *info, floa
 	return STATUS_OK;
 }
 
+/* Adds a matrix in 8 bits with its scales, whose memory the list frees; either may be NULL. */
+static void add_codes(struct list *list, const char *name, size_t rows, size_t columns, int8_t *codes, float *scale)
+{
+	struct named_floats *t = add(list, name, "");
+
+	t->dims = 2;
+	t->shape[0] = rows;
+	t->shape[1] = columns;
+	t->codes = codes;
+	t = add(list, name, ".scale");
+	t->dims = 1;
+	t->shape[0] = rows;
+	t->data = scale;
+	t->whole = true;
+}
+
 static enum status add_one(void *context, const struct weight_info *info, float **slot, struct err *err)
 {
 	struct list *list = context;
-	struct named_floats *t = add(list, info->name, "");
 
-	t->dims = info->dims;
-	memcpy(t->shape, info->shape, sizeof info->shape);
-	t->data = *slot;
-	if (!is_block_matrix(list, *slot))
+	if (!is_block_matrix(list, *slot)) {
+		struct named_floats *t = add(list, info->name, "");
+		t->dims = info->dims;
+		memcpy(t->shape, info->shape, sizeof info->shape);
+		t->data = *slot;
 		return STATUS_OK;
+	}
 	int8_t *codes = mem_array(info->count, 1);
 	float *scale = mem_floats(info->shape[0]);
-	t->codes = codes;
-	t = add(list, info->name, ".scale");
-	t->dims = 1;
-	t->shape[0] = info->shape[0];
-	t->data = scale;
-	t->whole = true;
+	add_codes(list, info->name, info->shape[0], info->shape[1], codes, scale);
 	if (!codes || !scale)
 		return err_memory(err, "8-bit weights");
 	int8_weights(*slot, info->shape[0], info->shape[1], codes, scale);
 	return STATUS_OK;
 }
 
+static enum status add_decoder(struct list *list, const struct config *config, struct err *err)
+{
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < decoder_int8_count(config) && status == STATUS_OK; i++) {
+		struct decoder_matrix matrix = decoder_int8_matrix(config, i);
+		int8_t *codes = mem_array(mem_product(matrix.rows, matrix.columns), 1);
+		float *scale = mem_floats(matrix.rows);
+		add_codes(list, matrix.name, matrix.rows, matrix.columns, codes, scale);
+		status = codes && scale ? decoder_int8_codes(config, list->weights, i, codes, scale, err) :
+					  err_memory(err, "8-bit weights");
+	}
+	return status;
+}
+
 static void list_release(struct list *list)
 {
-	/* A matrix's codes and the scale behind it are ours. */
-	for (size_t i = 0; list->tensors && i < list->count; i++)
-		if (list->tensors[i].codes) {
-			free((void *)list->tensors[i].codes);
-			if (i + 1 < list->count)
-				free((void *)list->tensors[i + 1].data);
-		}
+	for (size_t i = 0; list->tensors && i < list->count; i++) {
+		free((void *)list->tensors[i].codes);
+		if (list->tensors[i].whole)
+			free((void *)list->tensors[i].data);
+	}
 	free(list->tensors);
 	free(list->names);
 }
@@ -146,7 +172,7 @@ enum status quantize_write(const struct coca *model, const char *path, const str
 	const struct config *config = coca_config(model);
 	/* The visitor's slots are not written to. */
 	struct weights *weights = (struct weights *)(uintptr_t)coca_weights(model);
-	struct list list = {.weights = weights, .layers = keep ? 0 : config->vision.layers};
+	struct list list = {.weights = weights, .layers = keep ? 0 : config->vision.layers, .room = 2 * decoder_int8_count(config)};
 	enum status status;
 
 	if (coca_holds_int8(model))
@@ -159,6 +185,8 @@ enum status quantize_write(const struct coca *model, const char *path, const str
 		status = err_memory(err, "the list of tensors");
 	if (status == STATUS_OK)
 		status = weights_visit(weights, config, add_one, &list, err);
+	if (status == STATUS_OK)
+		status = add_decoder(&list, config, err);
 	if (status == STATUS_OK)
 		status = print(&list, coca_in_halves(model) ? DTYPE_F16 : DTYPE_F32, loss, path, err);
 	list_release(&list);

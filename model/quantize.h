@@ -1,11 +1,12 @@
-/* quantize.h: a model's image encoder with its matrices in 8 bits, measured and written.
+/* quantize.h: a model with its image encoder's and its decoder's matrices in 8 bits, measured and written.
  *
  *     quantize_measure(model, state, pixels, B, &loss, err);          // any number of times
  *     quantize_write(model, path, &loss, err);
  *
  * A matrix W[out,in] of the image encoder's blocks is stored as I8 codes under its name and NAME.scale[out] in F32: W = scale * code with
- * codes in -63..63. All else stays as it was, F16 or F32. What was measured stands in the metadata. With keep the matrices stay as they
- * are, too, so that training can go on from them: the metadata alone then says that 8 bits cost next to nothing.
+ * codes in -63..63. The decoder's stand so beside their weights (decoder_int8.h), for what reranking asks for in fp32 and for captions. All
+ * else stays as it was, F16 or F32. What was measured stands in the metadata. With keep the image encoder's matrices stay as they are, too,
+ * so that training can go on from them: the metadata then says that 8 bits cost next to nothing.
  */
 #ifndef MODEL_QUANTIZE_H
 #define MODEL_QUANTIZE_H
@@ -32,7 +33,7 @@ double quantize_mean(const struct quantize_loss *loss);
 enum status quantize_measure(struct coca *model, struct coca_state *state, const float *pixels /* [B,3,S,S] */, size_t B,
 			     struct quantize_loss *loss, struct err *err);
 
-/* STATUS_UNSUPPORTED for a model that has 8-bit weights already. */
+/* STATUS_UNSUPPORTED for a model that has weights in 8 bits alone. */
 enum status quantize_write(const struct coca *model, const char *path, const struct quantize_loss *loss, bool keep, struct err *err);
 
 #endif

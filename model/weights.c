@@ -408,11 +408,12 @@ static enum status place_one(void *context, const struct weight_info *info, floa
 	return scale ? STATUS_OK : tensor_check(t, err);
 }
 
+/* What is no parameter, but may stand there; int8. is decoder_int8.h's. */
 static bool is_buffer(const char *name)
 {
 	const char *dot = strrchr(name, '.');
 	const char *last = dot ? dot + 1 : name;
-	return strcmp(last, "attn_mask") == 0 || strcmp(last, "position_ids") == 0;
+	return strncmp(name, "int8.", strlen("int8.")) == 0 || strcmp(last, "attn_mask") == 0 || strcmp(last, "position_ids") == 0;
 }
 
 static enum status check_unknown(const struct loading *l, struct err *err)

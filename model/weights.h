@@ -107,7 +107,7 @@ struct weights_storage;
  * the checkpoint's read-only mapping, which must outlive the weights and the storage; all others have a place in the storage,
  * and are there only after weights_make of their part; the logit scale is there at once. A parameter that is missing, of another
  * shape or no number, and a tensor that is none of the model's, is an error that names it; the buffers attn_mask and position_ids
- * are passed over. */
+ * and the matrices of decoder_int8.h are passed over. */
 enum status weights_load(struct weights *weights, const struct config *config, const struct checkpoint *checkpoint,
 			 struct weights_storage **storage, struct err *err);
 void weights_storage_free(struct weights_storage *storage); /* takes NULL */

@@ -1,4 +1,4 @@
-/* command_model.c: coca model: what a model is, and the same model with its image encoder in 8 bits. */
+/* command_model.c: coca model: what a model is, and the same model in 8 bits. */
 #include "query/commands.h"
 
 #include <errno.h>
@@ -191,7 +191,7 @@ static int run(struct cli *cli, const struct arguments *args)
 
 static const struct option_spec options[] = {
 	{"out", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "quantize: the folder to write, which has no model yet"},
-	{"keep", 0, NULL, OPTION_FLAG, "quantize: leave the weights as they are, to train on; int8 becomes the default all the same"},
+	{"keep", 0, NULL, OPTION_FLAG, "quantize: leave the weights as they are, to train on, and add the decoder's in 8 bits; int8 becomes the default"},
 	{"force", 0, NULL, OPTION_FLAG, "quantize: write the model whatever was measured"},
 	{0},
 };
@@ -199,7 +199,7 @@ static const struct option_spec options[] = {
 const struct command command_model = {
 	.name = "model",
 	.synopsis = "info [DIR] | quantize --out DIR [PHOTO...]",
-	.summary = "print what a model is, or write it with its image encoder in 8 bits",
+	.summary = "print what a model is, or write it in 8 bits",
 	.options = options,
 	.details = "info      configuration, parameters, precision, digests\n"
 		   "quantize  writes the model (--model) with the matrices of its image encoder's blocks as 8-bit numbers, a\n"

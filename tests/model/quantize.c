@@ -1,4 +1,4 @@
-/* quantize.c: the image encoder in 8 bits against fp32, and a model written that way against the one it was made from. */
+/* quantize.c: the image encoder in 8 bits against fp32, and a model written that way, its decoder too, against the one it was made from. */
 #include "model/quantize.h"
 
 #include <math.h>
@@ -163,16 +163,17 @@ static void a_quantised_model_has_weights_in_fp32_too(void **state)
 	open_fixture(&q, quantised("tests/data/tiny", &loss));
 	const struct tower *tower = &coca_config(f.model)->vision;
 	size_t D = tower->width, F = tower->hidden;
+	int8_t *codes = mem_array(F * D, 1);
+	float *scale = mem_floats(F);
+	assert_true(codes && scale);
 	for (size_t l = 0; l < tower->layers; l++) {
 		const struct block *a = coca_weights(f.model)->vision + l, *b = coca_weights(q.model)->vision + l;
-		for (size_t o = 0; o < F; o++) {
-			float most = 0;
-			for (size_t i = 0; i < D; i++)
-				most = fmaxf(most, fabsf(a->fc_weight[o * D + i]));
-			for (size_t i = 0; i < D; i++)
-				assert_true(fabsf(a->fc_weight[o * D + i] - b->fc_weight[o * D + i]) <= most / INT8_WEIGHT_MOST * 0.501f);
-		}
+		int8_weights(a->fc_weight, F, D, codes, scale);
+		for (size_t i = 0; i < F * D; i++)
+			assert_true(fabsf(a->fc_weight[i] - b->fc_weight[i]) <= scale[i / D] * 0.501f);
 	}
+	free(codes);
+	free(scale);
 	assert_memory_equal(coca_weights(f.model)->vision_proj, coca_weights(q.model)->vision_proj, f.E * sizeof(float));
 	coca_set_precision(q.model, PRECISION_FP32);
 	coca_set_precision(f.model, PRECISION_FP32);
@@ -239,6 +240,154 @@ static void codes_without_a_scale_are_refused(void **state)
 	assert_non_null(strstr(err.text, "mlp.c_fc.weight.scale"));
 }
 
+/* The log-likelihoods of texts under images of the fixture's own tokens. */
+enum { TEXTS = 3 };
+
+static enum status likelihoods(struct fixture *f, float sums[B * TEXTS], struct err *err)
+{
+	static const int32_t ids[TEXTS][6] = {{1, 7, 9, 3, 12, 5}, {1, 4, 2}, {1, 30, 31, 32, 33}};
+	const struct coca_text texts[TEXTS] = {{ids[0], 6}, {ids[1], 3}, {ids[2], 5}};
+	struct coca_pair pairs[B * TEXTS];
+
+	for (size_t p = 0; p < B * TEXTS; p++)
+		pairs[p] = (struct coca_pair){p / TEXTS, p % TEXTS};
+	return coca_likelihood(f->model, f->state, f->tokens, B, texts, TEXTS, pairs, B * TEXTS, sums, NULL, err);
+}
+
+static void draw_tokens(struct fixture *f)
+{
+	uint64_t seed = 3;
+
+	for (size_t i = 0; i < B * f->token; i++)
+		f->tokens[i] = 1.7f * test_uniform(&seed);
+}
+
+/* What is stored is what would be made: the same weights are in both files. */
+static void a_stored_decoder_computes_as_one_made_at_first_use(void **state)
+{
+	struct quantize_loss loss = {2, 1.9996, 0.9995};
+
+	(void)state;
+	for (int keep = 0; keep < 2; keep++) {
+		float made[B * TEXTS], stored[B * TEXTS], whole[B * TEXTS];
+		struct fixture f, q;
+		struct err err;
+		open_fixture(&f, "tests/data/tiny");
+		open_fixture(&q, written("tests/data/tiny", &loss, keep));
+		draw_tokens(&f);
+		draw_tokens(&q);
+		assert_ok(likelihoods(&f, whole, &err), &err);
+		coca_set_precision(f.model, PRECISION_INT8);
+		assert_ok(likelihoods(&f, made, &err), &err);
+		assert_ok(likelihoods(&q, stored, &err), &err);
+		assert_memory_equal(made, stored, sizeof made);
+		assert_true(test_close("8 bits", made, whole, B * TEXTS, 0.3f));
+		assert_memory_not_equal(made, whole, sizeof made);
+		coca_set_precision(q.model, PRECISION_FP32);
+		assert_ok(likelihoods(&q, stored, &err), &err);
+		assert_memory_equal(whole, stored, sizeof whole);
+		close_fixture(&f);
+		close_fixture(&q);
+	}
+}
+
+/* A quantised model whose file has another byte, so many behind where find begins. */
+static const char *changed(const char *find, size_t after, char to)
+{
+	const char *folder = written("tests/data/tiny", &(struct quantize_loss){2, 1.9996, 0.9995}, true);
+	const char *path = test_path(folder, "open_clip_model.safetensors");
+	uint8_t *bytes;
+	size_t size;
+	struct err err;
+
+	assert_ok(file_read(path, 64 << 20, &bytes, &size, &err), &err);
+	char *at = memmem(bytes, size, find, strlen(find));
+	assert_non_null(at);
+	at[after] = to;
+	test_write(path, bytes, size);
+	free(bytes);
+	return folder;
+}
+
+static void a_decoder_in_8_bits_that_does_not_fit_is_refused(void **state)
+{
+	static const char name[] = "int8.text_decoder.cross_attn.1.keys.scale";
+	float sums[B * TEXTS];
+	struct fixture q;
+	struct err err;
+
+	(void)state;
+	open_fixture(&q, changed(name, strlen(name) - 1, 'x'));
+	draw_tokens(&q);
+	assert_int_equal(likelihoods(&q, sums, &err), STATUS_FORMAT);
+	assert_non_null(strstr(err.text, "'int8.text_decoder.cross_attn.1.keys' is not ["));
+	coca_set_precision(q.model, PRECISION_FP32);
+	assert_ok(likelihoods(&q, sums, &err), &err);
+	close_fixture(&q);
+}
+
+/* A file without them, as older ones are: a name that is not known stands for one that is not there. */
+static void what_a_file_lacks_of_the_decoder_is_made(void **state)
+{
+	static const char name[] = "int8.text_decoder.resblocks.0.fc\"";
+	float made[B * TEXTS], stored[B * TEXTS];
+	struct fixture f, q;
+	struct err err;
+
+	(void)state;
+	open_fixture(&f, "tests/data/tiny");
+	open_fixture(&q, changed(name, strlen(name) - 2, 'x'));
+	draw_tokens(&f);
+	draw_tokens(&q);
+	coca_set_precision(f.model, PRECISION_INT8);
+	assert_ok(likelihoods(&f, made, &err), &err);
+	assert_ok(likelihoods(&q, stored, &err), &err);
+	assert_memory_equal(made, stored, sizeof made);
+	close_fixture(&f);
+	close_fixture(&q);
+}
+
+/* The stored numbers are used, and those beyond the range refused. */
+static void stored_codes_are_read_and_checked(void **state)
+{
+	static const char matrix[] = "int8.text_decoder.resblocks.1.out";
+
+	(void)state;
+	for (int most = INT8_WEIGHT_MOST; most <= INT8_WEIGHT_MOST + 1; most++) {
+		const char *folder = written("tests/data/tiny", &(struct quantize_loss){2, 1.9996, 0.9995}, true);
+		const char *path = test_path(folder, "open_clip_model.safetensors");
+		float made[B * TEXTS], stored[B * TEXTS];
+		struct checkpoint *checkpoint;
+		struct fixture f, q;
+		struct err err;
+		uint8_t *bytes;
+		size_t size;
+		assert_ok(file_read(path, 64 << 20, &bytes, &size, &err), &err);
+		assert_ok(checkpoint_parse(bytes, size, path, &checkpoint, &err), &err);
+		const struct tensor *t = checkpoint_find(checkpoint, matrix);
+		assert_non_null(t);
+		memset((void *)(uintptr_t)t->data, most, 8);
+		checkpoint_close(checkpoint);
+		test_write(path, bytes, size);
+		free(bytes);
+		open_fixture(&f, "tests/data/tiny");
+		open_fixture(&q, folder);
+		draw_tokens(&f);
+		draw_tokens(&q);
+		coca_set_precision(f.model, PRECISION_INT8);
+		assert_ok(likelihoods(&f, made, &err), &err);
+		if (most > INT8_WEIGHT_MOST) {
+			assert_int_equal(likelihoods(&q, stored, &err), STATUS_FORMAT);
+			assert_non_null(strstr(err.text, "has codes beyond 63"));
+		} else {
+			assert_ok(likelihoods(&q, stored, &err), &err);
+			assert_memory_not_equal(made, stored, sizeof made);
+		}
+		close_fixture(&f);
+		close_fixture(&q);
+	}
+}
+
 static void precision_can_be_asked_for(void **state)
 {
 	struct fixture f;
@@ -253,7 +402,9 @@ static void precision_can_be_asked_for(void **state)
 	close_fixture(&f);
 }
 
-TEST_MAIN(cmocka_unit_test(embeddings_in_8_bits_are_near), cmocka_unit_test(batches_and_threads_matter_little_in_8_bits),
+TEST_MAIN(cmocka_unit_test(a_stored_decoder_computes_as_one_made_at_first_use), cmocka_unit_test(stored_codes_are_read_and_checked),
+	  cmocka_unit_test(what_a_file_lacks_of_the_decoder_is_made), cmocka_unit_test(a_decoder_in_8_bits_that_does_not_fit_is_refused),
+	  cmocka_unit_test(embeddings_in_8_bits_are_near), cmocka_unit_test(batches_and_threads_matter_little_in_8_bits),
 	  cmocka_unit_test(a_quantised_model_computes_as_the_one_it_was_made_from),
 	  cmocka_unit_test(a_quantised_model_has_weights_in_fp32_too), cmocka_unit_test(what_is_in_8_bits_is_not_quantised_again),
 	  cmocka_unit_test(kept_weights_are_used_in_8_bits_where_that_was_measured_to_cost_little),
