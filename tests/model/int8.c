@@ -161,8 +161,23 @@ static void rows_release(struct int8_rows *rows)
 	free(rows->offset);
 }
 
-/* Whole numbers alone: scales of 1, no offset. extreme: the largest sums that there can be. */
-static void products_are_exact(size_t T, size_t in, size_t out, bool extreme, uint64_t *seed)
+/* Drawn weights and activations; or the largest activations, with the largest weights or those that just fit, or just do not fit, into
+ * a group. */
+enum kind { DRAWN, LARGEST, FITTING, NOT_FITTING };
+
+static int8_t weight_of(enum kind kind, size_t o, size_t i, uint64_t *seed)
+{
+	int sign = o % 2 ? 1 : -1, share = INT8_TOGETHER / (INT8_GROUP / 2), rest = INT8_TOGETHER % (INT8_GROUP / 2);
+
+	if (kind == DRAWN)
+		return (int8_t)((int)(test_random(seed) % 127) - INT8_WEIGHT_MOST);
+	if (kind == LARGEST)
+		return (int8_t)(sign * INT8_WEIGHT_MOST);
+	return (int8_t)(sign * (i % INT8_GROUP == 0 ? share + rest + (kind == NOT_FITTING) : share));
+}
+
+/* Whole numbers alone: scales of 1, no offset. */
+static void products_are_exact(size_t T, size_t in, size_t out, enum kind kind, uint64_t *seed)
 {
 	int8_t *codes = mem_array(out * in, 1);
 	float *scale = mem_floats(out), *fast = mem_floats(T * out), *plain = mem_floats(T * out);
@@ -174,15 +189,17 @@ static void products_are_exact(size_t T, size_t in, size_t out, bool extreme, ui
 	struct err err;
 
 	for (size_t i = 0; i < out * in; i++)
-		codes[i] = (int8_t)(extreme ? INT8_WEIGHT_MOST * (i / in % 2 ? 1 : -1) : (int)(test_random(seed) % 127) - INT8_WEIGHT_MOST);
+		codes[i] = weight_of(kind, i / in, i % in, seed);
 	for (size_t o = 0; o < out; o++)
 		scale[o] = 1;
 	assert_ok(int8_matrix_pack(&matrix, codes, scale, &map, NULL, &err), &err);
+	if (kind != DRAWN)
+		assert_int_equal(matrix.group[0], kind == LARGEST ? INT8_STEP : kind == FITTING ? INT8_GROUP : INT8_GROUP / 2);
 	for (size_t t = 0; t < T; t++) {
 		rows.scale[t] = 1;
 		rows.offset[t] = 0;
 		for (size_t i = 0; i < in; i++)
-			rows.codes[t * matrix.depth + i] = (uint8_t)(extreme ? INT8_LEVELS : test_random(seed) % (INT8_LEVELS + 1));
+			rows.codes[t * matrix.depth + i] = (uint8_t)(kind != DRAWN ? INT8_LEVELS : test_random(seed) % (INT8_LEVELS + 1));
 	}
 	struct int8_product product = {&matrix, &rows, T, false, plain, out};
 	int8_plain.multiply(&product, 0, matrix.panels);
@@ -217,7 +234,7 @@ static void every_kernel_agrees_exactly(void **state)
 	for (size_t t = 0; t < sizeof rows / sizeof *rows; t++)
 		for (size_t i = 0; i < sizeof ins / sizeof *ins; i++)
 			for (size_t o = 0; o < sizeof outs / sizeof *outs; o++)
-				products_are_exact(rows[t], ins[i], outs[o], false, &seed);
+				products_are_exact(rows[t], ins[i], outs[o], DRAWN, &seed);
 }
 
 static void many_inputs_are_taken_in_blocks(void **state)
@@ -225,9 +242,9 @@ static void many_inputs_are_taken_in_blocks(void **state)
 	uint64_t seed = 2;
 
 	(void)state;
-	products_are_exact(50, 1024, 20, false, &seed);
-	products_are_exact(11, 1030, 40, false, &seed);
-	products_are_exact(9, 2049, 33, false, &seed);
+	products_are_exact(50, 1024, 20, DRAWN, &seed);
+	products_are_exact(11, 1030, 40, DRAWN, &seed);
+	products_are_exact(9, 2049, 33, DRAWN, &seed);
 }
 
 static void the_largest_sums_do_not_saturate(void **state)
@@ -235,7 +252,33 @@ static void the_largest_sums_do_not_saturate(void **state)
 	uint64_t seed = 3;
 
 	(void)state;
-	products_are_exact(9, 2080, 34, true, &seed);
+	products_are_exact(9, 2080, 34, LARGEST, &seed);
+	products_are_exact(9, 2080, 34, FITTING, &seed);
+	products_are_exact(9, 2080, 34, NOT_FITTING, &seed);
+}
+
+/* Even of evenly drawn ones, which are heavier than a trained matrix's. */
+static void quantised_weights_fit_into_groups(void **state)
+{
+	enum { IN = 768, OUT = 48 };
+	uint64_t seed = 8;
+	float *weight = test_draw(OUT * IN, 1, &seed);
+	struct linear map = {weight, NULL, IN, OUT, false};
+	struct int8_matrix matrix;
+	struct err err;
+
+	(void)state;
+	assert_ok(int8_matrix_init(&matrix, &map, NULL, &err), &err);
+	for (size_t panel = 0; panel < matrix.panels; panel++)
+		assert_int_equal(matrix.group[panel], INT8_GROUP);
+	for (size_t o = 0; o < OUT; o++)
+		for (size_t i = 0; i < IN; i++) {
+			int8_t code = matrix.weights[o / INT8_PANEL * INT8_PANEL * IN + i / 4 * INT8_PANEL * 4 + o % INT8_PANEL * 4 + i % 4];
+			assert_true(fabsf(matrix.scale[o] * code - weight[o * IN + i]) <= 0.501f * matrix.scale[o]);
+			assert_true(matrix.scale[o] < 1.0f / 20); /* of 63, at least 20 steps are left */
+		}
+	int8_matrix_release(&matrix);
+	free(weight);
 }
 
 /* With scales, offsets, bias and a gain, into rows that are apart, on top of what is there. */
@@ -458,7 +501,8 @@ static void threads_do_not_change_the_result(void **state)
 }
 
 TEST_MAIN(cmocka_unit_test(every_kernel_agrees_exactly), cmocka_unit_test(many_inputs_are_taken_in_blocks),
-	  cmocka_unit_test(the_largest_sums_do_not_saturate), cmocka_unit_test(results_come_back_as_floats),
+	  cmocka_unit_test(the_largest_sums_do_not_saturate),
+		cmocka_unit_test(quantised_weights_fit_into_groups), cmocka_unit_test(results_come_back_as_floats),
 	  cmocka_unit_test(rows_are_quantised_as_plainly), cmocka_unit_test(gelu_is_near_enough),
 	  cmocka_unit_test(a_row_of_equal_numbers_stays_as_it_is), cmocka_unit_test(the_smallest_numbers_stay_small),
 	  cmocka_unit_test(what_is_not_finite_is_seen_in_the_result), cmocka_unit_test(threads_do_not_change_the_result))
