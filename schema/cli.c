@@ -17,7 +17,7 @@ const struct option_spec cli_common_options[] = {
 	{"model", 0, "DIR", OPTION_TEXT | OPTION_FOLDER,
 	 "model folder or weights file (default $COCA_MODEL, else ~/.local/share/coca/model, else the one that ships)"},
 	{"precision", 0, "fp32|int8", OPTION_TEXT,
-	 "arithmetic of the image encoder (default int8 where the model was quantised, else fp32)"},
+	 "arithmetic of the image encoder and of reranking (default int8 where the model was quantised, else fp32)"},
 	{"quiet", 'q', NULL, OPTION_FLAG, "print results and errors only"},
 	{"help", 'h', NULL, OPTION_FLAG, "print this help"},
 	{0},
