@@ -191,7 +191,8 @@ static int run(struct cli *cli, const struct arguments *args)
 
 static const struct option_spec options[] = {
 	{"out", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "quantize: the folder to write, which has no model yet"},
-	{"keep", 0, NULL, OPTION_FLAG, "quantize: leave the weights as they are, to train on, and add the decoder's in 8 bits; int8 becomes the default"},
+	{"keep", 0, NULL, OPTION_FLAG,
+	 "quantize: leave all weights as they are, to train on, and add the decoder's in 8 bits; int8 becomes the default"},
 	{"force", 0, NULL, OPTION_FLAG, "quantize: write the model whatever was measured"},
 	{0},
 };
@@ -203,7 +204,8 @@ const struct command command_model = {
 	.options = options,
 	.details = "info      configuration, parameters, precision, digests\n"
 		   "quantize  writes the model (--model) with the matrices of its image encoder's blocks as 8-bit numbers, a\n"
-		   "          scale for each output: a third of the size, and int8 is the precision it is used with. The PHOTOs,\n"
-		   "          or 64 drawn pictures, are encoded both ways first; below a mean cosine of 0.995 it is refused.\n",
+		   "          scale for each output, and int8 is the precision it is used with. Those of its decoder, for\n"
+		   "          reranking, are added to its weights, so that a first search need not make them. The PHOTOs, or 64\n"
+		   "          drawn pictures, are encoded both ways first; below a mean cosine of 0.995 it is refused.\n",
 	.run = run,
 };
