@@ -185,7 +185,7 @@ enum status quantize_write(const struct coca *model, const char *path, const str
 		status = err_memory(err, "the list of tensors");
 	if (status == STATUS_OK)
 		status = weights_visit(weights, config, add_one, &list, err);
-	if (status == STATUS_OK)
+	if (status == STATUS_OK && !keep)
 		status = add_decoder(&list, config, err);
 	if (status == STATUS_OK)
 		status = print(&list, coca_in_halves(model) ? DTYPE_F16 : DTYPE_F32, loss, path, err);

@@ -5,8 +5,8 @@
  *
  * A matrix W[out,in] of the image encoder's blocks is stored as I8 codes under its name and NAME.scale[out] in F32: W = scale * code with
  * codes in -63..63. The decoder's stand so beside their weights (decoder_int8.h), for what reranking asks for in fp32 and for captions. All
- * else stays as it was, F16 or F32. What was measured stands in the metadata. With keep the image encoder's matrices stay as they are, too,
- * so that training can go on from them: the metadata then says that 8 bits cost next to nothing.
+ * else stays as it was, F16 or F32. What was measured stands in the metadata. With keep the weights stay as they are, so that training
+ * can go on from them: the metadata alone then says that 8 bits cost next to nothing.
  */
 #ifndef MODEL_QUANTIZE_H
 #define MODEL_QUANTIZE_H

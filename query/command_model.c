@@ -192,7 +192,7 @@ static int run(struct cli *cli, const struct arguments *args)
 static const struct option_spec options[] = {
 	{"out", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "quantize: the folder to write, which has no model yet"},
 	{"keep", 0, NULL, OPTION_FLAG,
-	 "quantize: leave all weights as they are, to train on, and add the decoder's in 8 bits; int8 becomes the default"},
+	 "quantize: leave the weights as they are, to train on; int8 becomes the default all the same"},
 	{"force", 0, NULL, OPTION_FLAG, "quantize: write the model whatever was measured"},
 	{0},
 };
