@@ -73,7 +73,6 @@ void cross_carve(struct carver *carver, struct cross *cross, const struct config
 	}
 	if (folded) {
 		cross->wide = carve_floats(carver, mem_product(rows, config->decoder.heads), W);
-		int8_carve(carver, &cross->codes, mem_product(rows, config->decoder.heads), W);
 		cross->lane = lane_carve(config, NULL, &lane);
 		cross->lanes = carve(carver, (size_t)threads, cross->lane);
 	} else {
@@ -230,58 +229,25 @@ static void attend_bytes(const struct cross_image *image, size_t N, size_t W, si
 			wide[r * W + i] = lane->scale[r] * ((float)products[r * wide_columns + i] - middle[r]);
 }
 
-/* Row i of head h, of n numbers each. */
-static struct int8_rows codes_at(const struct cross *cross, size_t h, size_t i, size_t n)
-{
-	size_t at = h * cross->rows + i;
-
-	return (struct int8_rows){cross->codes.codes + at * int8_depth(n), cross->codes.scale + at, cross->codes.offset + at};
-}
-
 static void attend_image(struct cross *cross, const struct block *block, size_t i, char *scratch)
 {
 	const struct cross_image *image = cross->list + i;
 	size_t W = cross->config->decoder.width, N = cross->config->image_tokens, H = cross->config->decoder.heads;
 	const float *weight = block->ln_1_kv.weight, *bias = block->ln_1_kv.bias;
 	float *all = cross->wide + image->row * H * W;
-	const struct int8_kernel *kernel = int8_kernel();
 	struct lane lane;
 
 	lane_carve(cross->config, scratch, &lane);
 	for (size_t from = 0; from < image->rows * H; from += ROWS_AT_ONCE) {
 		size_t rows = image->rows * H - from < ROWS_AT_ONCE ? image->rows * H - from : ROWS_AT_ONCE;
 		float *wide = all + from * W;
-		for (size_t r = 0; r < rows && !cross->int8; r++)
+		for (size_t r = 0; r < rows; r++)
 			for (size_t j = 0; j < W; j++)
 				wide[r * W + j] *= weight[j];
 		(image->normed ? attend_floats : attend_bytes)(image, N, W, rows, wide, &lane);
-		for (size_t r = 0; r < rows && cross->int8; r++) {
-			struct int8_rows to = codes_at(cross, (from + r) % H, image->row + (from + r) / H, W);
-			kernel->quantise(wide + r * W, W, to.codes, to.scale, to.offset);
-		}
-		for (size_t r = 0; r < rows && !cross->int8; r++)
+		for (size_t r = 0; r < rows; r++)
 			for (size_t j = 0; j < W; j++)
 				wide[r * W + j] = wide[r * W + j] * weight[j] + bias[j];
-	}
-}
-
-static void attend_folded_int8(struct cross *cross, const struct block *block, const float *q, float *out)
-{
-	size_t W = cross->config->decoder.width, H = cross->config->decoder.heads, R = cross->rows, d = W / H;
-	const struct int8_kernel *kernel = int8_kernel();
-
-	for (size_t h = 0; h < H; h++) {
-		struct int8_rows rows = codes_at(cross, h, 0, d);
-		for (size_t r = 0; r < R; r++) {
-			struct int8_rows to = codes_at(cross, h, r, d);
-			kernel->quantise(q + r * W + h * d, d, to.codes, to.scale, to.offset);
-		}
-		int8_linear(cross->int8->keys + h, &rows, R, false, cross->wide + h * W, H * W);
-	}
-	each_image(cross, block, attend_image);
-	for (size_t h = 0; h < H; h++) {
-		struct int8_rows rows = codes_at(cross, h, 0, W);
-		int8_linear(cross->int8->values + h, &rows, R, false, out + h * d, W);
 	}
 }
 
@@ -303,8 +269,5 @@ static void attend_folded(struct cross *cross, const struct block *block, const 
 
 void cross_attend(struct cross *cross, const struct block *block, const float *q, float *out)
 {
-	if (cross->form == CROSS_UNFOLDED)
-		attend_unfolded(cross, block, q, out);
-	else
-		(cross->int8 ? attend_folded_int8 : attend_folded)(cross, block, q, out);
+	(cross->form == CROSS_FOLDED ? attend_folded : attend_unfolded)(cross, block, q, out);
 }

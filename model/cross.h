@@ -16,7 +16,6 @@
 #define MODEL_CROSS_H
 
 #include "model/config.h"
-#include "model/int8.h"
 #include "model/likelihood.h"
 #include "model/ops.h"
 #include "model/weights.h"
@@ -34,11 +33,6 @@ struct cross_image {
 	float *mean, *rate;          /* [N] */
 };
 
-/* A layer's folded maps in 8 bits, one for each head: W_k^T, scaled, and W_v, both with w, and W_v with what b adds. */
-struct cross_int8 {
-	struct int8_matrix *keys, *values; /* [H]: [W,d] [d,W] */
-};
-
 struct cross {
 	const struct config *config;
 	enum cross_form form;
@@ -46,8 +40,6 @@ struct cross {
 	int threads;
 	struct cross_image *list;    /* [I] */
 	float *wide;                 /* folded: [R,H,W] */
-	const struct cross_int8 *int8; /* folded: of the layer that comes, or NULL; the caller's to set */
-	struct int8_rows codes;      /* folded: [H,R,W], or of queries [H,R,d] */
 	float *affine, *kv, *scores; /* unfolded, of one image: [N,W] [N,2W] */
 	char *lanes;                 /* folded: scratch of each thread, */
 	size_t lane;                 /* so many bytes */

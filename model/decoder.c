@@ -195,7 +195,6 @@ void decoder_score(const struct config *config, const struct weights *weights, c
 		struct block self = weights->decoder[l], cross = weights->cross[l];
 		self.int8 = size->int8 ? size->int8->self + l : NULL;
 		cross.int8 = size->int8 ? size->int8->cross + l : NULL;
-		work.cross.int8 = size->int8 ? size->int8->folded + l : NULL;
 		if (l > 0) {
 			block_self(&self, &work.block, &pack, work.x);
 			queries(&cross, &work, rows);

@@ -1,7 +1,6 @@
 /* decoder_int8.c: see decoder_int8.h. A stored matrix is one or several of memory, its slices, which are made in parallel. */
 #include "model/decoder_int8.h"
 
-#include <math.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +13,7 @@
 #include "schema/banned.h"
 
 /* Of a layer. */
-enum kind { SELF_QKV, SELF_OUT, SELF_FC, SELF_PROJ, CROSS_Q, CROSS_OUT, CROSS_FC, CROSS_PROJ, CROSS_KEYS, CROSS_VALUES, KINDS, VOCABULARY };
+enum kind { SELF_QKV, SELF_OUT, SELF_FC, SELF_PROJ, CROSS_Q, CROSS_OUT, CROSS_FC, CROSS_PROJ, KINDS, VOCABULARY };
 
 struct source {
 	enum kind kind;
@@ -36,10 +35,9 @@ static size_t vocabulary_blocks(const struct config *config)
 static struct source source_at(const struct config *config, size_t i)
 {
 	static const char *const names[KINDS] = {"resblocks.%zu.qkv",  "resblocks.%zu.out",  "resblocks.%zu.fc",    "resblocks.%zu.proj",
-						 "cross_attn.%zu.q",   "cross_attn.%zu.out", "cross_attn.%zu.fc",   "cross_attn.%zu.proj",
-						 "cross_attn.%zu.keys", "cross_attn.%zu.values"};
-	size_t W = config->decoder.width, F = config->decoder.hidden, H = config->decoder.heads, V = config->vocab_size;
-	const size_t rows[KINDS] = {3 * W, W, F, W, W, W, F, W, H * W, W};
+						 "cross_attn.%zu.q",   "cross_attn.%zu.out", "cross_attn.%zu.fc",   "cross_attn.%zu.proj"};
+	size_t W = config->decoder.width, F = config->decoder.hidden, V = config->vocab_size;
+	const size_t rows[KINDS] = {3 * W, W, F, W, W, W, F, W};
 	struct source s = {.kind = i < config->decoder.layers * KINDS ? (enum kind)(i % KINDS) : VOCABULARY, .layer = i / KINDS};
 	char name[sizeof s.matrix.name - 24] = "vocabulary";
 
@@ -47,10 +45,6 @@ static struct source source_at(const struct config *config, size_t i)
 	s.matrix.columns = W;
 	if (s.kind == SELF_PROJ || s.kind == CROSS_PROJ)
 		s.matrix.columns = F;
-	if (s.kind == CROSS_KEYS)
-		s.matrix.columns = W / H;
-	if (s.kind == CROSS_KEYS || s.kind == CROSS_VALUES)
-		s.slice_rows = s.matrix.rows / H;
 	if (s.kind == VOCABULARY)
 		s.slice_rows = VOCABULARY_BLOCK;
 	else
@@ -65,44 +59,7 @@ struct decoder_matrix decoder_int8_matrix(const struct config *config, size_t i)
 	return source_at(config, i).matrix;
 }
 
-/* ---- what a slice is made of -------------------------------------------------------------------------------------- */
-
-/* Memory for any slice. */
-struct buffer_of_slice {
-	float *weight, *bias;
-};
-
-static size_t buffer_carve(const struct config *config, char *base, struct buffer_of_slice *buffer)
-{
-	size_t W = config->decoder.width;
-	struct carver carver = {base, 0};
-
-	buffer->weight = carve_floats(&carver, W > VOCABULARY_BLOCK ? W : VOCABULARY_BLOCK, W);
-	buffer->bias = carve_floats(&carver, W, 1);
-	return carver.used;
-}
-
-static struct linear keys_slice(const struct block *b, size_t W, size_t d, size_t h, bool stored, float *buffer)
-{
-	const float *k = b->attn.k_weight + h * d * W, scale = 1 / sqrtf((float)d);
-
-	for (size_t j = 0; j < W && !stored; j++)
-		for (size_t i = 0; i < d; i++)
-			buffer[j * d + i] = scale * k[i * W + j];
-	return (struct linear){buffer, NULL, d, W, false};
-}
-
-static struct linear values_slice(const struct block *b, size_t W, size_t d, size_t h, bool stored, float *buffer, float *bias)
-{
-	const float *v = b->attn.v_weight + h * d * W;
-
-	for (size_t i = 0; i < d; i++) {
-		bias[i] = b->attn.in_bias[2 * W + h * d + i] + op_dot(v + i * W, b->ln_1_kv.bias, W);
-		for (size_t j = 0; j < W && !stored; j++)
-			buffer[i * W + j] = v[i * W + j] * b->ln_1_kv.weight[j];
-	}
-	return (struct linear){buffer, bias, W, d, false};
-}
+/* ---- what a slice is made of: weights as they are, or, of the vocabulary, transposed into buffer[VOCABULARY_BLOCK,W] --- */
 
 static struct linear vocabulary_slice(const struct config *config, const float *proj, size_t from, bool stored, float *buffer)
 {
@@ -116,9 +73,9 @@ static struct linear vocabulary_slice(const struct config *config, const float *
 
 /* The slice's map in floats, and what its outputs are multiplied by afterwards. stored: its weights are not asked for. */
 static struct linear slice_map(const struct config *config, const struct weights *weights, const struct source *s, size_t slice,
-			       bool stored, const struct buffer_of_slice *buffer, const float **gain)
+			       bool stored, float *buffer, const float **gain)
 {
-	size_t W = config->decoder.width, F = config->decoder.hidden, d = W / config->decoder.heads;
+	size_t W = config->decoder.width, F = config->decoder.hidden;
 	const struct block *b = s->kind == VOCABULARY ? NULL : (s->kind < CROSS_Q ? weights->decoder : weights->cross) + s->layer;
 
 	*gain = NULL;
@@ -138,13 +95,8 @@ static struct linear slice_map(const struct config *config, const struct weights
 	case CROSS_PROJ:
 		*gain = b->ls_2;
 		return (struct linear){b->proj_weight, b->proj_bias, F, W, false};
-	case CROSS_KEYS:
-		*gain = b->ln_1_kv.weight;
-		return keys_slice(b, W, d, slice, stored, buffer->weight);
-	case CROSS_VALUES:
-		return values_slice(b, W, d, slice, stored, buffer->weight, buffer->bias);
 	default:
-		return vocabulary_slice(config, weights->decoder_proj, slice * s->slice_rows, stored, buffer->weight);
+		return vocabulary_slice(config, weights->decoder_proj, slice * s->slice_rows, stored, buffer);
 	}
 }
 
@@ -152,19 +104,17 @@ enum status decoder_int8_codes(const struct config *config, const struct weights
 			       struct err *err)
 {
 	struct source s = source_at(config, i);
-	struct buffer_of_slice buffer;
-	char *base = (char *)mem_floats(buffer_carve(config, NULL, &buffer) / sizeof(float));
+	float *buffer = mem_floats(mem_product(VOCABULARY_BLOCK, config->decoder.width));
 	const float *gain;
 
-	if (!base)
+	if (!buffer)
 		return err_memory(err, "8-bit weights");
-	buffer_carve(config, base, &buffer);
 	for (size_t slice = 0; slice < s.slices; slice++) {
-		struct linear map = slice_map(config, weights, &s, slice, false, &buffer, &gain);
+		struct linear map = slice_map(config, weights, &s, slice, false, buffer, &gain);
 		size_t from = slice * s.slice_rows;
 		int8_weights(map.weight, map.out, map.in, codes + from * s.matrix.columns, scale + from);
 	}
-	free(base);
+	free(buffer);
 	return STATUS_OK;
 }
 
@@ -196,17 +146,12 @@ static struct int8_matrix *place(const struct making *m, const struct source *s,
 	case SELF_PROJ:
 	case CROSS_PROJ:
 		return &block->proj;
-	case CROSS_KEYS:
-		return m->made->folded[s->layer].keys + slice;
-	case CROSS_VALUES:
-		return m->made->folded[s->layer].values + slice;
 	default:
 		return m->made->vocabulary + slice;
 	}
 }
 
-static enum status make_slice(const struct making *m, const struct source *s, size_t slice, const struct buffer_of_slice *buffer,
-			      struct err *err)
+static enum status make_slice(const struct making *m, const struct source *s, size_t slice, float *buffer, struct err *err)
 {
 	struct int8_matrix *matrix = place(m, s, slice);
 	struct int8_stored stored;
@@ -221,19 +166,17 @@ static enum status make_slice(const struct making *m, const struct source *s, si
 }
 
 /* One of all slices, counted through the matrices. */
-static void make_one(struct making *m, size_t index, char *base)
+static void make_one(struct making *m, size_t index, float *buffer)
 {
-	struct buffer_of_slice buffer;
 	size_t i = 0, slice = index;
 	struct err err;
 
-	buffer_carve(m->config, base, &buffer);
 	struct source s = source_at(m->config, 0);
 	while (slice >= s.slices) {
 		slice -= s.slices;
 		s = source_at(m->config, ++i);
 	}
-	enum status status = make_slice(m, &s, slice, &buffer, &err);
+	enum status status = make_slice(m, &s, slice, buffer, &err);
 	if (status == STATUS_OK)
 		return;
 #pragma omp critical(decoder_int8_failed)
@@ -245,37 +188,29 @@ static void make_one(struct making *m, size_t index, char *base)
 
 static enum status make_all(struct making *m)
 {
-	struct buffer_of_slice buffer;
 	int threads = op_threads();
-	size_t size = buffer_carve(m->config, NULL, &buffer), slices = 0;
-	char *base = (char *)mem_floats(mem_product((size_t)threads, size) / sizeof(float));
+	size_t size = mem_product(VOCABULARY_BLOCK, m->config->decoder.width), slices = 0;
+	float *buffers = mem_floats(mem_product((size_t)threads, size));
 
-	if (!base)
+	if (!buffers)
 		return err_memory(m->err, "8-bit weights");
 	for (size_t i = 0; i < decoder_int8_count(m->config); i++)
 		slices += source_at(m->config, i).slices;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
 	for (size_t index = 0; index < slices; index++)
-		make_one(m, index, base + size * (size_t)omp_get_thread_num());
-	free(base);
+		make_one(m, index, buffers + size * (size_t)omp_get_thread_num());
+	free(buffers);
 	return m->status;
 }
 
 static bool allocate(const struct config *config, struct decoder_int8 *made)
 {
-	size_t L = config->decoder.layers, H = config->decoder.heads;
+	size_t L = config->decoder.layers;
 
 	made->self = mem_array(L, sizeof *made->self);
 	made->cross = mem_array(L, sizeof *made->cross);
-	made->folded = mem_array(L, sizeof *made->folded);
 	made->vocabulary = mem_array(vocabulary_blocks(config), sizeof *made->vocabulary);
-	bool whole = made->self && made->cross && made->folded && made->vocabulary;
-	for (size_t l = 0; l < L && whole; l++) {
-		made->folded[l].keys = mem_array(H, sizeof *made->folded[l].keys);
-		made->folded[l].values = mem_array(H, sizeof *made->folded[l].values);
-		whole = made->folded[l].keys && made->folded[l].values;
-	}
-	return whole;
+	return made->self && made->cross && made->vocabulary;
 }
 
 enum status decoder_int8_new(const struct config *config, const struct weights *weights, const struct checkpoint *checkpoint,
@@ -294,24 +229,14 @@ enum status decoder_int8_new(const struct config *config, const struct weights *
 	return status;
 }
 
-static void release_list(struct int8_matrix *list, size_t n)
-{
-	for (size_t i = 0; list && i < n; i++)
-		int8_matrix_release(list + i);
-	free(list);
-}
-
 void decoder_int8_free(struct decoder_int8 *made, const struct config *config)
 {
 	if (!made)
 		return;
-	for (size_t l = 0; made->folded && l < config->decoder.layers; l++) {
-		release_list(made->folded[l].keys, config->decoder.heads);
-		release_list(made->folded[l].values, config->decoder.heads);
-	}
-	release_list(made->vocabulary, vocabulary_blocks(config));
+	for (size_t i = 0; made->vocabulary && i < vocabulary_blocks(config); i++)
+		int8_matrix_release(made->vocabulary + i);
+	free(made->vocabulary);
 	int8_tower_free(made->self, &config->decoder);
 	int8_tower_free(made->cross, &config->decoder);
-	free(made->folded);
 	free(made);
 }

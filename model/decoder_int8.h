@@ -4,18 +4,18 @@
  *
  *     int8.text_decoder.resblocks.L.qkv .out .fc .proj      a self block's
  *     int8.text_decoder.cross_attn.L.q .out .fc .proj       a cross block's
- *     int8.text_decoder.cross_attn.L.keys   [H*W,d]         cross.h's folded maps, head after head
- *     int8.text_decoder.cross_attn.L.values [W,W]
- *     int8.text_decoder.vocabulary          [V,W]
+ *     int8.text_decoder.vocabulary                  [V,W], in slices of VOCABULARY_BLOCK
  *
- * Letters: W width, H heads, d = W / H, V vocabulary.
+ * The maps of keys and values, which meet the queries folded (cross.h), are in fp32: in 8 bits they are no faster, and a likelihood is
+ * 0.15 instead of 0.09 nats off at most.
+ *
+ * Letters: W width, V vocabulary.
  */
 #ifndef MODEL_DECODER_INT8_H
 #define MODEL_DECODER_INT8_H
 
 #include "model/checkpoint.h"
 #include "model/config.h"
-#include "model/cross.h"
 #include "model/int8.h"
 #include "model/weights.h"
 
@@ -26,7 +26,6 @@ enum { VOCABULARY_BLOCK = 1024 };
 
 struct decoder_int8 {
 	struct int8_block *self, *cross; /* [layers]; of a cross block's qkv the queries alone */
-	struct cross_int8 *folded;       /* [layers] */
 	struct int8_matrix *vocabulary;  /* [blocks of VOCABULARY_BLOCK ids] */
 };
 

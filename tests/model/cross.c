@@ -1,5 +1,5 @@
-/* cross.c: cross attention folded against unfolded, of floats, of stored bytes and with maps in 8 bits, in shapes with every kind of
- * remainder; and which form is taken. */
+/* cross.c: cross attention folded against unfolded, of floats and of stored bytes, in shapes with every kind of remainder; and which
+ * form is taken. */
 #include "model/cross.h"
 
 #include <math.h>
@@ -81,8 +81,7 @@ static void tear_down(struct fixture *f)
 		free(f->blobs[i]);
 }
 
-static void attend_with(struct fixture *f, const struct shape *s, enum cross_form form, bool stored, int threads,
-			const struct cross_int8 *int8, float *out)
+static void attend(struct fixture *f, const struct shape *s, enum cross_form form, bool stored, int threads, float *out)
 {
 	struct carver carver = {0};
 	struct cross cross;
@@ -105,14 +104,8 @@ static void attend_with(struct fixture *f, const struct shape *s, enum cross_for
 		row += cross.list[i].rows = s->rows[i];
 	}
 	cross_prepare(&cross);
-	cross.int8 = int8;
 	cross_attend(&cross, &f->block, f->q, out);
 	free(carver.base);
-}
-
-static void attend(struct fixture *f, const struct shape *s, enum cross_form form, bool stored, int threads, float *out)
-{
-	attend_with(f, s, form, stored, threads, NULL, out);
 }
 
 /* Largest difference within the largest magnitude. */
@@ -151,62 +144,6 @@ static void stored_tokens_give_the_same_folded_and_unfolded(void **state)
 		attend(&f, shapes + i, CROSS_UNFOLDED, true, 1, f.out[0]);
 		attend(&f, shapes + i, CROSS_FOLDED, true, 1, f.out[1]);
 		assert_true(close_to("bytes", &f, 1e-4f));
-		tear_down(&f);
-	}
-}
-
-/* As cross.h states them. */
-static void fold(const struct fixture *f, struct cross_int8 *int8)
-{
-	size_t W = f->config.decoder.width, H = f->config.decoder.heads, d = W / H;
-	const struct attention *attn = &f->block.attn;
-	const struct norm *norm = &f->block.ln_1_kv;
-	float *weight = mem_floats(W * W), *bias = mem_floats(W);
-	struct err err;
-
-	int8->keys = mem_array(H, sizeof *int8->keys);
-	int8->values = mem_array(H, sizeof *int8->values);
-	for (size_t h = 0; h < H; h++) {
-		for (size_t j = 0; j < W; j++)
-			for (size_t i = 0; i < d; i++)
-				weight[j * d + i] = attn->k_weight[(h * d + i) * W + j] / sqrtf((float)d) * norm->weight[j];
-		assert_ok(int8_matrix_init(&int8->keys[h], &(struct linear){weight, NULL, d, W, false}, NULL, &err), &err);
-		for (size_t i = 0; i < d; i++) {
-			bias[i] = attn->in_bias[2 * W + h * d + i];
-			for (size_t j = 0; j < W; j++) {
-				weight[i * W + j] = attn->v_weight[(h * d + i) * W + j] * norm->weight[j];
-				bias[i] += attn->v_weight[(h * d + i) * W + j] * norm->bias[j];
-			}
-		}
-		assert_ok(int8_matrix_init(&int8->values[h], &(struct linear){weight, bias, W, d, false}, NULL, &err), &err);
-	}
-	free(weight);
-	free(bias);
-}
-
-static void maps_in_8_bits_give_nearly_the_same(void **state)
-{
-	struct fixture f;
-
-	(void)state;
-	for (size_t i = 0; i < SHAPES; i++) {
-		struct cross_int8 int8;
-		set_up(&f, shapes + i, i);
-		fold(&f, &int8);
-		for (int stored = 0; stored < 2; stored++)
-			for (int threads = 1; threads < 4; threads += 2) {
-				attend(&f, shapes + i, CROSS_UNFOLDED, stored, 1, f.out[0]);
-				attend_with(&f, shapes + i, CROSS_FOLDED, stored, threads, &int8, f.out[1]);
-				assert_true(close_to("8 bits", &f, 0.03f));
-				/* Equal would mean that nothing was computed in 8 bits. */
-				assert_memory_not_equal(f.out[0], f.out[1], f.rows * shapes[i].W * sizeof(float));
-			}
-		for (size_t h = 0; h < shapes[i].H; h++) {
-			int8_matrix_release(&int8.keys[h]);
-			int8_matrix_release(&int8.values[h]);
-		}
-		free(int8.keys);
-		free(int8.values);
 		tear_down(&f);
 	}
 }
@@ -257,4 +194,4 @@ static void few_rows_fold_and_many_do_not(void **state)
 
 TEST_MAIN(cmocka_unit_test(few_rows_fold_and_many_do_not), cmocka_unit_test(folded_equals_unfolded),
 	  cmocka_unit_test(stored_tokens_give_the_same_folded_and_unfolded), cmocka_unit_test(unusual_scales_are_taken_as_they_are),
-	  cmocka_unit_test(maps_in_8_bits_give_nearly_the_same), cmocka_unit_test(threads_make_no_difference))
+	  cmocka_unit_test(threads_make_no_difference))

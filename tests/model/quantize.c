@@ -311,7 +311,7 @@ static const char *changed(const char *find, size_t after, char to)
 
 static void a_decoder_in_8_bits_that_does_not_fit_is_refused(void **state)
 {
-	static const char name[] = "int8.text_decoder.cross_attn.1.keys.scale";
+	static const char name[] = "int8.text_decoder.cross_attn.1.fc.scale";
 	float sums[B * TEXTS];
 	struct fixture q;
 	struct err err;
@@ -320,7 +320,7 @@ static void a_decoder_in_8_bits_that_does_not_fit_is_refused(void **state)
 	open_fixture(&q, changed(name, strlen(name) - 1, 'x'));
 	draw_tokens(&q);
 	assert_int_equal(likelihoods(&q, sums, &err), STATUS_FORMAT);
-	assert_non_null(strstr(err.text, "'int8.text_decoder.cross_attn.1.keys' is not ["));
+	assert_non_null(strstr(err.text, "'int8.text_decoder.cross_attn.1.fc' is not ["));
 	coca_set_precision(q.model, PRECISION_FP32);
 	assert_ok(likelihoods(&q, sums, &err), &err);
 	close_fixture(&q);
