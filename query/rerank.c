@@ -211,7 +211,7 @@ static int by_score(const void *a, const void *b)
 
 enum status rerank_candidates(struct reranker *r, struct candidate *candidates, size_t count, size_t depth, struct err *err)
 {
-	double sum = 0;
+	double sum = 0, most = -INFINITY;
 	size_t n = 0;
 
 	if (depth > count)
@@ -222,12 +222,16 @@ enum status rerank_candidates(struct reranker *r, struct candidate *candidates, 
 	for (size_t i = 0; i < depth; i++)
 		if (candidates[i].reranked) {
 			sum += (double)candidates[i].likelihood;
+			most = fmax(most, (double)candidates[i].likelihood);
 			n++;
 		}
 	/* Likelihoods count from their mean: it makes no difference to the order of those that have one. */
 	double mean = n ? sum / (double)n : 0;
 	for (size_t i = 0; i < count; i++) {
 		double likelihood = candidates[i].reranked ? (double)candidates[i].likelihood - mean : 0;
+		/* What a text tells of a photo its pixels need not show. */
+		if (candidates[i].reranked)
+			likelihood += (double)candidates[i].told * (most - mean - likelihood);
 		double similarity = (double)candidates[i].similarity + (double)candidates[i].lift;
 		candidates[i].score = score_photo(r->logit_scale, similarity, likelihood);
 	}

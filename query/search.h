@@ -22,6 +22,7 @@ struct candidate {
 	size_t slot;        /* place by similarity alone, from 0 */
 	int64_t text;       /* the text tied to it that found it (tied.h); 0: its pixels did */
 	float text_similarity, lift; /* that text's cosine; what it adds to the similarity */
+	float told;         /* 0 to 1: how far the text, and not the pixels, says what the photo shows */
 	double match;       /* how likely it shows what is asked for, 0 to 1; NAN: unknown (background.h) */
 	double score;       /* what the list is ordered by, descending within the reranked and within the others */
 };

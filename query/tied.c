@@ -16,7 +16,8 @@ enum {
 	SAMPLE = 256,
 	FEW = 64,       /* fewer tied texts are joined by the sentences below */
 	CONTENTS_MOST = 1000, /* found by text at a time: of more that are wanted, nearly all are among those found by pixels */
-	OVERSIZE = 8    /* texts looked at for each photo wanted, as several may be tied to one */
+	OVERSIZE = 8,   /* texts looked at for each photo wanted, as several may be tied to one */
+	TOLD = 2        /* deviations of a text above the pixels from which on it alone is believed */
 };
 
 static const char *const sentences[] = {
@@ -279,6 +280,7 @@ static enum status lift(struct library *library, const struct tied_scale *scale,
 		c->text = best.text;
 		c->text_similarity = (float)best.cosine;
 		c->lift = (float)above;
+		c->told = scale->photo_deviation > 0 ? (float)fmin(1, above / (TOLD * scale->photo_deviation)) : 1;
 		c->score = (double)c->similarity + (double)c->lift;
 	}
 	return STATUS_OK;

@@ -7,7 +7,8 @@
  *     equivalent = mean + deviation x z over up to 256 photographs, drawn by the hash of their content
  *
  * A photograph whose best text's equivalent is above its own similarity is found by that text: the difference lifts it, in
- * the order, in the score that reranking makes, and in its match. Other photographs stay as they are. Where there are fewer than 64
+ * the order, in the score that reranking makes, and in its match. There its pixels' likelihood of the query counts the less the further
+ * its text is above them; from two deviations on not at all (search.h: told). Other photographs stay as they are. Where there are fewer than 64
  * tied texts, 32 everyday sentences join them, so that a few notes do not set the scale.
  */
 #ifndef QUERY_TIED_H

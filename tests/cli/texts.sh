@@ -47,7 +47,7 @@ expect "once only" 3 "no collection" "$coca" texts forget notes
 expect "the catalog is sound" 0 "sound" "$coca" verify
 
 long="grandfather, who liked to fish from the end of the pier in every kind of weather, with his old hat"
-printf '000002.jpg\t%s\n' "$long" >"$work/long.tsv"
+printf '000005.jpg\t%s\n' "$long" >"$work/long.tsv"
 "$coca" texts add "$work/long.tsv" >"$work/out" 2>"$work/log"
 expect "a long text is cut where it stands beside a path" 0 "[text: grandfather, who liked to fish from the end of the pier in every kind of...]" \
     "$coca" search "$long" -n 1
