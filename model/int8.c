@@ -16,7 +16,7 @@
 /* Below this many elements of a cheap loop, or products of bytes, a second thread costs more than it brings. */
 enum { PARALLEL_LEAST = 1 << 16, PARALLEL_PRODUCTS = 1 << 22 };
 
-/* Panels that a thread takes at once. */
+/* Panels that one thread takes. */
 enum { PANELS_TOGETHER = 2 };
 
 /* ---- weights ------------------------------------------------------------------------------------------------------ */
@@ -244,13 +244,17 @@ void int8_linear(const struct int8_matrix *m, const struct int8_rows *rows, size
 	const struct int8_kernel *kernel = int8_kernel();
 	const struct int8_product product = {m, rows, T, add, y, stride};
 
-	if (op_threads() == 1 || T * m->out * m->in < PARALLEL_PRODUCTS) {
+	size_t threads = (size_t)op_threads(), units = (m->panels + PANELS_TOGETHER - 1) / PANELS_TOGETHER;
+
+	if (threads == 1 || T * m->out * m->in < PARALLEL_PRODUCTS) {
 		kernel->multiply(&product, 0, m->panels);
 		return;
 	}
-#pragma omp parallel for schedule(static)
-	for (size_t panel = 0; panel < m->panels; panel += PANELS_TOGETHER)
-		kernel->multiply(&product, panel, m->panels - panel < PANELS_TOGETHER ? m->panels : panel + PANELS_TOGETHER);
+#pragma omp parallel for schedule(static, 1)
+	for (size_t t = 0; t < threads; t++) {
+		size_t from = units * t / threads * PANELS_TOGETHER, to = units * (t + 1) / threads * PANELS_TOGETHER;
+		kernel->multiply(&product, from, to < m->panels ? to : m->panels);
+	}
 }
 
 /* ---- the plain twin ----------------------------------------------------------------------------------------------- */

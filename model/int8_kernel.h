@@ -23,6 +23,7 @@
 enum {
 	KERNEL(DEPTH) = 1024,
 	KERNEL(CHUNK) = 48 / ROWS * ROWS, /* rows whose sums wait */
+	KERNEL(BLOCK) = 192 << 10, /* bytes of rows that pass all panels before the next ones come: they stay in the second cache */
 	KERNEL(VECTORS) = INT8_PANEL / LANES, /* of a panel */
 	KERNEL(WIDE) = INT8_PANEL * PANELS,
 };
@@ -153,10 +154,13 @@ static TARGET void KERNEL(strip)(const struct int8_product *p, size_t panel, siz
 
 static TARGET void KERNEL(multiply)(const struct int8_product *p, size_t from, size_t to)
 {
-	for (size_t panel = from; panel < to; panel += PANELS)
-		for (size_t start = 0; start < p->T; start += KERNEL(CHUNK))
-			KERNEL(strip)(p, panel, to - panel < PANELS ? to - panel : PANELS, start,
-				      p->T - start < KERNEL(CHUNK) ? p->T : start + KERNEL(CHUNK));
+	size_t chunks = KERNEL(BLOCK) / (KERNEL(CHUNK) * p->matrix->depth) + 1, rows = chunks * KERNEL(CHUNK);
+
+	for (size_t block = 0; block < p->T; block += rows)
+		for (size_t panel = from; panel < to; panel += PANELS)
+			for (size_t start = block; start < p->T && start < block + rows; start += KERNEL(CHUNK))
+				KERNEL(strip)(p, panel, to - panel < PANELS ? to - panel : PANELS, start,
+					      p->T - start < KERNEL(CHUNK) ? p->T : start + KERNEL(CHUNK));
 }
 
 /* ---- activations to whole numbers: loops that gcc vectorises ------------------------------------------------------ */
