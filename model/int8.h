@@ -11,9 +11,9 @@
  *
  * and the sum of a w is exact on every processor. The ranges are what AVX2 asks for: its product of bytes adds pairs in 16 bits. Any two
  * such pairs fit (4 * 127 * 63 < 32768), and 16 do if an output's weights of one sign are small enough together, as those of a trained
- * matrix are, or nearly: int8_weights makes their scale a little larger where they are not. So 32 inputs pass between two widenings,
- * which makes 8 bits 4 times as fast as fp32 instead of twice. VNNI would take full bytes; one range for all keeps embeddings the
- * same everywhere, and costs a cosine of 0.0001. Softmax, its product with the values, poolers, heads and norms stay in float.
+ * matrix are, or nearly: int8_weights makes their scale a little larger where they are not. So 32 inputs instead of 8 pass between two
+ * widenings. VNNI would take full bytes; one range for all keeps embeddings the same everywhere, and costs a cosine of 0.0001.
+ * Softmax, its product with the values, poolers, heads and norms stay in float.
  *
  * Letters: T rows, D width, n elements, K inputs.
  */
