@@ -8,12 +8,13 @@
 #include <string.h>
 
 #include "model/image.h"
+#include "model/order.h"
 #include "model/random.h"
 #include "schema/memory.h"
 
 #include "schema/banned.h"
 
-enum { SLOTS = 3, TRIES = 50, AUGMENT = 0x61756767, MIX = 0x6d6978 };
+enum { SLOTS = 3, TRIES = 50, AUGMENT = 0x61756767, MIX = 0x6d6978, FORGET = 0x666f7267 };
 
 /* What is to be made, and what came of it. */
 struct place {
@@ -28,7 +29,8 @@ struct slot {
 	uint8_t *rgb;           /* [n,S,S,3] */
 	int32_t *ids;           /* [n*C] */
 	size_t *begin;          /* [parts,B+1] */
-	uint64_t *photo, *caption; /* [n] */
+	uint8_t *hidden;        /* [n*C] */
+	uint64_t *photo, *caption, *shows, *says; /* [n] */
 	uint32_t *partner;      /* [n] */
 	float *share;           /* [n] */
 	struct batches_place end;
@@ -137,7 +139,8 @@ static enum status next_epoch(struct batches *b, struct err *err)
 {
 	free(b->order);
 	b->order = NULL;
-	return dataset_order(b->options.data, b->options.seed, b->next.epoch, &b->order, &b->order_count, err);
+	const struct order_options order = {b->options.seed, b->n, b->options.together};
+	return order_epoch(b->options.data, &order, b->next.epoch, &b->order, &b->order_count, err);
 }
 
 /* Lays out the next slot. A weight below 1 may leave an epoch empty: the next one is looked at. */
@@ -175,9 +178,13 @@ static enum status slot_init(struct batches *b, struct slot *slot, struct err *e
 	slot->begin = mem_array(mem_product(o->parts, o->batch + 1), sizeof *slot->begin);
 	slot->photo = mem_array(b->n, sizeof *slot->photo);
 	slot->caption = mem_array(b->n, sizeof *slot->caption);
+	slot->shows = mem_array(b->n, sizeof *slot->shows);
+	slot->says = mem_array(b->n, sizeof *slot->says);
+	slot->hidden = mem_array(mem_product(b->n, o->config->context_length), sizeof *slot->hidden);
 	slot->partner = mem_array(b->n, sizeof *slot->partner);
 	slot->share = mem_floats(b->n);
-	bool good = slot->places && slot->rgb && slot->ids && slot->begin && slot->photo && slot->caption && slot->partner && slot->share;
+	bool good = slot->places && slot->rgb && slot->ids && slot->hidden && slot->begin && slot->photo && slot->caption && slot->shows &&
+		    slot->says && slot->partner && slot->share;
 	return good ? STATUS_OK : err_memory(err, "the batches");
 }
 
@@ -236,6 +243,9 @@ void batches_close(struct batches *b)
 		free(b->slots[i].begin);
 		free(b->slots[i].photo);
 		free(b->slots[i].caption);
+		free(b->slots[i].shows);
+		free(b->slots[i].says);
+		free(b->slots[i].hidden);
 		free(b->slots[i].partner);
 		free(b->slots[i].share);
 	}
@@ -310,28 +320,51 @@ static void mix_part(struct batches *b, struct slot *slot, size_t part)
 		mix_pair(b, slot, part + i, part + B - 1 - i);
 }
 
+/* hidden[count]: words between the start and the end. */
+static void forget_words(const struct batches *b, const struct place *place, uint8_t *hidden, size_t count)
+{
+	const struct dataset_source *source = dataset_source(b->options.data, DATASET_TRAIN, place->sample);
+	uint64_t random = random_keyed(b->options.seed ^ FORGET, place->epoch, place->offset);
+	bool kept = source->classes || source->whole;
+
+	for (size_t j = 0; j < count; j++)
+		hidden[j] = !kept && j > 0 && j + 1 < count && random_unit(&random) < b->options.forget;
+}
+
 /* Which photograph and which text each sample turned out to be, in parts. */
 static void hand_out(struct batches *b, struct slot *slot, struct objective_part *parts)
 {
 	const struct batches_options *o = &b->options;
 	int32_t *ids = slot->ids;
+	uint8_t *hidden = slot->hidden;
 
 	for (size_t k = 0; k < o->parts; k++) {
 		size_t *begin = slot->begin + k * (o->batch + 1), first = k * o->batch;
-		parts[k] = (struct objective_part){{o->batch, NULL, slot->rgb + first * b->image, ids, begin}, slot->photo + first,
-						   slot->caption + first, slot->partner + first, slot->share + first};
+		parts[k] = (struct objective_part){
+			.batch = {o->batch, NULL, slot->rgb + first * b->image, ids, begin, hidden},
+			.photo = slot->photo + first,
+			.caption = slot->caption + first,
+			.partner = slot->partner + first,
+			.share = slot->share + first,
+			.shows = slot->shows + first,
+			.says = slot->says + first,
+		};
 		begin[0] = 0;
 		for (size_t i = 0; i < o->batch; i++) {
 			const struct place *place = &slot->places[first + i];
 			size_t count;
 			const int32_t *text = dataset_ids(o->data, DATASET_TRAIN, place->sample, place->caption, &count);
 			memcpy(ids + begin[i], text, count * sizeof *ids);
+			forget_words(b, place, hidden + begin[i], count);
 			begin[i + 1] = begin[i] + count;
 			slot->photo[first + i] = dataset_photo(o->data, DATASET_TRAIN, place->sample);
 			slot->caption[first + i] = dataset_text(o->data, DATASET_TRAIN, place->sample, place->caption);
+			slot->shows[first + i] = dataset_shows(o->data, DATASET_TRAIN, place->sample);
+			slot->says[first + i] = dataset_says(o->data, DATASET_TRAIN, place->sample, place->caption);
 		}
 		mix_part(b, slot, first);
 		ids += begin[o->batch];
+		hidden += begin[o->batch];
 	}
 }
 

@@ -10,6 +10,9 @@
  *
  * Mixing: half of the mixed photographs are a sum of two (mixup, Zhang et al. 2018), half have a rectangle of another one pasted in
  * (CutMix, Yun et al. 2019). Sample i of a part is mixed with the part's ith from the end; its own share is at least a half.
+ *
+ * Forgetting hides words of captions from the text tower's other positions, so that a caption is not known by one of them; names of
+ * classes and captions of what is whole, which are short or exact, are left as they are. The decoder still learns every word.
  */
 #ifndef MODEL_BATCHES_H
 #define MODEL_BATCHES_H
@@ -31,6 +34,8 @@ struct batches_options {
 	const struct config *config;
 	struct augment augment;     /* a photograph whose caption says left or right is not mirrored */
 	double mix;                 /* share of samples whose photograph is mixed with another one's */
+	double forget;              /* share of a caption's words that its embedding does not see */
+	double together;            /* share of a batch that is of one source (order.h) */
 	size_t batch, parts;        /* samples of a part, parts of a batch */
 	uint64_t seed;
 	struct batches_place place;

@@ -48,6 +48,10 @@ static const struct option_spec options[] = {
 	{"no-flip", 0, NULL, OPTION_FLAG, "do not mirror photographs at random (those whose caption says left or right never are)"},
 	{"colour", 0, "X", OPTION_REAL, "change brightness, contrast and saturation by up to this share, each (default 0)"},
 	{"mix", 0, "P", OPTION_REAL, "share of samples whose photograph is mixed with another one, by mixup or CutMix (default 0)"},
+	{"forget", 0, "P", OPTION_REAL, "share of a caption's words that its embedding does not see; the decoder learns all (default 0)"},
+	{"together", 0, "P", OPTION_REAL, "share of a batch that comes from one source, another one each time: harder negatives (default 0)"},
+	{"broader", 0, "FILE", OPTION_TEXT | OPTION_FILE,
+	 "what else class names are: lines of NAME, tab, TERM, comma, TERM; a class is called by these in a quarter of all cases"},
 	{"prompts", 0, "FILE", OPTION_TEXT | OPTION_FILE, "what class names are put into: lines with {} in them (default: some built in)"},
 	{"seed", 0, "N", OPTION_NUMBER, "of everything random (default 1)"},
 	{"threads", 0, "N", OPTION_NUMBER, "cores to compute with (default: all)"},
@@ -66,7 +70,8 @@ static const char details[] =
 	"Ctrl-C saves and leaves; --resume goes on.\n\n"
 	"Words behind a source's weight: FILE=1,classes has names of classes for captions, one a line, the usual one first; they are\n"
 	"put into prompts at random, and one class's texts are not each other's negatives. FILE=1,whole has its photographs neither cut,\n"
-	"mirrored, recoloured nor mixed: drawings whose captions say where things are.\n\n"
+	"mirrored, recoloured nor mixed: drawings whose captions say where things are. FILE=1,pairs has each sample beside its hardest\n"
+	"negative, as coca scenes --pairs writes them: both come in one batch.\n\n"
 	"  coca train --out mine --new-tokenizer 4096 --epochs 20 --shards photos.tar.gz=2 more.tar\n"
 	"  coca train --out mine --shards photos.tar things.tar=0.5,classes drawings.tar=1,whole --mix 0.5 --colour 0.3\n"
 	"  coca train --out mine --resume\n"
@@ -116,7 +121,7 @@ static void say(const struct run *run, const char *format, ...)
 
 /* ---- options ---------------------------------------------------------------------------------------------------- */
 
-/* "2.5", "2.5,classes", "whole": what stands behind a source's last '='. */
+/* "2.5", "2.5,classes", "whole,pairs": what stands behind a source's last '='. */
 static bool parse_kind(const char *text, struct dataset_source *kind)
 {
 	for (const char *at = text, *next; at; at = next) {
@@ -130,6 +135,8 @@ static bool parse_kind(const char *text, struct dataset_source *kind)
 			kind->classes = true;
 		else if (size == 5 && memcmp(at, "whole", size) == 0)
 			kind->whole = true;
+		else if (size == 5 && memcmp(at, "pairs", size) == 0)
+			kind->pairs = true;
 		else
 			return false;
 	}
@@ -147,7 +154,7 @@ static enum status parse_source(struct run *run, const char *text, bool table, s
 		size = (size_t)(equals - text);
 		if (!parse_kind(equals + 1, &kind))
 			return err_set(err, STATUS_USAGE,
-				       "'%s' has something else than a weight from 0 to 1000, 'classes' and 'whole' behind the '='", text);
+				       "'%s' has something else than a weight from 0 to 1000, 'classes', 'whole' and 'pairs' behind the '='", text);
 	}
 	char *name = mem_copy(text, size);
 	char *path = name ? realpath(name, NULL) : NULL;
@@ -214,6 +221,8 @@ static enum status parse_weights(struct run *run, struct err *err)
 		{"crop", 0.4, 0.01, 1, &run->options.augment.scale_least},
 		{"colour", 0, 0, 1, &run->options.augment.colour},
 		{"mix", 0, 0, 1, &run->options.mix},
+		{"forget", 0, 0, 1, &run->options.forget},
+		{"together", 0, 0, 1, &run->options.together},
 	};
 
 	o->beta1 = 0.9;
@@ -315,8 +324,8 @@ static void write_note(struct run *run)
 		snprintf(weight, sizeof weight, "%.15g", s->kind.weight);
 		if (strtod(weight, NULL) != s->kind.weight)
 			snprintf(weight, sizeof weight, "%.17g", s->kind.weight);
-		buffer_format(&run->note, "--%s=%s=%s%s%s", s->table ? "tsv" : "shards", s->path, weight,
-			      s->kind.classes ? ",classes" : "", s->kind.whole ? ",whole" : "");
+		buffer_format(&run->note, "--%s=%s=%s%s%s%s", s->table ? "tsv" : "shards", s->path, weight,
+			      s->kind.classes ? ",classes" : "", s->kind.whole ? ",whole" : "", s->kind.pairs ? ",pairs" : "");
 		buffer_append(&run->note, "", 1);
 	}
 	for (size_t i = 0; i < run->args->given_count; i++) {
@@ -389,11 +398,13 @@ static enum status read_sources(struct run *run, struct err *err)
 {
 	struct dataset_counts counts;
 	char memory[16], spilled[16];
-	const char *prompts = arguments_text(run->args, "prompts", NULL);
+	const char *prompts = arguments_text(run->args, "prompts", NULL), *broader = arguments_text(run->args, "broader", NULL);
 	enum status status = dataset_new(run->memory, run->out, run->holdout, &run->data, err);
 
 	if (status == STATUS_OK && prompts)
 		status = dataset_prompts(run->data, prompts, err);
+	if (status == STATUS_OK && broader)
+		status = dataset_broader(run->data, broader, err);
 	for (size_t i = 0; i < run->source_count && status == STATUS_OK; i++) {
 		const struct source *s = &run->sources[i];
 		if (run->cli->progress)

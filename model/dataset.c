@@ -2,20 +2,20 @@
  * numbers say which are for training and which are held out. */
 #include "model/dataset.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "model/broader.h"
 #include "model/prompts.h"
 #include "model/random.h"
+#include "model/words.h"
 #include "schema/file.h"
 #include "schema/memory.h"
 #include "schema/shards.h"
@@ -23,6 +23,7 @@
 #include "schema/banned.h"
 
 enum { PHOTO_MOST = 1 << 30, TABLE_MOST = 1 << 30 };
+static const double BROADER_SHARE = 0.25; /* of what is said of a class that has broader terms */
 
 struct item {
 	uint64_t photo;         /* hash of the bytes, or of the path */
@@ -31,6 +32,9 @@ struct item {
 	off_t offset;           /* in the spill file */
 	size_t size;
 	size_t first_caption, caption_count;
+	uint64_t shows;         /* bits of broader terms */
+	uint32_t number;        /* in its source */
+	uint32_t broader_count; /* captions that are broader terms, behind the others */
 	uint32_t source;
 	bool held_out;
 };
@@ -39,6 +43,7 @@ struct caption {
 	size_t at, size;        /* in texts */
 	size_t ids_at, ids_count;
 	uint64_t text;          /* equal where captions say the same */
+	uint64_t says;          /* bit of the broader term that it is; 0: it is none */
 	bool sided;
 };
 
@@ -47,10 +52,12 @@ struct source {
 	size_t count;           /* samples read from it */
 };
 
-/* Samples of one class share its captions: names, then the first prompt around each name, the second one, and so on. */
+/* Samples of one class share its captions: names, broader terms, then the first prompt around each of these, the second one, and so on. */
 struct class {
 	uint64_t key;           /* of all names */
+	uint64_t shows;
 	size_t first_caption;
+	uint32_t broader_count;
 };
 
 struct dataset {
@@ -66,6 +73,7 @@ struct dataset {
 	size_t caption_count, caption_room;
 	struct buffer texts;
 	struct prompts prompts; /* read when the first class comes, unless they are given */
+	struct broader broader;
 	struct class *classes;  /* [class_room], a power of two: a hash table, empty where the key is 0 */
 	size_t class_count, class_room;
 	int32_t *ids;
@@ -102,6 +110,7 @@ void dataset_free(struct dataset *d)
 	if (d->spill)
 		fclose(d->spill);
 	prompts_release(&d->prompts);
+	broader_release(&d->broader);
 	free(d->classes);
 	free(d->spill_folder);
 	free(d->sources);
@@ -148,25 +157,17 @@ static struct item *add_item(struct dataset *d)
 		return NULL;
 	struct source *source = &d->sources[d->source_count - 1];
 	struct item *item = &d->items[d->item_count++];
-	*item = (struct item){.first_caption = d->caption_count, .source = (uint32_t)(d->source_count - 1)};
+	*item = (struct item){.first_caption = d->caption_count, .source = (uint32_t)(d->source_count - 1),
+			      .number = (uint32_t)source->count};
 	source->count++;
 	item->held_out = d->holdout && source->count % d->holdout == 0;
 	return item;
 }
 
-/* Whether text has a word of its own that is left or right. */
+/* Whether text says left or right. */
 static bool is_sided(const char *text, size_t size)
 {
-	static const char *const words[] = {"left", "right"};
-
-	for (size_t w = 0; w < 2; w++) {
-		size_t n = strlen(words[w]);
-		for (size_t i = 0; i + n <= size; i++)
-			if (strncasecmp(text + i, words[w], n) == 0 && (i == 0 || !isalpha((unsigned char)text[i - 1])) &&
-			    (i + n == size || !isalpha((unsigned char)text[i + n])))
-				return true;
-	}
-	return false;
+	return words_have(text, size, "left", false) || words_have(text, size, "right", false);
 }
 
 static bool append_caption(struct dataset *d, const char *text, size_t size)
@@ -181,7 +182,10 @@ static bool append_caption(struct dataset *d, const char *text, size_t size)
 
 static bool add_caption(struct dataset *d, const char *text, size_t size)
 {
-	d->items[d->item_count - 1].caption_count++;
+	struct item *item = &d->items[d->item_count - 1];
+
+	item->caption_count++;
+	item->shows |= broader_in(&d->broader, text, size);
 	return append_caption(d, text, size);
 }
 
@@ -191,6 +195,12 @@ enum status dataset_prompts(struct dataset *d, const char *path, struct err *err
 {
 	prompts_release(&d->prompts);
 	return prompts_read(path, &d->prompts, err);
+}
+
+enum status dataset_broader(struct dataset *d, const char *path, struct err *err)
+{
+	broader_release(&d->broader);
+	return broader_read(path, &d->broader, err);
 }
 
 /* The place of a class in the table: its own or an empty one. */
@@ -221,24 +231,52 @@ static bool grow_classes(struct dataset *d)
 	return true;
 }
 
-/* The captions of a class that was not seen before. */
-static bool append_class(struct dataset *d, const char *const *captions, size_t count)
+/* The captions of a class that was not seen before: names[count], of which the last ones are broader terms. */
+static bool append_captions(struct dataset *d, const char *const *names, size_t count)
 {
-	size_t first = d->caption_count;
 	bool good = true;
 
 	for (size_t c = 0; c < count && good; c++)
-		good = append_caption(d, captions[c], strlen(captions[c]));
+		good = append_caption(d, names[c], strlen(names[c]));
 	for (size_t p = 0; p < d->prompts.count && good; p++)
 		for (size_t c = 0; c < count && good; c++) {
-			char *text = prompts_fill(d->prompts.lines[p], prompts_name(captions[c]));
+			char *text = prompts_fill(d->prompts.lines[p], prompts_name(names[c]));
 			good = text && append_caption(d, text, strlen(text));
 			free(text);
 		}
-	/* Synonyms are one class wherever the usual name is the same. */
+	return good;
+}
+
+/* Synonyms are one class wherever the usual name is the same, and broader terms one thing wherever they are. */
+static void mark_captions(struct dataset *d, size_t first, const char *usual, size_t own, const struct broader_row *row)
+{
+	size_t all = own + (row ? row->count : 0);
+
+	for (size_t c = first; c < d->caption_count; c++) {
+		size_t which = (c - first) % all;
+		uint32_t term = which < own ? 0 : row->terms[which - own];
+		const char *said = which < own ? usual : d->broader.terms[term];
+		d->captions[c].text = XXH3_64bits(said, strlen(said));
+		d->captions[c].says = which < own ? 0 : broader_bit(term);
+	}
+}
+
+static bool append_class(struct dataset *d, const char *const *captions, size_t count, struct class *class)
+{
 	const char *usual = prompts_name(captions[0]);
-	for (size_t c = first; c < d->caption_count; c++)
-		d->captions[c].text = XXH3_64bits(usual, strlen(usual));
+	const struct broader_row *row = broader_find(&d->broader, usual);
+	size_t broader = row ? row->count : 0, first = d->caption_count;
+	const char **names = mem_array(count + broader, sizeof *names);
+
+	for (size_t c = 0; c < count + broader && names; c++)
+		names[c] = c < count ? captions[c] : d->broader.terms[row->terms[c - count]];
+	bool good = names && append_captions(d, names, count + broader);
+	if (good)
+		mark_captions(d, first, usual, count, row);
+	class->first_caption = first;
+	class->broader_count = (uint32_t)broader;
+	class->shows = broader_bits(row);
+	free(names);
 	return good;
 }
 
@@ -255,13 +293,15 @@ static bool add_class(struct dataset *d, const char *const *captions, size_t cou
 		return false;
 	struct class *class = class_at(d, key);
 	if (!class->key) {
-		*class = (struct class){key, d->caption_count};
+		class->key = key;
 		d->class_count++;
-		if (!append_class(d, captions, count))
+		if (!append_class(d, captions, count, class))
 			return false;
 	}
 	item->first_caption = class->first_caption;
 	item->caption_count = count;
+	item->broader_count = class->broader_count;
+	item->shows = class->shows;
 	return true;
 }
 
@@ -495,7 +535,7 @@ uint64_t dataset_digest(const struct dataset *d)
 	for (size_t i = 0; i < d->source_count; i++) {
 		const struct dataset_source *kind = &d->sources[i].kind;
 		digest = random_keyed(digest, (uint64_t)(kind->weight * 1e6), d->sources[i].count);
-		digest = random_keyed(digest, kind->classes, kind->whole);
+		digest = random_keyed(digest, kind->classes, kind->whole + 2u * kind->pairs);
 	}
 	return digest;
 }
@@ -536,13 +576,31 @@ size_t dataset_draw(const struct dataset *d, size_t sample, uint64_t *random)
 
 	if (!d->sources[item->source].kind.classes)
 		return random_below(random, item->caption_count);
+	size_t all = item->caption_count + item->broader_count;
 	size_t name = random_unit(random) < 0.5 ? 0 : random_below(random, item->caption_count);
-	return name + item->caption_count * random_below(random, d->prompts.count + 1);
+	if (item->broader_count && random_unit(random) < BROADER_SHARE)
+		name = item->caption_count + random_below(random, item->broader_count);
+	return name + all * random_below(random, d->prompts.count + 1);
 }
 
 uint64_t dataset_text(const struct dataset *d, enum dataset_part part, size_t sample, size_t which)
 {
 	return d->captions[item_of(d, part, sample)->first_caption + which].text;
+}
+
+uint64_t dataset_shows(const struct dataset *d, enum dataset_part part, size_t sample)
+{
+	return item_of(d, part, sample)->shows;
+}
+
+uint64_t dataset_says(const struct dataset *d, enum dataset_part part, size_t sample, size_t which)
+{
+	return d->captions[item_of(d, part, sample)->first_caption + which].says;
+}
+
+size_t dataset_number(const struct dataset *d, enum dataset_part part, size_t sample)
+{
+	return item_of(d, part, sample)->number;
 }
 
 bool dataset_sided(const struct dataset *d, enum dataset_part part, size_t sample, size_t which)
@@ -620,44 +678,6 @@ enum status dataset_captions_each(const struct dataset *d, caption_visitor visit
 			if (status != STATUS_OK)
 				return status;
 		}
-	}
-	return STATUS_OK;
-}
-
-/* ---- order ------------------------------------------------------------------------------------------------------ */
-
-enum { LOTS = 0x6c6f7473, SHUFFLE = 0x73687566 };
-
-/* How often sample s comes in an epoch. */
-static size_t times(const struct dataset *d, uint64_t seed, uint64_t epoch, size_t s)
-{
-	double weight = d->sources[item_of(d, DATASET_TRAIN, s)->source].kind.weight, whole = floor(weight);
-	uint64_t lot = random_keyed(seed ^ LOTS, epoch, s);
-
-	return (size_t)whole + (weight > whole && random_unit(&lot) < weight - whole);
-}
-
-enum status dataset_order(const struct dataset *d, uint64_t seed, uint64_t epoch, uint32_t **order, size_t *count, struct err *err)
-{
-	uint64_t random = random_keyed(seed ^ SHUFFLE, epoch, 0);
-	size_t samples = d->part_count[DATASET_TRAIN], n = 0;
-
-	for (size_t s = 0; s < samples; s++)
-		n += times(d, seed, epoch, s);
-	uint32_t *list = mem_array(n, sizeof *list);
-	if (!list)
-		return err_memory(err, "an epoch's order");
-	*count = n;
-	*order = list;
-	n = 0;
-	for (size_t s = 0; s < samples; s++)
-		for (size_t t = times(d, seed, epoch, s); t-- > 0;)
-			list[n++] = (uint32_t)s;
-	for (size_t i = n; i-- > 1;) {
-		size_t j = random_below(&random, i + 1);
-		uint32_t swap = list[i];
-		list[i] = list[j];
-		list[j] = swap;
 	}
 	return STATUS_OK;
 }

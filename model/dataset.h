@@ -1,4 +1,4 @@
-/* dataset.h: captioned photographs for training: where each one's bytes are, its captions, and in which order an epoch goes.
+/* dataset.h: captioned photographs for training: where each one's bytes are, and its captions.
  *
  *     struct dataset *data;
  *     dataset_new(memory, spill_folder, holdout, &data, err);
@@ -30,6 +30,7 @@ struct dataset_source {
 	double weight;          /* how often a sample comes in an epoch */
 	bool classes;           /* captions are names of classes */
 	bool whole;             /* photographs are trained on as they are: neither cut, mirrored, recoloured nor mixed */
+	bool pairs;             /* samples 0 and 1, 2 and 3, ... are each other's hardest negatives: they come in one batch */
 };
 
 enum status dataset_new(size_t memory, const char *spill_folder, size_t holdout /* 0: none */, struct dataset **data, struct err *err);
@@ -37,6 +38,9 @@ void dataset_free(struct dataset *data); /* takes NULL */
 
 /* Other prompts for classes than those built in (prompts.h); before any are added. */
 enum status dataset_prompts(struct dataset *data, const char *path, struct err *err);
+/* Terms that are broader than class names (broader.h); before any are added. A quarter of what is said of a class is then such a term,
+ * and what a photograph shows is none of its negatives: neither "a dog" of a terrier, nor of "a dog runs along the beach". */
+enum status dataset_broader(struct dataset *data, const char *path, struct err *err);
 /* source NULL: weight 1, and nothing special. */
 enum status dataset_add_shard(struct dataset *data, const char *path, const struct dataset_source *source, struct err *err);
 enum status dataset_add_table(struct dataset *data, const char *path, const struct dataset_source *source, struct err *err);
@@ -62,15 +66,22 @@ enum dataset_part { DATASET_TRAIN, DATASET_HELD_OUT };
 
 const struct dataset_source *dataset_source(const struct dataset *data, enum dataset_part part, size_t sample);
 
-/* Captions as the source has them; a class's prompts are numbered behind them. */
+/* Where the sample stood among those of its source. */
+size_t dataset_number(const struct dataset *data, enum dataset_part part, size_t sample);
+
+/* Captions as the source has them; a class's broader terms and prompts are numbered behind them. */
 size_t dataset_captions(const struct dataset *data, enum dataset_part part, size_t sample);
 const char *dataset_caption(const struct dataset *data, enum dataset_part part, size_t sample, size_t which);
 /* After dataset_tokenise; *count ids. */
 const int32_t *dataset_ids(const struct dataset *data, enum dataset_part part, size_t sample, size_t which, size_t *count);
-/* One of a training sample's captions; of a class, its usual name as often as all of its names together, in any prompt. */
+/* One of a training sample's captions; of a class, its usual name as often as all of its names together, or a broader term, in any
+ * prompt. */
 size_t dataset_draw(const struct dataset *data, size_t sample, uint64_t *random);
 /* The same number for captions that say the same: the same ids, or the same class. */
 uint64_t dataset_text(const struct dataset *data, enum dataset_part part, size_t sample, size_t which);
+/* Bits of the broader terms that a photograph shows, as far as its captions tell, and of the one that a text is. */
+uint64_t dataset_shows(const struct dataset *data, enum dataset_part part, size_t sample);
+uint64_t dataset_says(const struct dataset *data, enum dataset_part part, size_t sample, size_t which);
 /* Whether a caption says left or right: its photograph's mirror image is another one. */
 bool dataset_sided(const struct dataset *data, enum dataset_part part, size_t sample, size_t which);
 /* The same number for the same photograph. */
@@ -83,10 +94,7 @@ enum status dataset_bytes(const struct dataset *data, enum dataset_part part, si
 typedef enum status (*caption_visitor)(void *context, const char *caption, size_t size, struct err *err);
 enum status dataset_captions_each(const struct dataset *data, caption_visitor visit, void *context, struct err *err);
 
-/* An epoch's samples in their order: each as often as its source's weight says, the fraction by lot. *order is the caller's to
- * free. The same seed and epoch give the same order. */
-enum status dataset_order(const struct dataset *data, uint64_t seed, uint64_t epoch, uint32_t **order, size_t *count, struct err *err);
-/* What *count is about: the sum of weights. */
+/* How many samples an epoch has: the sum of weights (order.h has the epochs). */
 size_t dataset_epoch_samples(const struct dataset *data);
 
 #endif

@@ -43,9 +43,11 @@ static void normalise_backward(float *du, const float *u, const float *length, s
 	}
 }
 
+/* Whether text j is true of photograph i. */
 static bool same(const struct loss_pairs *pairs, size_t i, size_t j)
 {
-	return pairs->photo[i] == pairs->photo[j] || pairs->caption[i] == pairs->caption[j];
+	return pairs->photo[i] == pairs->photo[j] || pairs->caption[i] == pairs->caption[j] ||
+	       (pairs->shows && pairs->shows[i] & pairs->says[j]);
 }
 
 /* What photograph i shows besides itself, i if it is not mixed; *share of itself. */

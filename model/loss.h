@@ -11,7 +11,7 @@
 #include "schema/status.h"
 
 /* A batch of pairs as the contrastive loss sees it. Pairs with the same photo or the same caption number are not each
- * other's negatives: their entries off the diagonal are left out in both directions. Photograph i may be a mixture of i's, to share[i],
+ * other's negatives, nor is a text that says what a photograph shows: such entries off the diagonal are left out in both directions. Photograph i may be a mixture of i's, to share[i],
  * and of partner[i]'s: then text i and text partner[i] are its targets, and what is left out for either is left out. */
 struct loss_pairs {
 	size_t N, E;
@@ -19,6 +19,7 @@ struct loss_pairs {
 	const uint64_t *photo, *caption;  /* [N] */
 	const uint32_t *partner;          /* [N]; NULL: nothing is mixed */
 	const float *share;               /* [N], above 0 */
+	const uint64_t *shows, *says;     /* [N] bits of broader terms (broader.h); NULL: none */
 };
 
 /* Symmetric InfoNCE: the mean of the cross entropies of exp(log_scale) u_i . w_j along rows and along columns, against the targets of

@@ -365,15 +365,16 @@ static void fill_image_spans(struct network *n)
 	m->contrastive_shape.attention.spans = m->contrastive_spans;
 }
 
-/* Which of a text's rows its queries may see: key j > 0 is hidden if id j-1 is padding, by the published mask. The class
- * stands at key C, so that it sees itself only behind a text of C ids. */
+/* Which of a text's rows its queries may see: key j > 0 is hidden if id j-1 is padding, by the published mask, or if the batch hides id j. The
+ * class stands at key C, so that it sees itself only behind a text of C ids. */
 static void fill_visible(const struct network *n, size_t i, uint8_t *visible)
 {
 	const int32_t *ids = n->batch.ids + n->batch.begin[i];
+	const uint8_t *hidden = n->batch.hidden ? n->batch.hidden + n->batch.begin[i] : NULL;
 	size_t count = ids_of(n, i), rows = text_rows(n, i), C = n->config.context_length;
 
 	for (size_t j = 0; j < rows; j++)
-		visible[j] = j == 0 || ids[j - 1] != n->config.pad_id;
+		visible[j] = j == 0 || (ids[j - 1] != n->config.pad_id && !(hidden && j < count && hidden[j]));
 	if (n->want & NETWORK_CONTRASTIVE)
 		visible[rows - 1] = count == C && ids[C - 1] != n->config.pad_id;
 }

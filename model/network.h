@@ -34,6 +34,7 @@ struct network_batch {
 	const uint8_t *rgb;     /* [B,S,S,3], not yet normalised; both NULL: features of texts alone, no backward */
 	const int32_t *ids;     /* of all texts, one after another: start first, end last, no padding */
 	const size_t *begin;    /* [B+1]: text i is ids[begin[i]..begin[i+1]-1], 1 to C of them */
+	const uint8_t *hidden;  /* beside ids: 1 where no position of the text tower sees the word; NULL: nowhere */
 };
 
 enum network_want { NETWORK_CONTRASTIVE = 1, NETWORK_CAPTION = 2, NETWORK_BOTH = 3 };

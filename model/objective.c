@@ -16,6 +16,7 @@ struct gathered {
 	uint64_t *photo, *caption;            /* [N] */
 	uint32_t *partner;                    /* [N] */
 	float *share;                         /* [N] */
+	uint64_t *shows, *says;               /* [N] */
 };
 
 static enum status gathered_init(struct gathered *g, const struct objective_part *parts, size_t count, size_t E, struct err *err)
@@ -32,7 +33,9 @@ static enum status gathered_init(struct gathered *g, const struct objective_part
 	g->caption = mem_array(g->N, sizeof *g->caption);
 	g->partner = mem_array(g->N, sizeof *g->partner);
 	g->share = mem_floats(g->N);
-	if (!g->image || !g->text || !g->dimage || !g->dtext || !g->photo || !g->caption || !g->partner || !g->share)
+	g->shows = mem_array(g->N, sizeof *g->shows);
+	g->says = mem_array(g->N, sizeof *g->says);
+	if (!g->image || !g->text || !g->dimage || !g->dtext || !g->photo || !g->caption || !g->partner || !g->share || !g->shows || !g->says)
 		return err_memory(err, "the features of a batch");
 	size_t at = 0;
 	for (size_t k = 0; k < count; at += parts[k++].batch.B) {
@@ -41,6 +44,8 @@ static enum status gathered_init(struct gathered *g, const struct objective_part
 		for (size_t i = 0; i < parts[k].batch.B; i++) {
 			g->partner[at + i] = (uint32_t)(at + (parts[k].partner ? parts[k].partner[i] : i));
 			g->share[at + i] = parts[k].partner ? parts[k].share[i] : 1;
+			g->shows[at + i] = parts[k].shows ? parts[k].shows[i] : 0;
+			g->says[at + i] = parts[k].shows ? parts[k].says[i] : 0;
 		}
 	}
 	return STATUS_OK;
@@ -56,6 +61,8 @@ static void gathered_release(struct gathered *g)
 	free(g->caption);
 	free(g->partner);
 	free(g->share);
+	free(g->shows);
+	free(g->says);
 }
 
 static enum network_want wanted(const struct objective *o)
@@ -66,7 +73,7 @@ static enum network_want wanted(const struct objective *o)
 static enum status contrastive(const struct objective *o, struct gathered *g, const struct weights *weights, float *dlog_scale,
 			       struct losses *losses, struct err *err)
 {
-	struct loss_pairs pairs = {g->N, g->E, g->image, g->text, g->photo, g->caption, g->partner, g->share};
+	struct loss_pairs pairs = {g->N, g->E, g->image, g->text, g->photo, g->caption, g->partner, g->share, g->shows, g->says};
 	return loss_contrastive(&pairs, *weights->logit_scale, o->contrastive_weight, g->dimage, g->dtext, dlog_scale,
 				&losses->contrastive, err);
 }

@@ -14,7 +14,8 @@ struct objective {
 	float contrastive_weight, caption_weight; /* the paper's: 1 and 2; 0 leaves a loss out */
 };
 
-/* One part, and which photograph and which caption each sample is: equal numbers are not each other's negatives. A photograph that
+/* One part, and which photograph and which caption each sample is: equal numbers are not each other's negatives, nor is a text that says what
+ * the photograph shows. A photograph that
  * is mixed shows its own sample to a share of at least a half, and its partner's: the contrastive loss has both for targets,
  * the decoder learns its own sample's caption. */
 struct objective_part {
@@ -22,6 +23,7 @@ struct objective_part {
 	const uint64_t *photo, *caption; /* [B] */
 	const uint32_t *partner; /* [B], numbers of the same part; NULL: nothing is mixed */
 	const float *share;      /* [B] */
+	const uint64_t *shows, *says; /* [B] bits of broader terms; NULL: none */
 };
 
 struct losses {

@@ -119,6 +119,8 @@ static enum status open_batches(struct train *t, struct err *err)
 		.config = &t->config,
 		.augment = t->options.augment,
 		.mix = t->options.mix,
+		.forget = t->options.forget,
+		.together = t->options.together,
 		.batch = t->options.batch,
 		.parts = t->options.accumulate,
 		.seed = t->options.seed,

@@ -26,7 +26,7 @@ struct train_options {
 	struct objective objective;
 	struct optimizer optimizer;
 	struct augment augment;
-	double mix;                 /* batches.h */
+	double mix, forget, together; /* batches.h */
 	size_t batch, accumulate;   /* samples of a part, parts of a step */
 	uint64_t seed;
 	const char *freeze;         /* parts, or NULL (parameters_freeze) */

@@ -88,7 +88,7 @@ static enum status read_batch(const char *folder, const struct config *config, s
 	}
 	status = tensor_floats(pixels, b->pixels, err);
 	cut_texts(b, text, B, C);
-	b->part = (struct objective_part){{B, b->pixels, NULL, b->ids, b->begin}, b->photo, b->caption, NULL, NULL};
+	b->part = (struct objective_part){{B, b->pixels, NULL, b->ids, b->begin, NULL}, b->photo, b->caption, NULL, NULL, NULL, NULL};
 out:
 	checkpoint_close(expected);
 	return status;

@@ -69,7 +69,7 @@ static void make_batch(struct bench *b)
 		b->photo[i] = b->caption[i] = i;
 	}
 	b->ids[b->begin[3] + 3] = 0;
-	b->part = (struct objective_part){{SAMPLES, b->pixels, NULL, b->ids, b->begin}, b->photo, b->caption, NULL, NULL};
+	b->part = (struct objective_part){{SAMPLES, b->pixels, NULL, b->ids, b->begin, NULL}, b->photo, b->caption, NULL, NULL, NULL, NULL};
 }
 
 static struct bench *bench_new(const struct config *config)
@@ -266,7 +266,10 @@ static double plain_contrastive(const struct loss_pairs *p, double scale)
 					a += (double)own[e] * (double)own[e];
 					c += (double)other[e] * (double)other[e];
 				}
+				size_t photo = columns ? j : i, said = columns ? i : j;
 				if (i != j && (p->caption[i] == p->caption[j] || p->photo[i] == p->photo[j]))
+					continue;
+				if (i != j && p->shows && p->shows[photo] & p->says[said])
 					continue;
 				sum += exp(scale * dot / sqrt(a * c));
 				if (i == j)
@@ -277,12 +280,14 @@ static double plain_contrastive(const struct loss_pairs *p, double scale)
 	return total / (2 * (double)p->N);
 }
 
-static void identical_captions_and_photographs_are_no_negatives(void **state)
+/* Of broader terms: text 1 is true of photograph 2, and so is text 4; text 6 of none. */
+static void identical_captions_and_what_is_shown_are_no_negatives(void **state)
 {
 	enum { N = 7, E = 5 };
 	float image[N * E], text[N * E], dimage[N * E], dtext[N * E], dscale = 0;
 	const uint64_t caption[N] = {1, 2, 1, 4, 5, 1, 7}, photo[N] = {1, 2, 3, 4, 5, 6, 4};
-	const struct loss_pairs pairs = {N, E, image, text, photo, caption, NULL, NULL};
+	const uint64_t shows[N] = {0, 1, 3, 0, 2, 0, 0}, says[N] = {0, 1, 0, 0, 2, 0, 4};
+	const struct loss_pairs pairs = {N, E, image, text, photo, caption, NULL, NULL, shows, says};
 	uint64_t random = 9;
 	double masked;
 	struct err err;
@@ -347,7 +352,7 @@ static void a_mixed_photograph_has_both_texts_for_targets(void **state)
 	const uint64_t caption[N] = {1, 2, 1, 4, 5, 4, 7}, photo[N] = {1, 2, 3, 4, 5, 6, 7};
 	const uint32_t partner[N] = {6, 5, 4, 3, 2, 1, 0};
 	const float share[N] = {0.6f, 0.75f, 0.5f, 1, 0.875f, 0.9f, 0.55f};
-	const struct loss_pairs pairs = {N, E, image, text, photo, caption, partner, share};
+	const struct loss_pairs pairs = {N, E, image, text, photo, caption, partner, share, NULL, NULL};
 	uint64_t random = 11;
 	double mixed;
 	struct err err;
@@ -385,6 +390,52 @@ static void identical_captions_in_a_batch_reach_the_loss(void **state)
 	bench_free(b);
 }
 
+/* Text features of the batch, the caller's to free. */
+static float *text_features(struct bench *b)
+{
+	size_t n = SAMPLES * network_embed_dim(b->network);
+	float *features = mem_floats(n);
+	struct err err;
+
+	assert_non_null(features);
+	assert_ok(network_forward(b->network, &b->p.weights, &b->part.batch, NETWORK_BOTH, &err), &err);
+	memcpy(features, network_text_features(b->network), n * sizeof *features);
+	return features;
+}
+
+static void a_hidden_word_does_not_reach_the_embedding_and_is_learned_all_the_same(void **state)
+{
+	struct config config;
+	uint8_t hidden[SAMPLES * 10] = {0};
+
+	(void)state;
+	make_config(&config, "true", false, false, 16, 24);
+	struct bench *b = bench_new(&config);
+	size_t at = b->begin[2] + 2, E = network_embed_dim(b->network); /* a word of the third text */
+	float *all = text_features(b);
+	hidden[at] = 1;
+	b->part.batch.hidden = hidden;
+	float *without = text_features(b);
+	double caption = loss(b, (struct objective){0, 1});
+	b->ids[at] = b->ids[at] % 40 + 1;
+	float *another = text_features(b);
+	for (size_t i = 0; i < SAMPLES; i++) {
+		double moved = 0, differs = 0;
+		for (size_t e = 0; e < E; e++) {
+			moved += fabs((double)all[i * E + e] - (double)without[i * E + e]);
+			differs += fabs((double)without[i * E + e] - (double)another[i * E + e]);
+		}
+		assert_true(i == 2 ? moved > 1e-3 : moved == 0);
+		assert_true(differs == 0);
+	}
+	assert_true(fabs(loss(b, (struct objective){0, 1}) - caption) > 1e-4); /* a label and an input of the decoder still */
+	check_all(b, (struct objective){1, 2});
+	free(all);
+	free(without);
+	free(another);
+	bench_free(b);
+}
+
 static void parts_of_a_batch_add_up_to_the_whole(void **state)
 {
 	struct config config;
@@ -405,8 +456,8 @@ static void parts_of_a_batch_add_up_to_the_whole(void **state)
 	for (size_t k = 0; k < 3; k++) {
 		for (size_t i = 0; i <= 2; i++)
 			begin[k][i] = b->begin[2 * k + i] - b->begin[2 * k];
-		three[k] = (struct objective_part){{2, b->pixels + 2 * k * 3 * 24 * 24, NULL, b->ids + b->begin[2 * k], begin[k]},
-						   b->photo + 2 * k, b->caption + 2 * k, NULL, NULL};
+		three[k] = (struct objective_part){{2, b->pixels + 2 * k * 3 * 24 * 24, NULL, b->ids + b->begin[2 * k], begin[k],
+						    NULL}, b->photo + 2 * k, b->caption + 2 * k, NULL, NULL, NULL, NULL};
 	}
 	memset(b->p.gradient, 0, b->p.floats * sizeof *b->p.gradient);
 	assert_ok(objective_gradient(&(struct objective){1, 2}, b->network, &b->p, three, 3, &parts, &err), &err);
@@ -496,9 +547,10 @@ static void bytes_and_floats_of_a_picture_give_the_same_loss(void **state)
 	bench_free(b);
 }
 
-TEST_MAIN(cmocka_unit_test(identical_captions_and_photographs_are_no_negatives),
+TEST_MAIN(cmocka_unit_test(identical_captions_and_what_is_shown_are_no_negatives),
 	  cmocka_unit_test(freezing_everything_or_nothing_known_is_refused),
 	  cmocka_unit_test(bytes_and_floats_of_a_picture_give_the_same_loss),
+	  cmocka_unit_test(a_hidden_word_does_not_reach_the_embedding_and_is_learned_all_the_same),
 	  cmocka_unit_test(parts_of_a_batch_add_up_to_the_whole),
 	  cmocka_unit_test(frozen_parts_have_no_gradient_and_others_keep_theirs),
 	  cmocka_unit_test(gradients_of_one_pooler_agree_with_finite_differences),

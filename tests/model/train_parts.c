@@ -11,6 +11,7 @@
 #include "model/dataset.h"
 #include "model/image.h"
 #include "model/optimizer.h"
+#include "model/order.h"
 #include "model/random.h"
 #include "model/train_log.h"
 #include "model/train_state.h"
@@ -257,13 +258,94 @@ static void weights_say_how_often_samples_come(void **state)
 	for (uint64_t epoch = 0; epoch < 40; epoch++) {
 		uint32_t *order;
 		size_t n;
-		assert_ok(dataset_order(data, 1, epoch, &order, &n, &err), &err);
+		assert_ok(order_epoch(data, &(struct order_options){.seed = 1}, epoch, &order, &n, &err), &err);
 		for (size_t i = 0; i < n; i++)
 			seen[order[i] >= 10]++;
 		free(order);
 	}
 	assert_int_equal(seen[0], 800);
 	assert_in_range(seen[1], 160, 240);
+	dataset_free(data);
+}
+
+/* Which source a sample is of; each has its own weight here. */
+static double source_of(const struct dataset *data, uint32_t sample)
+{
+	return dataset_source(data, DATASET_TRAIN, sample)->weight;
+}
+
+static void half_of_a_batch_can_come_from_one_source(void **state)
+{
+	enum { BATCH = 12, SOURCES = 3 };
+	const struct order_options options = {.seed = 2, .batch = BATCH, .together = 0.5};
+	const char *folder = test_folder(), *names[SOURCES] = {"a.tar", "b.tar", "c.tar"};
+	const struct dataset_source sources[SOURCES] = {{.weight = 1}, {.weight = 2}, {.weight = 3}};
+	struct dataset *data = open_data(folder, 1 << 20, 0);
+	struct err err;
+
+	(void)state;
+	for (size_t k = 0; k < SOURCES; k++)
+		assert_ok(dataset_add_shard(data, write_shard(folder, names[k], 40, 100 * k), &sources[k], &err), &err);
+	assert_ok(dataset_finish(data, &err), &err);
+	for (uint64_t epoch = 0; epoch < 4; epoch++) {
+		uint32_t *order;
+		size_t n, seen[120] = {0}, blocks[SOURCES] = {0}, batches_mixed = 0;
+		assert_ok(order_epoch(data, &options, epoch, &order, &n, &err), &err);
+		assert_int_equal(n % BATCH, 0);
+		assert_in_range(n, 240 - BATCH, 240);
+		for (size_t from = 0; from < n; from += BATCH) {
+			bool together = true, mixed = false;
+			for (size_t i = 1; i < BATCH; i++) {
+				bool same = source_of(data, order[from + i]) == source_of(data, order[from]);
+				together &= same || i >= BATCH / 2;
+				mixed |= !same;
+			}
+			assert_true(together || from / BATCH >= 19); /* there are 3 + 6 + 10 blocks */
+			blocks[(size_t)source_of(data, order[from]) - 1]++;
+			batches_mixed += mixed;
+		}
+		/* 40, 80 and 120 samples, half of them in blocks of 6 */
+		for (size_t k = 0; k < SOURCES; k++)
+			assert_in_range(blocks[k], (k + 1) * 20 / 6 - 1, (k + 1) * 20 / 6 + 2);
+		assert_true(batches_mixed > n / BATCH / 2);
+		for (size_t i = 0; i < n; i++)
+			seen[order[i]]++;
+		for (size_t i = 0; i < 120; i++)
+			assert_true(seen[i] <= 1 + i / 40);
+		free(order);
+	}
+	dataset_free(data);
+}
+
+static void twins_of_pairs_come_one_after_the_other(void **state)
+{
+	const char *folder = test_folder();
+	const struct dataset_source pairs = {.weight = 1.5, .pairs = true}, others = {.weight = 1};
+	struct dataset *data = open_data(folder, 1 << 20, 10); /* samples 9 and 19 of each source are held out */
+	struct err err;
+
+	(void)state;
+	assert_ok(dataset_add_shard(data, write_shard(folder, "a.tar", 20, 0), &pairs, &err), &err);
+	assert_ok(dataset_add_shard(data, write_shard(folder, "b.tar", 20, 100), &others, &err), &err);
+	assert_ok(dataset_finish(data, &err), &err);
+	for (uint64_t run = 0; run < 6; run++) {
+		const struct order_options options = {.seed = 1, .batch = 8, .together = run % 2 ? 0.5 : 0};
+		uint32_t *order;
+		size_t n, twins = 0;
+		assert_ok(order_epoch(data, &options, run / 2, &order, &n, &err), &err);
+		for (size_t i = 0; i < n; i++) {
+			if (!dataset_source(data, DATASET_TRAIN, order[i])->pairs)
+				continue;
+			assert_true(order[i] != 8 && order[i] != 17); /* they lost their twins to what is held out */
+			size_t number = dataset_number(data, DATASET_TRAIN, order[i]);
+			if (number % 2 == 0 && (i + 1) % options.batch) {
+				assert_int_equal(order[i + 1], order[i] + 1);
+				twins++;
+			}
+		}
+		assert_true(twins >= 6);
+		free(order);
+	}
 	dataset_free(data);
 }
 
@@ -527,6 +609,46 @@ static void names_of_a_class_are_put_into_prompts_and_count_as_one_text(void **s
 	}
 	for (size_t i = 0; i < 20; i++)
 		assert_true(dataset_draw(data, 1, &random) < 3);
+	dataset_free(data);
+}
+
+static void a_class_is_also_called_by_broader_terms(void **state)
+{
+	static const char table[] = "orange\tfruit, food\n terrier \tdog,animal\r\n\n", broken[] = "orange\tfruit,,food\n";
+	static const char *const classes[] = {"a photo of an orange\n"}, *const captions[] = {"Two dogs eat FRUITS\n", "foods? a hotdog stand\n"};
+	static const char *const expected[] = {"a photo of an orange", "fruit", "food", "look, a orange!", "look, a fruit!", "look, a food!"};
+	const char *folder = test_folder();
+	struct dataset *data = open_data(folder, 1 << 20, 0);
+	struct err err;
+	uint64_t random = 3;
+	size_t broader = 0;
+
+	(void)state;
+	test_write(test_path(folder, "broken"), broken, sizeof broken - 1);
+	assert_int_equal(dataset_broader(data, test_path(folder, "broken"), &err), STATUS_FORMAT);
+	test_write(test_path(folder, "broader"), table, sizeof table - 1);
+	test_write(test_path(folder, "prompts"), "look, a {}!\n", 12);
+	assert_ok(dataset_prompts(data, test_path(folder, "prompts"), &err), &err);
+	assert_ok(dataset_broader(data, test_path(folder, "broader"), &err), &err);
+	assert_ok(dataset_add_shard(data, write_grays(folder, "c.tar", 1, classes, 1),
+				    &(struct dataset_source){.weight = 1, .classes = true}, &err), &err);
+	assert_ok(dataset_add_shard(data, write_grays(folder, "p.tar", 2, captions, 2), NULL, &err), &err);
+	tokenise(data, folder);
+	assert_int_equal(dataset_captions(data, DATASET_TRAIN, 0), 1); /* what it is measured by */
+	for (size_t i = 0; i < 6; i++)
+		assert_string_equal(dataset_caption(data, DATASET_TRAIN, 0, i), expected[i]);
+	for (size_t i = 0; i < 800; i++)
+		broader += dataset_draw(data, 0, &random) % 3 != 0;
+	assert_in_range(broader, 150, 250);
+	uint64_t fruit = dataset_says(data, DATASET_TRAIN, 0, 4), food = dataset_says(data, DATASET_TRAIN, 0, 2);
+	assert_true(fruit && food && fruit != food && fruit == dataset_says(data, DATASET_TRAIN, 0, 1));
+	assert_true(dataset_text(data, DATASET_TRAIN, 0, 1) == dataset_text(data, DATASET_TRAIN, 0, 4));
+	assert_true(dataset_says(data, DATASET_TRAIN, 0, 0) == 0 && dataset_says(data, DATASET_TRAIN, 1, 0) == 0);
+	assert_true(dataset_shows(data, DATASET_TRAIN, 0) == (fruit | food));
+	/* words of captions, also with an s: dogs and fruits; not the dog in a hotdog */
+	uint64_t first = dataset_shows(data, DATASET_TRAIN, 1);
+	assert_true((first & fruit) && !(first & food) && (first & ~fruit));
+	assert_true(dataset_shows(data, DATASET_TRAIN, 2) == food);
 	dataset_free(data);
 }
 
@@ -813,12 +935,14 @@ TEST_MAIN(cmocka_unit_test(the_rate_rises_and_falls), cmocka_unit_test(steps_are
 	  cmocka_unit_test(a_gradient_that_is_not_finite_is_named_and_changes_nothing),
 	  cmocka_unit_test(positions_are_resampled_for_another_image_size),
 	  cmocka_unit_test(every_nth_sample_is_held_out_and_its_twins_are_not_trained_on),
-	  cmocka_unit_test(weights_say_how_often_samples_come), cmocka_unit_test(what_memory_cannot_hold_is_read_back_from_a_file),
+	  cmocka_unit_test(weights_say_how_often_samples_come),
+	  cmocka_unit_test(half_of_a_batch_can_come_from_one_source), cmocka_unit_test(twins_of_pairs_come_one_after_the_other),
+	  cmocka_unit_test(what_memory_cannot_hold_is_read_back_from_a_file),
 	  cmocka_unit_test(a_table_has_a_path_and_a_caption_in_each_line), cmocka_unit_test(a_whole_crop_is_the_reference_crop),
 	  cmocka_unit_test(crops_of_any_shape_are_drawn_and_repeat),
 	  cmocka_unit_test(batches_depend_neither_on_threads_nor_on_where_they_begin),
 	  cmocka_unit_test(names_of_a_class_are_put_into_prompts_and_count_as_one_text),
-	  cmocka_unit_test(a_table_may_name_classes_in_its_lines),
+	  cmocka_unit_test(a_class_is_also_called_by_broader_terms), cmocka_unit_test(a_table_may_name_classes_in_its_lines),
 	  cmocka_unit_test(mixed_photographs_have_the_shares_that_they_say), cmocka_unit_test(what_is_whole_stays_as_it_is),
 	  cmocka_unit_test(what_says_left_or_right_is_not_mirrored), cmocka_unit_test(colours_move_within_their_bounds),
 	  cmocka_unit_test(photographs_that_are_all_broken_are_an_error), cmocka_unit_test(merges_are_learned_by_count_and_read_back),
