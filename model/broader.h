@@ -8,8 +8,8 @@
  *             puts(broader.terms[row->terms[i]]);      // dog, animal
  *     broader_release(&broader);
  *
- * A file has lines of NAME, tab, TERM, comma, TERM. Each term has one of 64 bits, so that a word tells which terms a photograph shows; where
- * there are more than 64 terms some share a bit, and a few texts that could be negatives are taken for none.
+ * A file has lines of NAME, tab, TERM, comma, TERM. Each term has one of 64 bits, so that one number tells which terms a photograph
+ * shows; where there are more than 64 terms some share a bit, and a few texts that could be negatives are taken for none.
  */
 #ifndef MODEL_BROADER_H
 #define MODEL_BROADER_H

@@ -11,8 +11,9 @@
 #include "schema/status.h"
 
 /* A batch of pairs as the contrastive loss sees it. Pairs with the same photo or the same caption number are not each
- * other's negatives, nor is a text that says what a photograph shows: such entries off the diagonal are left out in both directions. Photograph i may be a mixture of i's, to share[i],
- * and of partner[i]'s: then text i and text partner[i] are its targets, and what is left out for either is left out. */
+ * other's negatives, nor is a text that says what a photograph shows: such entries off the diagonal are left out in both directions.
+ * Photograph i may be a mixture of i's, to share[i], and of partner[i]'s: then text i and text partner[i] are its targets, and what is
+ * left out for either is left out. */
 struct loss_pairs {
 	size_t N, E;
 	const float *image, *text;        /* [N,E] before normalisation */

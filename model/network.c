@@ -365,8 +365,8 @@ static void fill_image_spans(struct network *n)
 	m->contrastive_shape.attention.spans = m->contrastive_spans;
 }
 
-/* Which of a text's rows its queries may see: key j > 0 is hidden if id j-1 is padding, by the published mask, or if the batch hides id j. The
- * class stands at key C, so that it sees itself only behind a text of C ids. */
+/* Which of a text's rows its queries may see: key j > 0 is hidden if id j-1 is padding, by the published mask, or if the batch hides id
+ * j. The class stands at key C, so that it sees itself only behind a text of C ids. */
 static void fill_visible(const struct network *n, size_t i, uint8_t *visible)
 {
 	const int32_t *ids = n->batch.ids + n->batch.begin[i];

@@ -14,10 +14,9 @@ struct objective {
 	float contrastive_weight, caption_weight; /* the paper's: 1 and 2; 0 leaves a loss out */
 };
 
-/* One part, and which photograph and which caption each sample is: equal numbers are not each other's negatives, nor is a text that says what
- * the photograph shows. A photograph that
- * is mixed shows its own sample to a share of at least a half, and its partner's: the contrastive loss has both for targets,
- * the decoder learns its own sample's caption. */
+/* One part, and which photograph and which caption each sample is: equal numbers are not each other's negatives, nor is a text that says
+ * what the photograph shows. A photograph that is mixed shows its own sample to a share of at least a half, and its partner's: the
+ * contrastive loss has both for targets, the decoder learns its own sample's caption. */
 struct objective_part {
 	struct network_batch batch;
 	const uint64_t *photo, *caption; /* [B] */
