@@ -286,6 +286,11 @@ static float mix(const struct batches *b, uint8_t *rgb, const uint8_t *other, ui
 	return (float)own / 256;
 }
 
+static double share_mixed(const struct batches *b, const struct dataset_source *source)
+{
+	return source->own_mix ? source->mix : b->options.mix;
+}
+
 /* Samples i and j of a slot, each with the other. */
 static void mix_pair(struct batches *b, struct slot *slot, size_t i, size_t j)
 {
@@ -295,9 +300,10 @@ static void mix_pair(struct batches *b, struct slot *slot, size_t i, size_t j)
 	bool mixed[2];
 
 	for (int k = 0; k < 2; k++) {
+		const struct dataset_source *source = dataset_source(b->options.data, DATASET_TRAIN, places[k]->sample);
 		random[k] = random_keyed(b->options.seed ^ MIX, places[k]->epoch, places[k]->offset);
-		mixed[k] = random_unit(&random[k]) < b->options.mix;
-		if (dataset_source(b->options.data, DATASET_TRAIN, places[k]->sample)->whole)
+		mixed[k] = random_unit(&random[k]) < share_mixed(b, source);
+		if (source->whole)
 			return;
 	}
 	memcpy(b->unmixed, first, b->image);
@@ -316,7 +322,7 @@ static void mix_part(struct batches *b, struct slot *slot, size_t part)
 		slot->partner[part + i] = (uint32_t)(B - 1 - i);
 		slot->share[part + i] = 1;
 	}
-	for (size_t i = 0; i < B / 2 && b->options.mix > 0; i++)
+	for (size_t i = 0; i < B / 2; i++)
 		mix_pair(b, slot, part + i, part + B - 1 - i);
 }
 

@@ -33,7 +33,7 @@ struct batches_options {
 	const struct dataset *data; /* tokenised; must outlive the batches */
 	const struct config *config;
 	struct augment augment;     /* a photograph whose caption says left or right is not mirrored */
-	double mix;                 /* share of samples whose photograph is mixed with another one's */
+	double mix;                 /* share of samples whose photograph is mixed with another one's, unless their source has its own */
 	double forget;              /* share of a caption's words that its embedding does not see */
 	double together;            /* share of a batch that is of one source (order.h) */
 	size_t batch, parts;        /* samples of a part, parts of a batch */

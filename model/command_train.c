@@ -27,7 +27,8 @@ static const struct option_spec options[] = {
 	{"resume", 0, NULL, OPTION_FLAG, "go on with the run in --out as if it had never stopped; options given again replace its own"},
 	{"report", 0, NULL, OPTION_FLAG,
 	 "print a table about the runs in the folders given: best held-out recall, and how each was started"},
-	{"config", 0, "JSON", OPTION_TEXT | OPTION_FILE, "shape of a new model: an open_clip_config.json (default: that of --model)"},
+	{"config", 0, "JSON", OPTION_TEXT | OPTION_FILE,
+	 "shape of a new model: an open_clip_config.json (default: that of --model); with --from, one with more layers to grow to"},
 	{"from", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "go on from this model's weights instead of random ones"},
 	{"image-size", 0, "PX", OPTION_NUMBER, "another side of the photographs than the model has; --from's positions are resampled"},
 	{"new-tokenizer", 0, "N", OPTION_NUMBER,
@@ -66,12 +67,14 @@ static const struct option_spec options[] = {
 
 static const char details[] =
 	"The folder can be used as --model and, if its configuration has no vision_cfg.stem, loaded by OpenCLIP.\n"
+	"A model that grows (--from with --config) computes the same as before at first: its new layers of towers and stem add nothing\n"
+	"until they have learned.\n"
 	"log.csv has a line for each step, curves.svg shows losses and recall, best.safetensors has the weights that recalled most.\n"
 	"Ctrl-C saves and leaves; --resume goes on.\n\n"
 	"Words behind a source's weight: FILE=1,classes has names of classes for captions, one a line, the usual one first; they are\n"
 	"put into prompts at random, and one class's texts are not each other's negatives. FILE=1,whole has its photographs neither cut,\n"
 	"mirrored, recoloured nor mixed: drawings whose captions say where things are. FILE=1,pairs has each sample beside its hardest\n"
-	"negative, as coca scenes --pairs writes them: both come in one batch.\n\n"
+	"negative, as coca scenes --pairs writes them: both come in one batch. FILE=1,mix:0.1 replaces --mix.\n\n"
 	"  coca train --out mine --new-tokenizer 4096 --epochs 20 --shards photos.tar.gz=2 more.tar\n"
 	"  coca train --out mine --shards photos.tar things.tar=0.5,classes drawings.tar=1,whole --mix 0.5 --colour 0.3\n"
 	"  coca train --out mine --resume\n"
@@ -121,7 +124,7 @@ static void say(const struct run *run, const char *format, ...)
 
 /* ---- options ---------------------------------------------------------------------------------------------------- */
 
-/* "2.5", "2.5,classes", "whole,pairs": what stands behind a source's last '='. */
+/* "2.5", "2.5,classes,mix:0.1", "whole,pairs": what stands behind a source's last '='. */
 static bool parse_kind(const char *text, struct dataset_source *kind)
 {
 	for (const char *at = text, *next; at; at = next) {
@@ -129,6 +132,7 @@ static bool parse_kind(const char *text, struct dataset_source *kind)
 		char *end;
 		next = at[size] ? at + size + 1 : NULL;
 		double weight = strtod(at, &end);
+		bool mix = size > 4 && memcmp(at, "mix:", 4) == 0;
 		if (end == at + size && size && weight > 0 && weight <= 1000)
 			kind->weight = weight;
 		else if (size == 7 && memcmp(at, "classes", size) == 0)
@@ -137,6 +141,8 @@ static bool parse_kind(const char *text, struct dataset_source *kind)
 			kind->whole = true;
 		else if (size == 5 && memcmp(at, "pairs", size) == 0)
 			kind->pairs = true;
+		else if (mix && (kind->mix = strtod(at + 4, &end), end == at + size) && kind->mix >= 0 && kind->mix <= 1)
+			kind->own_mix = true;
 		else
 			return false;
 	}
@@ -154,7 +160,8 @@ static enum status parse_source(struct run *run, const char *text, bool table, s
 		size = (size_t)(equals - text);
 		if (!parse_kind(equals + 1, &kind))
 			return err_set(err, STATUS_USAGE,
-				       "'%s' has something else than a weight from 0 to 1000, 'classes', 'whole' and 'pairs' behind the '='", text);
+				       "'%s' has something else than a weight from 0 to 1000, 'classes', 'whole', 'pairs' and 'mix:P' behind "
+				       "the '='", text);
 	}
 	char *name = mem_copy(text, size);
 	char *path = name ? realpath(name, NULL) : NULL;
@@ -326,6 +333,8 @@ static void write_note(struct run *run)
 			snprintf(weight, sizeof weight, "%.17g", s->kind.weight);
 		buffer_format(&run->note, "--%s=%s=%s%s%s%s", s->table ? "tsv" : "shards", s->path, weight,
 			      s->kind.classes ? ",classes" : "", s->kind.whole ? ",whole" : "", s->kind.pairs ? ",pairs" : "");
+		if (s->kind.own_mix)
+			buffer_format(&run->note, ",mix:%.17g", s->kind.mix);
 		buffer_append(&run->note, "", 1);
 	}
 	for (size_t i = 0; i < run->args->given_count; i++) {
@@ -528,14 +537,14 @@ static enum status choose_shape(struct run *run, char **folder, struct err *err)
 	const char *from = arguments_text(run->args, "from", NULL), *config = arguments_text(run->args, "config", NULL);
 	const char *place = run->resume ? run->out : from ? from : config ? config : run->cli->model;
 
-	if (from && config && !run->resume)
-		return err_set(err, STATUS_USAGE, "--from brings its own shape: leave out --config");
 	*folder = folder_of(place, config_name);
 	if (!*folder)
 		return err_memory(err, "a path");
 	if (from && !run->resume) {
 		enum status status = coca_open(from, &run->from, err);
-		if (status == STATUS_OK)
+		if (status == STATUS_OK && config)
+			status = config_read(config, &run->config, err);
+		else if (status == STATUS_OK)
 			run->config = *coca_config(run->from);
 		return status;
 	}

@@ -536,6 +536,8 @@ uint64_t dataset_digest(const struct dataset *d)
 		const struct dataset_source *kind = &d->sources[i].kind;
 		digest = random_keyed(digest, (uint64_t)(kind->weight * 1e6), d->sources[i].count);
 		digest = random_keyed(digest, kind->classes, kind->whole + 2u * kind->pairs);
+		if (kind->own_mix)
+			digest = random_keyed(digest, (uint64_t)(kind->mix * 1e6), 1);
 	}
 	return digest;
 }

@@ -28,6 +28,8 @@ struct dataset;
 
 struct dataset_source {
 	double weight;          /* how often a sample comes in an epoch */
+	double mix;             /* share of its samples that are mixed (batches.h), if own_mix */
+	bool own_mix;
 	bool classes;           /* captions are names of classes */
 	bool whole;             /* photographs are trained on as they are: neither cut, mirrored, recoloured nor mixed */
 	bool pairs;             /* samples 0 and 1, 2 and 3, ... are each other's hardest negatives: they come in one batch */

@@ -2,10 +2,12 @@
 #include "model/parameters.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/random.h"
+#include "model/stem.h"
 #include "schema/memory.h"
 
 #include "schema/banned.h"
@@ -252,17 +254,54 @@ struct copying {
 	size_t next;
 };
 
+/* Whether a parameter is of a layer that may be new, one that adds to what it is given. */
+static bool is_added(const struct config *c, const char *name)
+{
+	size_t layer;
+
+	if (sscanf(name, "visual.stem.%zu.", &layer) == 1)
+		return stem_keeps(c, layer);
+	return strstr(name, "resblocks.") || strstr(name, "cross_attn.");
+}
+
+/* Ends a new layer with 0. */
+static void still(struct parameters *p, const struct parameter *new)
+{
+	const char *name = new->info.name;
+	bool last = starts_with(name, "visual.stem.") ? is_norm(name)
+						      : ends_with(name, "out_proj.weight") || ends_with(name, "c_proj.weight");
+
+	if (last)
+		fill(p->value + new->offset, new->info.count, 0);
+}
+
+/* The parameter of that name; those before it that the other weights lack are new. NULL: there is none. */
+static const struct parameter *next_named(struct copying *c, const char *name)
+{
+	for (; c->next < c->p->count; c->next++) {
+		const struct parameter *to = &c->p->list[c->next];
+		if (strcmp(to->info.name, name) == 0) {
+			c->next++;
+			return to;
+		}
+		if (!is_added(&c->p->config, to->info.name))
+			return NULL;
+		still(c->p, to);
+	}
+	return NULL;
+}
+
 static enum status copy_one(void *context, const struct weight_info *info, float **slot, struct err *err)
 {
 	struct copying *c = context;
-	const struct parameter *to = c->next < c->p->count ? &c->p->list[c->next++] : NULL;
+	const struct parameter *to = next_named(c, info->name);
 	const struct config *config = &c->p->config;
 
-	if (to && strcmp(info->name, "visual.positional_embedding") == 0 && strcmp(to->info.name, info->name) == 0 &&
-	    to->info.shape[1] == info->shape[1] && config->patches != c->from->patches)
+	if (to && strcmp(info->name, "visual.positional_embedding") == 0 && to->info.shape[1] == info->shape[1] &&
+	    config->patches != c->from->patches)
 		return resample_positions(*slot, c->from->image_size / c->from->patch_size, config->image_size / config->patch_size,
 					  config->vision.width, c->p->value + to->offset, err);
-	if (!to || strcmp(to->info.name, info->name) != 0 || memcmp(to->info.shape, info->shape, sizeof info->shape) != 0)
+	if (!to || memcmp(to->info.shape, info->shape, sizeof info->shape) != 0)
 		return err_set(err, STATUS_FORMAT, "cannot go on from other weights: '%s' has another shape there", info->name);
 	memcpy(c->p->value + to->offset, *slot, info->count * sizeof **slot);
 	return STATUS_OK;

@@ -43,8 +43,10 @@ void parameters_release(struct parameters *p); /* takes a zeroed one */
 
 /* Values, and averages from them, drawn as for training from scratch: CLIP's deviations in all towers, OpenCLIP's elsewhere. */
 void parameters_random(struct parameters *p, uint64_t seed);
-/* From other weights. Their configuration may have another image_size: the grid of visual.positional_embedding is resampled as OpenCLIP
- * does it (bicubic, antialiased). STATUS_FORMAT names a parameter of any other difference. */
+/* From other weights, over what parameters_random has drawn. Their configuration may have another image_size: the grid of
+ * visual.positional_embedding is resampled as OpenCLIP does it (bicubic, antialiased). It may have fewer layers in a tower or in the stem,
+ * which those here begin with: the others add nothing to what they are given, as what they end with is 0 (Net2Net, Chen et al. 2016).
+ * STATUS_FORMAT names a parameter of any other difference. */
 enum status parameters_copy(struct parameters *p, const struct weights *weights, const struct config *config, struct err *err);
 
 /* Comma-separated parts: image (the whole image side), encoder (image without poolers, ln_post and projection), poolers, text, decoder,

@@ -436,6 +436,47 @@ static void a_hidden_word_does_not_reach_the_embedding_and_is_learned_all_the_sa
 	bench_free(b);
 }
 
+static void a_model_that_grows_computes_the_same_at_first(void **state)
+{
+	struct config small, large, other;
+	struct parameters refused;
+	struct err err;
+
+	(void)state;
+	make_config(&small, "true", false, true, 16, 24);
+	small.stem_layers = 1;
+	small.stem[0] = (struct stem_layer){8, 2};
+	large = small;
+	large.stem_layers = 3;
+	large.stem[1] = large.stem[2] = (struct stem_layer){8, 1};
+	large.vision.layers++;
+	large.text.layers++;
+	large.decoder.layers++;
+	struct bench *before = bench_new(&small), *after = bench_new(&large);
+	parameters_random(&after->p, 6);
+	assert_ok(parameters_copy(&after->p, &before->p.weights, &small, &err), &err);
+	struct losses a = gradient(before, (struct objective){1, 2}), b = gradient(after, (struct objective){1, 2});
+	assert_true(fabs(a.contrastive - b.contrastive) < 1e-6 && fabs(a.caption - b.caption) < 1e-6);
+	/* and what is new learns */
+	for (size_t i = 0; i < after->p.count; i++) {
+		const struct parameter *p = &after->p.list[i];
+		double sum = 0;
+		for (size_t j = 0; j < p->info.count; j++)
+			sum += fabs((double)after->p.gradient[p->offset + j]);
+		if (strcmp(p->info.name, "visual.stem.2.ln_1.weight") == 0 ||
+		    strcmp(p->info.name, "text.transformer.resblocks.2.mlp.c_proj.weight") == 0)
+			assert_true(sum > 1e-4);
+	}
+	/* a layer with a stride of its own is another map */
+	other = large;
+	other.stem[2].stride = 2;
+	assert_ok(parameters_init(&refused, &other, &err), &err);
+	assert_int_equal(parameters_copy(&refused, &before->p.weights, &small, &err), STATUS_FORMAT);
+	parameters_release(&refused);
+	bench_free(before);
+	bench_free(after);
+}
+
 static void parts_of_a_batch_add_up_to_the_whole(void **state)
 {
 	struct config config;
@@ -551,6 +592,7 @@ TEST_MAIN(cmocka_unit_test(identical_captions_and_what_is_shown_are_no_negatives
 	  cmocka_unit_test(freezing_everything_or_nothing_known_is_refused),
 	  cmocka_unit_test(bytes_and_floats_of_a_picture_give_the_same_loss),
 	  cmocka_unit_test(a_hidden_word_does_not_reach_the_embedding_and_is_learned_all_the_same),
+	  cmocka_unit_test(a_model_that_grows_computes_the_same_at_first),
 	  cmocka_unit_test(parts_of_a_batch_add_up_to_the_whole),
 	  cmocka_unit_test(frozen_parts_have_no_gradient_and_others_keep_theirs),
 	  cmocka_unit_test(gradients_of_one_pooler_agree_with_finite_differences),

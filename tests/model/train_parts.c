@@ -725,6 +725,29 @@ static void mixed_photographs_have_the_shares_that_they_say(void **state)
 	dataset_free(data);
 }
 
+static void a_source_may_have_a_mix_of_its_own(void **state)
+{
+	const struct dataset_source kinds[2] = {{.weight = 1, .own_mix = true, .mix = 0}, {.weight = 1, .own_mix = true, .mix = 1}};
+	const char *folder = test_folder();
+
+	(void)state;
+	for (size_t k = 0; k < 2; k++) {
+		struct dataset *data = open_data(folder, 1 << 20, 0);
+		struct batches *batches;
+		struct objective_part part;
+		struct err err;
+		assert_ok(dataset_add_shard(data, write_shard(folder, "m.tar", 12, 0), &kinds[k], &err), &err);
+		tokenise(data, folder);
+		next_batch_of(data, (struct augment){.scale_least = 1}, k ? 0 : 1, &batches, &part);
+		double own = 0;
+		for (size_t i = 0; i < 12; i++)
+			own += (double)part.share[i] / 12;
+		assert_true(k ? own < 0.95 : own == 1);
+		batches_close(batches);
+		dataset_free(data);
+	}
+}
+
 static void what_is_whole_stays_as_it_is(void **state)
 {
 	const char *folder = test_folder();
@@ -943,7 +966,8 @@ TEST_MAIN(cmocka_unit_test(the_rate_rises_and_falls), cmocka_unit_test(steps_are
 	  cmocka_unit_test(batches_depend_neither_on_threads_nor_on_where_they_begin),
 	  cmocka_unit_test(names_of_a_class_are_put_into_prompts_and_count_as_one_text),
 	  cmocka_unit_test(a_class_is_also_called_by_broader_terms), cmocka_unit_test(a_table_may_name_classes_in_its_lines),
-	  cmocka_unit_test(mixed_photographs_have_the_shares_that_they_say), cmocka_unit_test(what_is_whole_stays_as_it_is),
+	  cmocka_unit_test(mixed_photographs_have_the_shares_that_they_say),
+	  cmocka_unit_test(a_source_may_have_a_mix_of_its_own), cmocka_unit_test(what_is_whole_stays_as_it_is),
 	  cmocka_unit_test(what_says_left_or_right_is_not_mirrored), cmocka_unit_test(colours_move_within_their_bounds),
 	  cmocka_unit_test(photographs_that_are_all_broken_are_an_error), cmocka_unit_test(merges_are_learned_by_count_and_read_back),
 	  cmocka_unit_test(a_vocabulary_ends_where_no_pair_comes_twice),
