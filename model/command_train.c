@@ -341,8 +341,12 @@ static void write_note(struct run *run)
 		const struct given_option *given = &run->args->given[i];
 		if (is_one_of(given->spec->name, not_kept))
 			continue;
-		buffer_format(&run->note, given->value ? "--%s=%s" : "--%s", given->spec->name, given->value ? given->value : "");
+		/* Files, too, are found again from another folder. */
+		char *whole = given->spec->kind & OPTION_FILE ? realpath(given->value, NULL) : NULL;
+		const char *value = whole ? whole : given->value;
+		buffer_format(&run->note, value ? "--%s=%s" : "--%s", given->spec->name, value ? value : "");
 		buffer_append(&run->note, "", 1);
+		free(whole);
 	}
 }
 
