@@ -152,7 +152,9 @@ static enum status part_together(const struct dataset *d, size_t samples, const 
 		turns[k] = (uint32_t)k;
 	shuffle(turns, b.count, random_keyed(o->seed ^ BLOCKS, epoch, 0));
 	shuffle_units(d, samples, b.rest, b.rest_count, random_keyed(o->seed ^ BLOCKS, epoch, 1), units);
-	*count = join(&b, turns, o->batch, order);
+	size_t joined = join(&b, turns, o->batch, order);
+	if (joined)
+		*count = joined; /* else the epoch is shorter than a batch, and stays as it is */
 out:
 	free(b.samples);
 	free(b.rest);

@@ -22,8 +22,8 @@ struct order_options {
 	double together;        /* share of a batch that is of one source, 0 to 1 */
 };
 
-/* *order is the caller's to free. With `together` *count is a multiple of batch: the rest of the epoch is left out (nothing if the epoch is
- * shorter than a batch). Twins of a source of pairs follow each other, seldom across the end of a
+/* *order is the caller's to free. With `together` *count is a multiple of batch: the rest of the epoch is left out, unless the epoch is
+ * shorter than a batch. Twins of a source of pairs follow each other, seldom across the end of a
  * batch; a sample of pairs without its twin does not come. */
 enum status order_epoch(const struct dataset *data, const struct order_options *options, uint64_t epoch, uint32_t **order, size_t *count,
 			struct err *err);

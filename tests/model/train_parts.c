@@ -317,6 +317,23 @@ static void half_of_a_batch_can_come_from_one_source(void **state)
 	dataset_free(data);
 }
 
+static void an_epoch_shorter_than_a_batch_is_not_left_out(void **state)
+{
+	const char *folder = test_folder();
+	struct dataset *data = open_data(folder, 1 << 20, 0);
+	uint32_t *order;
+	size_t n;
+	struct err err;
+
+	(void)state;
+	assert_ok(dataset_add_shard(data, write_shard(folder, "a.tar", 5, 0), NULL, &err), &err);
+	assert_ok(dataset_finish(data, &err), &err);
+	assert_ok(order_epoch(data, &(struct order_options){.batch = 160, .together = 0.5}, 0, &order, &n, &err), &err);
+	assert_int_equal(n, 5);
+	free(order);
+	dataset_free(data);
+}
+
 static void twins_of_pairs_come_one_after_the_other(void **state)
 {
 	const char *folder = test_folder();
@@ -959,7 +976,8 @@ TEST_MAIN(cmocka_unit_test(the_rate_rises_and_falls), cmocka_unit_test(steps_are
 	  cmocka_unit_test(positions_are_resampled_for_another_image_size),
 	  cmocka_unit_test(every_nth_sample_is_held_out_and_its_twins_are_not_trained_on),
 	  cmocka_unit_test(weights_say_how_often_samples_come),
-	  cmocka_unit_test(half_of_a_batch_can_come_from_one_source), cmocka_unit_test(twins_of_pairs_come_one_after_the_other),
+	  cmocka_unit_test(half_of_a_batch_can_come_from_one_source),
+	  cmocka_unit_test(an_epoch_shorter_than_a_batch_is_not_left_out), cmocka_unit_test(twins_of_pairs_come_one_after_the_other),
 	  cmocka_unit_test(what_memory_cannot_hold_is_read_back_from_a_file),
 	  cmocka_unit_test(a_table_has_a_path_and_a_caption_in_each_line), cmocka_unit_test(a_whole_crop_is_the_reference_crop),
 	  cmocka_unit_test(crops_of_any_shape_are_drawn_and_repeat),
