@@ -14,12 +14,12 @@
 
 #include "model/checkpoint.h"
 #include "model/decoder_int8.h"
-#include "model/int8_stored.h"
 #include "model/ops.h"
 #include "model/quantize.h"
 #include "model/state.h"
 #include "model/text.h"
 #include "model/vision.h"
+#include "model/vision_int8.h"
 #include "schema/file.h"
 #include "schema/memory.h"
 
@@ -39,13 +39,13 @@ struct coca {
 	struct tokenizer *tokenizer;
 	char *config_path, *weights_path;
 	enum precision precision;    /* FP32 or INT8 */
-	struct int8_vision *int8;
+	struct made_int8 *int8;
 };
 
 /* The image encoder's 8-bit weights, made when the first image comes: a search for words needs none; and the decoder's. */
-struct int8_vision {
+struct made_int8 {
 	pthread_mutex_t lock;
-	struct int8_block *blocks;   /* NULL: not yet */
+	struct vision_int8 *vision;  /* NULL: not yet */
 	struct decoder_int8 *decoder;
 };
 
@@ -160,19 +160,11 @@ static bool takes_int8(const struct coca *model)
 	return coca_holds_int8(model) || (mean && strtod(mean, NULL) >= QUANTIZE_LEAST);
 }
 
-/* Points the image encoder's blocks to their 8-bit maps, or, made NULL, to none. */
-static void use_int8(const struct coca *model, const struct int8_block *made)
-{
-	for (size_t l = 0; l < model->config.vision.layers; l++)
-		model->weights.vision[l].int8 = made ? made + l : NULL;
-}
-
 void coca_set_precision(struct coca *model, enum precision precision)
 {
 	if (precision == PRECISION_AUTO)
 		precision = takes_int8(model) ? PRECISION_INT8 : PRECISION_FP32;
 	model->precision = precision;
-	use_int8(model, precision == PRECISION_INT8 ? model->int8->blocks : NULL);
 }
 
 enum precision coca_precision(const struct coca *model)
@@ -180,18 +172,18 @@ enum precision coca_precision(const struct coca *model)
 	return model->precision;
 }
 
-static enum status prepare_int8(const struct coca *model, struct err *err)
+/* *made: NULL if the precision is not 8 bits. */
+static enum status prepare_int8(const struct coca *model, const struct vision_int8 **made, struct err *err)
 {
 	enum status status = STATUS_OK;
 
+	*made = NULL;
 	if (model->precision != PRECISION_INT8)
 		return STATUS_OK;
 	pthread_mutex_lock(&model->int8->lock);
-	if (!model->int8->blocks) {
-		status = int8_stored_tower(model->checkpoint, "visual.transformer.resblocks", coca_weights_of(model, WEIGHTS_IMAGE)->vision,
-					   &model->config.vision, &model->int8->blocks, err);
-		use_int8(model, model->int8->blocks);
-	}
+	if (!model->int8->vision)
+		status = vision_int8_new(&model->config, coca_weights_of(model, WEIGHTS_IMAGE), model->checkpoint, &model->int8->vision, err);
+	*made = model->int8->vision;
 	pthread_mutex_unlock(&model->int8->lock);
 	return status;
 }
@@ -253,7 +245,7 @@ void coca_close(struct coca *model)
 	if (!model)
 		return;
 	tokenizer_close(model->tokenizer);
-	int8_tower_free(model->int8->blocks, &model->config.vision);
+	vision_int8_free(model->int8->vision, &model->config);
 	decoder_int8_free(model->int8->decoder, &model->config);
 	pthread_mutex_destroy(&model->int8->lock);
 	free(model->int8);
@@ -473,6 +465,7 @@ enum status coca_encode_images(const struct coca *model, struct coca_state *stat
 
 struct image_job {
 	const struct coca *model;
+	const struct vision_int8 *int8;
 	const float *queries;
 	const struct split *split;
 	size_t B, stride;
@@ -489,8 +482,9 @@ static void encode_piece(void *context, size_t piece, size_t lane)
 	size_t tokens = from * config->image_tokens * vision_token_width(config);
 	size_t encoder_tokens = from * vision_encoder_tokens(config) * config->vision.width;
 
-	vision_forward(config, &job->model->weights, job->queries, job->pixels + from * 3 * config->image_size * config->image_size,
-		       to - from, job->split->threads, job->scratch + job->stride * lane, job->features + from * config->embed_dim,
+	vision_forward(config, &job->model->weights, job->int8, job->queries,
+		       job->pixels + from * 3 * config->image_size * config->image_size, to - from, job->split->threads,
+		       job->scratch + job->stride * lane, job->features + from * config->embed_dim,
 		       job->tokens ? job->tokens + tokens : NULL, job->encoder_tokens ? job->encoder_tokens + encoder_tokens : NULL);
 }
 
@@ -498,11 +492,12 @@ enum status coca_encode_tokens(const struct coca *model, struct coca_state *stat
 			       float *tokens, float *encoder_tokens, struct err *err)
 {
 	const struct config *config = &model->config;
+	const struct vision_int8 *int8 = NULL;
 	size_t E = config->embed_dim, stride;
 	weights_make(model->storage, WEIGHTS_IMAGE);
 	enum status status = prepare_queries(state, err);
 	if (status == STATUS_OK)
-		status = prepare_int8(model, err);
+		status = prepare_int8(model, &int8, err);
 	if (status != STATUS_OK || B == 0)
 		return status;
 	struct split split = split_work(B, B * (1 + config->patches), ROWS_MOST);
@@ -510,7 +505,7 @@ enum status coca_encode_tokens(const struct coca *model, struct coca_state *stat
 	char *scratch = state_scratch(state, vision_scratch(config, most, split.threads), split.lanes, &stride);
 	if (!scratch)
 		return err_memory(err, "the image encoder's activations");
-	struct image_job job = {model, state->pool_queries, &split, B, stride, scratch, pixels, features, tokens, encoder_tokens};
+	struct image_job job = {model, int8, state->pool_queries, &split, B, stride, scratch, pixels, features, tokens, encoder_tokens};
 	split_run(&split, encode_piece, &job);
 	status = coca_check_finite(model, features, B * E, "an image's embedding", err);
 	if (status == STATUS_OK)

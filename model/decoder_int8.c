@@ -112,7 +112,7 @@ enum status decoder_int8_codes(const struct config *config, const struct weights
 	for (size_t slice = 0; slice < s.slices; slice++) {
 		struct linear map = slice_map(config, weights, &s, slice, false, buffer, &gain);
 		size_t from = slice * s.slice_rows;
-		int8_weights(map.weight, map.out, map.in, codes + from * s.matrix.columns, scale + from);
+		int8_weights(map.weight, map.out, map.in, INT8_PAIRS, codes + from * s.matrix.columns, scale + from);
 	}
 	free(buffer);
 	return STATUS_OK;
@@ -162,7 +162,7 @@ static enum status make_slice(const struct making *m, const struct source *s, si
 		return status;
 	struct linear map = slice_map(m->config, m->weights, s, slice, stored.codes != NULL, buffer, &gain);
 	return stored.codes ? int8_stored_pack(&stored, slice * s->slice_rows, &map, gain, matrix, err) :
-			      int8_matrix_init(matrix, &map, gain, err);
+			      int8_matrix_init(matrix, &map, INT8_PAIRS, gain, err);
 }
 
 /* One of all slices, counted through the matrices. */

@@ -49,12 +49,12 @@ static int heaviest(const int8_t *codes, size_t in, size_t group)
 	return most;
 }
 
-void int8_weights(const float *weight, size_t out, size_t in, int8_t *codes, float *scale)
+void int8_weights(const float *weight, size_t out, size_t in, enum int8_range range, int8_t *codes, float *scale)
 {
 #pragma omp parallel for schedule(static) if (out * in >= PARALLEL_LEAST)
 	for (size_t o = 0; o < out; o++) {
 		const float *row = weight + o * in;
-		float most = 0, wrong = 0, levels = INT8_WEIGHT_MOST;
+		float most = 0, wrong = 0, levels = range == INT8_BYTES ? INT8_BYTE_WEIGHT_MOST : INT8_WEIGHT_MOST;
 		int together = 0;
 #pragma omp simd reduction(max : most) reduction(+ : wrong)
 		for (size_t i = 0; i < in; i++) {
@@ -67,7 +67,7 @@ void int8_weights(const float *weight, size_t out, size_t in, int8_t *codes, flo
 			float inverse = most > INT8_TINY ? levels / most : 0;
 			for (size_t i = 0; i < in; i++)
 				codes[o * in + i] = (int8_t)(int32_t)rintf(row[i] * inverse);
-			together = heaviest(codes + o * in, in, INT8_GROUP);
+			together = range == INT8_BYTES ? 0 : heaviest(codes + o * in, in, INT8_GROUP);
 		} while (together > INT8_TOGETHER);
 		scale[o] = most / levels + wrong; /* NaN, if a weight is not finite */
 	}
@@ -124,7 +124,7 @@ enum status int8_matrix_pack(struct int8_matrix *m, const int8_t *codes, const f
 	return STATUS_OK;
 }
 
-enum status int8_matrix_init(struct int8_matrix *m, const struct linear *map, const float *gain, struct err *err)
+enum status int8_matrix_init(struct int8_matrix *m, const struct linear *map, enum int8_range range, const float *gain, struct err *err)
 {
 	int8_t *codes = mem_array(mem_product(map->out, map->in), 1);
 	float *scale = mem_floats(map->out);
@@ -134,7 +134,7 @@ enum status int8_matrix_init(struct int8_matrix *m, const struct linear *map, co
 	if (!codes || !scale)
 		status = err_memory(err, "8-bit weights");
 	if (status == STATUS_OK) {
-		int8_weights(map->weight, map->out, map->in, codes, scale);
+		int8_weights(map->weight, map->out, map->in, range, codes, scale);
 		status = int8_matrix_pack(m, codes, scale, map, gain, err);
 	}
 	free(codes);
@@ -201,6 +201,11 @@ const struct int8_kernel *int8_kernel(void)
 	size_t count;
 
 	return int8_kernels(&count)[0];
+}
+
+enum int8_range int8_range(void)
+{
+	return int8_kernel()->levels == INT8_BYTE_LEVELS ? INT8_BYTES : INT8_PAIRS;
 }
 
 /* ---- over threads ------------------------------------------------------------------------------------------------- */
@@ -274,12 +279,12 @@ static void multiply_plain(const struct int8_product *p, size_t from, size_t to)
 		}
 }
 
-static uint8_t code_plain(float x, float low, float high)
+static uint8_t code_plain(float x, float low, float high, int levels)
 {
-	return (uint8_t)rint(((double)x - (double)low) / ((double)high - (double)low) * INT8_LEVELS);
+	return (uint8_t)rint(((double)x - (double)low) / ((double)high - (double)low) * levels);
 }
 
-static void quantise_plain(const float *x, size_t n, uint8_t *codes, float *scale, float *offset)
+static void quantise_plain(const float *x, size_t n, int levels, uint8_t *codes, float *scale, float *offset)
 {
 	float low = x[0], high = x[0], wrong = 0;
 
@@ -288,10 +293,10 @@ static void quantise_plain(const float *x, size_t n, uint8_t *codes, float *scal
 		high = fmaxf(high, x[i]);
 		wrong += x[i] - x[i];
 	}
-	*scale = (high - low) / INT8_LEVELS + wrong;
+	*scale = (high - low) / (float)levels + wrong;
 	*offset = low;
 	for (size_t i = 0; i < int8_depth(n); i++)
-		codes[i] = i < n && high - low > INT8_TINY ? code_plain(x[i], low, high) : 0;
+		codes[i] = i < n && high - low > INT8_TINY ? code_plain(x[i], low, high, levels) : 0;
 }
 
 /* Of the norm's row element i. */
@@ -300,7 +305,7 @@ static float norm_at(const struct norm *norm, const float *x, double mean, doubl
 	return (float)(((double)x[i] - mean) / deviation * (double)norm->weight[i] + (double)norm->bias[i]);
 }
 
-static void norm_plain(const struct norm *norm, const float *x, size_t D, uint8_t *codes, float *scale, float *offset)
+static void norm_plain(const struct norm *norm, const float *x, size_t D, int levels, uint8_t *codes, float *scale, float *offset)
 {
 	double sum = 0, squares = 0;
 	float low = INFINITY, high = -INFINITY, wrong = 0;
@@ -317,16 +322,32 @@ static void norm_plain(const struct norm *norm, const float *x, size_t D, uint8_
 		high = fmaxf(high, y);
 		wrong += y - y;
 	}
-	*scale = (high - low) / INT8_LEVELS + wrong;
+	*scale = (high - low) / (float)levels + wrong;
 	*offset = low;
 	for (size_t i = 0; i < int8_depth(D); i++)
-		codes[i] = i < D && high - low > INT8_TINY ? code_plain(norm_at(norm, x, mean, deviation, i), low, high) : 0;
+		codes[i] = i < D && high - low > INT8_TINY ? code_plain(norm_at(norm, x, mean, deviation, i), low, high, levels) : 0;
 }
 
-static void gelu_plain(float *x, size_t n, bool quick, uint8_t *codes, float *scale, float *offset)
+static void gelu_plain(float *x, size_t n, bool quick, int levels, uint8_t *codes, float *scale, float *offset)
 {
 	plain_gelu(x, n, quick);
-	quantise_plain(x, n, codes, scale, offset);
+	quantise_plain(x, n, levels, codes, scale, offset);
 }
 
-const struct int8_kernel int8_plain = {"plain C", multiply_plain, quantise_plain, norm_plain, gelu_plain};
+#define TWIN(twin, name, levels) \
+	static void twin##_quantise(const float *x, size_t n, uint8_t *codes, float *scale, float *offset) \
+	{ \
+		quantise_plain(x, n, levels, codes, scale, offset); \
+	} \
+	static void twin##_norm(const struct norm *norm, const float *x, size_t D, uint8_t *codes, float *scale, float *offset) \
+	{ \
+		norm_plain(norm, x, D, levels, codes, scale, offset); \
+	} \
+	static void twin##_gelu(float *x, size_t n, bool quick, uint8_t *codes, float *scale, float *offset) \
+	{ \
+		gelu_plain(x, n, quick, levels, codes, scale, offset); \
+	} \
+	const struct int8_kernel twin = {name, levels, multiply_plain, twin##_quantise, twin##_norm, twin##_gelu}
+
+TWIN(int8_plain, "plain C", INT8_LEVELS);
+TWIN(int8_plain_bytes, "plain C, bytes", INT8_BYTE_LEVELS);

@@ -4,6 +4,7 @@
 #define KERNEL(name) avx2_##name
 #define TARGET
 #define LANES 8
+#define LEVELS INT8_LEVELS
 enum { ROWS = 5, PANELS = 1 };
 
 #include "model/int8_lanes.h"
@@ -12,4 +13,4 @@ enum { ROWS = 5, PANELS = 1 };
 
 #include "schema/banned.h"
 
-const struct int8_kernel int8_avx2 = {"AVX2", KERNEL(multiply), KERNEL(quantise), KERNEL(norm), KERNEL(gelu)};
+const struct int8_kernel int8_avx2 = {"AVX2", LEVELS, KERNEL(multiply), KERNEL(quantise), KERNEL(norm), KERNEL(gelu)};

@@ -4,6 +4,7 @@
 #define KERNEL(name) avx512_##name
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
 #define LANES 16
+#define LEVELS INT8_LEVELS
 enum { ROWS = 8, PANELS = 2 };
 
 #include "model/int8_lanes.h"
@@ -12,4 +13,4 @@ enum { ROWS = 8, PANELS = 2 };
 
 #include "schema/banned.h"
 
-const struct int8_kernel int8_avx512 = {"AVX-512", KERNEL(multiply), KERNEL(quantise), KERNEL(norm), KERNEL(gelu)};
+const struct int8_kernel int8_avx512 = {"AVX-512", LEVELS, KERNEL(multiply), KERNEL(quantise), KERNEL(norm), KERNEL(gelu)};

@@ -4,6 +4,7 @@
 #define KERNEL(name) avx512_vnni_##name
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")))
 #define LANES 16
+#define LEVELS INT8_BYTE_LEVELS
 enum { ROWS = 8, PANELS = 2 };
 #define DOT(sum, x, w) _mm512_dpbusd_epi32(sum, x, w)
 
@@ -13,4 +14,4 @@ enum { ROWS = 8, PANELS = 2 };
 
 #include "schema/banned.h"
 
-const struct int8_kernel int8_avx512_vnni = {"AVX-512 VNNI", KERNEL(multiply), KERNEL(quantise), KERNEL(norm), KERNEL(gelu)};
+const struct int8_kernel int8_avx512_vnni = {"AVX-512 VNNI", LEVELS, KERNEL(multiply), KERNEL(quantise), KERNEL(norm), KERNEL(gelu)};

@@ -4,6 +4,7 @@
 #define KERNEL(name) avx_vnni_##name
 #define TARGET __attribute__((target("avxvnni")))
 #define LANES 8
+#define LEVELS INT8_BYTE_LEVELS
 enum { ROWS = 6, PANELS = 1 };
 #define DOT(sum, x, w) _mm256_dpbusd_avx_epi32(sum, x, w)
 
@@ -13,4 +14,4 @@ enum { ROWS = 6, PANELS = 1 };
 
 #include "schema/banned.h"
 
-const struct int8_kernel int8_avx_vnni = {"AVX-VNNI", KERNEL(multiply), KERNEL(quantise), KERNEL(norm), KERNEL(gelu)};
+const struct int8_kernel int8_avx_vnni = {"AVX-VNNI", LEVELS, KERNEL(multiply), KERNEL(quantise), KERNEL(norm), KERNEL(gelu)};

@@ -4,6 +4,7 @@
  *     KERNEL(name)              the function's name in this instruction set
  *     TARGET                    the attribute that lets a function use it
  *     LANES                     32-bit numbers of a vector
+ *     LEVELS                    of activations
  *     ROWS, PANELS              of a tile: ROWS * PANELS * INT8_PANEL / LANES parts stay in registers
  *     ints, floats              vectors
  *     INTS_LOAD(p), INTS_SPLAT(p)   splat: the 4 bytes at p in every lane
@@ -172,9 +173,9 @@ struct KERNEL(range) {
 
 static inline TARGET float KERNEL(steps)(const struct KERNEL(range) *range, float *scale, float *offset)
 {
-	*scale = (range->high - range->low) * (1.0f / INT8_LEVELS) + range->wrong;
+	*scale = (range->high - range->low) * (1.0f / LEVELS) + range->wrong;
 	*offset = range->low;
-	return range->high - range->low > INT8_TINY ? INT8_LEVELS / (range->high - range->low) : 0;
+	return range->high - range->low > INT8_TINY ? LEVELS / (range->high - range->low) : 0;
 }
 
 static TARGET void KERNEL(codes)(const float *x, size_t n, float offset, float inverse, uint8_t *codes)

@@ -69,7 +69,7 @@ static enum status one(const struct checkpoint *checkpoint, const char *prefix, 
 	enum status status = int8_stored_find(checkpoint, whole, map->out, map->in, &stored, err);
 	if (status != STATUS_OK)
 		return status;
-	return stored.codes ? int8_stored_pack(&stored, 0, map, gain, matrix, err) : int8_matrix_init(matrix, map, gain, err);
+	return stored.codes ? int8_stored_pack(&stored, 0, map, gain, matrix, err) : int8_matrix_init(matrix, map, INT8_PAIRS, gain, err);
 }
 
 enum status int8_stored_tower(const struct checkpoint *checkpoint, const char *prefix, const struct block *blocks,

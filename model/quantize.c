@@ -118,7 +118,7 @@ static enum status add_one(void *context, const struct weight_info *info, float 
 	add_codes(list, info->name, info->shape[0], info->shape[1], codes, scale);
 	if (!codes || !scale)
 		return err_memory(err, "8-bit weights");
-	int8_weights(*slot, info->shape[0], info->shape[1], codes, scale);
+	int8_weights(*slot, info->shape[0], info->shape[1], INT8_PAIRS, codes, scale);
 	return STATUS_OK;
 }
 

@@ -6,6 +6,7 @@
 
 #include "model/block.h"
 #include "model/stem.h"
+#include "model/vision_int8.h"
 #include "schema/memory.h"
 
 #include "schema/banned.h"
@@ -22,7 +23,14 @@ struct work {
 	float *latent;        /* [B, E or D]: what proj sees */
 	size_t *begin;
 	struct block_scratch block;
+	struct int8_rows rows; /* [B * most keys, max(columns of conv1, D, E)]: what conv1 and the poolers take in 8 bits */
+	const struct vision_int8 *int8; /* or NULL */
 };
+
+static size_t larger(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
 
 static size_t positions(const struct config *config)
 {
@@ -53,7 +61,7 @@ static size_t work_carve(const struct config *config, size_t B, int threads, voi
 {
 	struct carver carver = {base, 0};
 	size_t D = config->vision.width, E = config->embed_dim, T = positions(config);
-	size_t keys = config->pool_queries > T ? config->pool_queries : T;
+	size_t keys = larger(config->pool_queries, T);
 	size_t rows = mem_product(B, T);
 
 	if (config->stem_layers) {
@@ -63,14 +71,15 @@ static size_t work_carve(const struct config *config, size_t B, int threads, voi
 	work->patches = carve_floats(&carver, mem_product(B, config->patches), stem_patch_inputs(config));
 	work->embedded = carve_floats(&carver, mem_product(B, config->patches), D);
 	work->x = carve_floats(&carver, rows, D);
-	work->latent = carve_floats(&carver, B, D > E ? D : E);
+	work->latent = carve_floats(&carver, B, larger(D, E));
 	work->begin = carve(&carver, B + 1, sizeof *work->begin);
 	if (pools(config)) {
 		work->kv = carve_floats(&carver, mem_product(B, keys), mem_product(2, E));
-		work->attended = carve_floats(&carver, mem_product(B, keys), D > E ? D : E);
+		work->attended = carve_floats(&carver, mem_product(B, keys), larger(D, E));
 		work->pooled = carve_floats(&carver, mem_product(B, config->pool_queries), E);
 	}
 	block_carve(&carver, &work->block, &config->vision, config->quick_gelu, rows, B, keys, threads);
+	int8_carve(&carver, &work->rows, mem_product(B, keys), larger(stem_patch_inputs(config), larger(D, E)));
 	return carver.used;
 }
 
@@ -138,7 +147,12 @@ static void embed(const struct config *config, const struct weights *weights, co
 		stem_forward(config, weights, pixels + b * 3 * S * S, work->columns, work->maps, work->patches + b * n * inputs);
 	if (!config->stem_layers)
 		patchify(config, pixels, B, work->patches);
-	op_linear(&conv, work->patches, B * n, work->embedded);
+	if (work->int8 && work->int8->patch.weights) {
+		int8_quantise(work->patches, B * n, inputs, &work->rows);
+		int8_linear(&work->int8->patch, &work->rows, B * n, false, work->embedded, D);
+	} else {
+		op_linear(&conv, work->patches, B * n, work->embedded);
+	}
 	for (size_t b = 0; b < B; b++)
 		for (size_t t = 0; t < T; t++) {
 			const float *from = t == 0 ? weights->class_embedding : work->embedded + (b * n + t - 1) * D;
@@ -152,21 +166,31 @@ static void embed(const struct config *config, const struct weights *weights, co
 }
 
 /* out[B * n, E] = the pooler's attention over x[B * T, D] */
-static void pool(const struct config *config, const struct pooler *pooler, const float *queries, size_t n, const float *x, size_t B,
-		 size_t T, size_t D, struct work *work, float *out)
+static void pool(const struct config *config, const struct pooler *pooler, const struct int8_pooler *int8, const float *queries, size_t n,
+		 const float *x, size_t B, size_t T, size_t D, struct work *work, float *out)
 {
 	size_t E = config->embed_dim;
 	struct linear project = {pooler->attn.out_weight, pooler->attn.out_bias, E, E, false};
 	struct attend_shape shape = {config->pool_heads, E, E, 2 * E, E, false};
 
-	op_norm(&pooler->ln_k, x, B * T, D, work->attended);
-	attention_keys(&pooler->attn, E, D, work->attended, B * T, work->kv);
+	if (int8 && int8->out.weights) {
+		int8_norm(&pooler->ln_k, x, B * T, D, &work->rows);
+		int8_linear(&int8->kv, &work->rows, B * T, false, work->kv, 2 * E);
+	} else {
+		op_norm(&pooler->ln_k, x, B * T, D, work->attended);
+		attention_keys(&pooler->attn, E, D, work->attended, B * T, work->kv);
+	}
 	for (size_t b = 0; b < B; b++) {
 		const float *k = work->kv + b * T * 2 * E;
 		work->block.jobs[b] = (struct attend){queries, k, k + E, NULL, work->attended + b * n * E, n, T};
 	}
 	op_attention(&shape, work->block.jobs, B, work->block.scores);
-	op_linear(&project, work->attended, B * n, out);
+	if (int8 && int8->out.weights) {
+		int8_quantise(work->attended, B * n, E, &work->rows);
+		int8_linear(&int8->out, &work->rows, B * n, false, out, E);
+	} else {
+		op_linear(&project, work->attended, B * n, out);
+	}
 }
 
 /* latent[B,D] = row 0 of each of B groups of n rows; tokens, if wanted, the others. */
@@ -184,7 +208,7 @@ static void pool_single(const struct config *config, const struct weights *weigh
 {
 	size_t E = config->embed_dim, n = tokens ? config->pool_queries : 1;
 
-	pool(config, &weights->pool, queries, n, work->x, B, positions(config), config->vision.width, work, work->pooled);
+	pool(config, &weights->pool, work->int8 ? &work->int8->pool : NULL, queries, n, work->x, B, positions(config), config->vision.width, work, work->pooled);
 	op_norm(&weights->ln_post, work->pooled, B * n, E, work->pooled);
 	split(work->pooled, B, n, E, work->latent, tokens);
 }
@@ -194,31 +218,36 @@ static void pool_twice(const struct config *config, const struct weights *weight
 {
 	size_t E = config->embed_dim, D = config->vision.width, T = positions(config), n = config->pool_queries;
 	bool cascade = config->pooling == POOL_CASCADE;
+	const struct int8_pooler *int8 = work->int8 ? &work->int8->pool_contrastive : NULL;
 
 	if (tokens || cascade)
-		pool(config, &weights->pool, queries, n, work->x, B, T, D, work, work->pooled);
+		pool(config, &weights->pool, work->int8 ? &work->int8->pool : NULL, queries, n, work->x, B, T, D, work, work->pooled);
 	if (tokens)
 		memcpy(tokens, work->pooled, B * n * E * sizeof *tokens);
 	if (cascade)
-		pool(config, &weights->pool_contrastive, queries + n * E, 1, work->pooled, B, n, E, work, work->latent);
+		pool(config, &weights->pool_contrastive, int8, queries + n * E, 1, work->pooled, B, n, E, work, work->latent);
 	else
-		pool(config, &weights->pool_contrastive, queries + n * E, 1, work->x, B, T, D, work, work->latent);
+		pool(config, &weights->pool_contrastive, int8, queries + n * E, 1, work->x, B, T, D, work, work->latent);
 }
 
-void vision_forward(const struct config *config, const struct weights *weights, const float *queries, const float *pixels, size_t B,
-		    int threads, void *scratch, float *features, float *tokens, float *encoder_tokens)
+void vision_forward(const struct config *config, const struct weights *weights, const struct vision_int8 *int8, const float *queries,
+		    const float *pixels, size_t B, int threads, void *scratch, float *features, float *tokens, float *encoder_tokens)
 {
 	size_t D = config->vision.width, E = config->embed_dim, T = positions(config);
 	struct linear proj = {weights->vision_proj, NULL, pools(config) ? E : D, E, true};
 	struct work work;
 
 	work_carve(config, B, threads, scratch, &work);
+	work.int8 = int8;
 	for (size_t b = 0; b <= B; b++)
 		work.begin[b] = b * T;
 	embed(config, weights, pixels, B, &work);
 	struct pack pack = {work.begin, B, NULL, false};
-	for (size_t l = 0; l < config->vision.layers; l++)
-		block_self(weights->vision + l, &work.block, &pack, work.x);
+	for (size_t l = 0; l < config->vision.layers; l++) {
+		struct block block = weights->vision[l];
+		block.int8 = int8 ? int8->blocks + l : NULL;
+		block_self(&block, &work.block, &pack, work.x);
+	}
 	if (config->pooling != POOL_SINGLE)
 		op_norm(&weights->ln_post, work.x, B * T, D, work.x);
 	if (encoder_tokens)

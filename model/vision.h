@@ -26,9 +26,12 @@ enum status vision_queries(const struct config *config, const struct weights *we
 /* Bytes of scratch for B images; SIZE_MAX if that overflows. */
 size_t vision_scratch(const struct config *config, size_t B, int threads);
 
-/* features[B,E], not normalised; tokens[B,N,W] or NULL; encoder_tokens[B,M,D] or NULL. */
-void vision_forward(const struct config *config, const struct weights *weights, const float *queries, const float *pixels /* [B,3,S,S] */,
-		    size_t B, int threads, void *scratch, float *features, float *tokens, float *encoder_tokens);
+struct vision_int8; /* vision_int8.h */
+
+/* features[B,E], not normalised; tokens[B,N,W] or NULL; encoder_tokens[B,M,D] or NULL. int8: of these weights, or NULL for fp32. */
+void vision_forward(const struct config *config, const struct weights *weights, const struct vision_int8 *int8, const float *queries,
+		    const float *pixels /* [B,3,S,S] */, size_t B, int threads, void *scratch, float *features, float *tokens,
+		    float *encoder_tokens);
 
 /* Width of the image tokens. */
 size_t vision_token_width(const struct config *config);

@@ -89,7 +89,7 @@ static enum status prepare(struct data *d, const char *path)
 		d->weights[i] = (float)(i * 2654435761u % 1019) / 256 - 2;
 	}
 	const struct linear map = {d->weights, NULL, SIDE, SIDE, false};
-	d->status = int8_matrix_init(&d->matrix, &map, NULL, &d->err);
+	d->status = int8_matrix_init(&d->matrix, &map, INT8_PAIRS, NULL, &d->err);
 	int8_quantise(d->x, SIDE, SIDE, &d->rows);
 	return d->status;
 }

@@ -97,6 +97,7 @@ static inline sixteen_ints widened(sixteen_ints sum, sixteen_ints part)
 #define TARGET
 #define LANES 16
 enum { ROWS = 8, PANELS = 2 };
+#define LEVELS INT8_BYTE_LEVELS
 typedef sixteen_ints ints;
 typedef sixteen_floats floats;
 #define INTS_LOAD(p) ints_load(p)
@@ -113,14 +114,16 @@ typedef sixteen_floats floats;
 #define GROUP_END(sums, part) ints_store(sums, part)
 #include "model/int8_kernel.h"
 
-static const struct int8_kernel emulated = {"emulated VNNI", KERNEL(multiply), KERNEL(quantise), KERNEL(norm), KERNEL(gelu)};
+static const struct int8_kernel emulated = {"emulated VNNI", LEVELS, KERNEL(multiply), KERNEL(quantise), KERNEL(norm), KERNEL(gelu)};
 
 #undef KERNEL
+#undef LEVELS
 #undef GROUP
 #undef GROUP_START
 #undef GROUP_ADD
 #undef GROUP_END
 #define KERNEL(name) emulated_pairs_##name
+#define LEVELS INT8_LEVELS
 #define GROUP(matrix, panel) (matrix)->group[panel]
 #define GROUP_START(sums) (sixteen_ints){{0}}
 #define GROUP_ADD(part, x, w) pairs(part, x, w)
@@ -129,7 +132,7 @@ static const struct int8_kernel emulated = {"emulated VNNI", KERNEL(multiply), K
 
 #include "schema/banned.h"
 
-static const struct int8_kernel emulated_pairs = {"emulated pairs", KERNEL(multiply), KERNEL(quantise), KERNEL(norm), KERNEL(gelu)};
+static const struct int8_kernel emulated_pairs = {"emulated pairs", LEVELS, KERNEL(multiply), KERNEL(quantise), KERNEL(norm), KERNEL(gelu)};
 
 enum { KERNELS_MOST = 8 };
 
@@ -144,6 +147,11 @@ static size_t kernels(const struct int8_kernel **list)
 	list[count - 1] = &emulated;
 	list[count] = &emulated_pairs;
 	return count + 1;
+}
+
+static const struct int8_kernel *twin_of(const struct int8_kernel *kernel)
+{
+	return kernel->levels == INT8_BYTE_LEVELS ? &int8_plain_bytes : &int8_plain;
 }
 
 static struct int8_rows rows_new(size_t T, size_t in)
@@ -162,8 +170,8 @@ static void rows_release(struct int8_rows *rows)
 }
 
 /* Drawn weights and activations; or the largest activations, with the largest weights or those that just fit, or just do not fit, into
- * a group. */
-enum kind { DRAWN, LARGEST, FITTING, NOT_FITTING };
+ * a group; or the largest of whole bytes, for those that take them. */
+enum kind { DRAWN, LARGEST, FITTING, NOT_FITTING, BYTES };
 
 static int8_t weight_of(enum kind kind, size_t o, size_t i, uint64_t *seed)
 {
@@ -171,8 +179,8 @@ static int8_t weight_of(enum kind kind, size_t o, size_t i, uint64_t *seed)
 
 	if (kind == DRAWN)
 		return (int8_t)((int)(test_random(seed) % 127) - INT8_WEIGHT_MOST);
-	if (kind == LARGEST)
-		return (int8_t)(sign * INT8_WEIGHT_MOST);
+	if (kind == LARGEST || kind == BYTES)
+		return (int8_t)(sign * (kind == LARGEST ? INT8_WEIGHT_MOST : INT8_BYTE_WEIGHT_MOST));
 	return (int8_t)(sign * (i % INT8_GROUP == 0 ? share + rest + (kind == NOT_FITTING) : share));
 }
 
@@ -194,12 +202,13 @@ static void products_are_exact(size_t T, size_t in, size_t out, enum kind kind, 
 		scale[o] = 1;
 	assert_ok(int8_matrix_pack(&matrix, codes, scale, &map, NULL, &err), &err);
 	if (kind != DRAWN)
-		assert_int_equal(matrix.group[0], kind == LARGEST ? INT8_STEP : kind == FITTING ? INT8_GROUP : INT8_GROUP / 2);
+		assert_int_equal(matrix.group[0], kind == LARGEST || kind == BYTES ? INT8_STEP : kind == FITTING ? INT8_GROUP : INT8_GROUP / 2);
 	for (size_t t = 0; t < T; t++) {
 		rows.scale[t] = 1;
 		rows.offset[t] = 0;
 		for (size_t i = 0; i < in; i++)
-			rows.codes[t * matrix.depth + i] = (uint8_t)(kind != DRAWN ? INT8_LEVELS : test_random(seed) % (INT8_LEVELS + 1));
+			rows.codes[t * matrix.depth + i] = (uint8_t)(kind == DRAWN ? (int)(test_random(seed) % (INT8_LEVELS + 1)) :
+									  kind == BYTES ? INT8_BYTE_LEVELS : INT8_LEVELS);
 	}
 	struct int8_product product = {&matrix, &rows, T, false, plain, out};
 	int8_plain.multiply(&product, 0, matrix.panels);
@@ -213,6 +222,8 @@ static void products_are_exact(size_t T, size_t in, size_t out, enum kind kind, 
 	product.y = fast;
 	for (size_t k = 0; k < n; k++) {
 		memset(fast, 0, T * out * sizeof *fast);
+		if (kind == BYTES && list[k]->levels != INT8_BYTE_LEVELS)
+			continue;
 		list[k]->multiply(&product, 0, matrix.panels);
 		if (memcmp(fast, plain, T * out * sizeof *fast) != 0)
 			fail_msg("%s: %zu rows, %zu inputs, %zu outputs differ from the plain twin", list[k]->name, T, in, out);
@@ -255,6 +266,7 @@ static void the_largest_sums_do_not_saturate(void **state)
 	products_are_exact(9, 2080, 34, LARGEST, &seed);
 	products_are_exact(9, 2080, 34, FITTING, &seed);
 	products_are_exact(9, 2080, 34, NOT_FITTING, &seed);
+	products_are_exact(9, 2080, 34, BYTES, &seed);
 }
 
 /* Even of evenly drawn ones, which are heavier than a trained matrix's. */
@@ -268,7 +280,7 @@ static void quantised_weights_fit_into_groups(void **state)
 	struct err err;
 
 	(void)state;
-	assert_ok(int8_matrix_init(&matrix, &map, NULL, &err), &err);
+	assert_ok(int8_matrix_init(&matrix, &map, INT8_PAIRS, NULL, &err), &err);
 	for (size_t panel = 0; panel < matrix.panels; panel++)
 		assert_int_equal(matrix.group[panel], INT8_GROUP);
 	for (size_t o = 0; o < OUT; o++)
@@ -297,11 +309,12 @@ static void results_come_back_as_floats(void **state)
 	struct err err;
 
 	(void)state;
-	assert_ok(int8_matrix_init(&matrix, &map, gain, &err), &err);
-	int8_quantise(x, T, IN, &rows);
+	assert_ok(int8_matrix_init(&matrix, &map, INT8_PAIRS, gain, &err), &err);
 	for (int add = 0; add < 2; add++)
 		for (size_t k = 0; k < n; k++) {
 			struct int8_product product = {&matrix, &rows, T, add, plain, STRIDE};
+			for (size_t r = 0; r < T; r++)
+				list[k]->quantise(x + r * IN, IN, rows.codes + r * int8_depth(IN), rows.scale + r, rows.offset + r);
 			memcpy(plain, before, T * STRIDE * sizeof *plain);
 			memcpy(fast, before, T * STRIDE * sizeof *fast);
 			int8_plain.multiply(&product, 0, matrix.panels);
@@ -359,18 +372,18 @@ static void rows_are_quantised_as_plainly(void **state)
 		for (size_t k = 0; k < n; k++) {
 			memset(fast, 255, sizeof fast);
 			list[k]->quantise(x, D, fast, a, a + 1);
-			int8_plain.quantise(x, D, plain, b, b + 1);
+			twin_of(list[k])->quantise(x, D, plain, b, b + 1);
 			compare_row(list[k]->name, fast, a, plain, b, D, 1e-6f);
 			memset(fast, 255, sizeof fast);
 			list[k]->norm(&norm, x, D, fast, a, a + 1);
-			int8_plain.norm(&norm, x, D, plain, b, b + 1);
+			twin_of(list[k])->norm(&norm, x, D, plain, b, b + 1);
 			compare_row(list[k]->name, fast, a, plain, b, D, 1e-5f);
 			for (int quick = 0; quick < 2; quick++) {
 				memset(fast, 255, sizeof fast);
 				memcpy(copy, x, D * sizeof *x);
 				list[k]->gelu(copy, D, quick, fast, a, a + 1);
 				memcpy(copy, x, D * sizeof *x);
-				int8_plain.gelu(copy, D, quick, plain, b, b + 1);
+				twin_of(list[k])->gelu(copy, D, quick, plain, b, b + 1);
 				compare_row(list[k]->name, fast, a, plain, b, D, 4e-4f);
 			}
 		}
@@ -398,6 +411,30 @@ static void gelu_is_near_enough(void **state)
 		}
 }
 
+/* A step of 1/127 of the largest, and no lane's sum to fit: for a matrix that only this machine sees. */
+static void bytes_halve_the_steps(void **state)
+{
+	enum { IN = 768, OUT = 4 };
+	uint64_t seed = 9;
+	float *weight = test_draw(OUT * IN, 1, &seed), scale[OUT];
+	int8_t *codes = mem_array(OUT * IN, 1);
+
+	(void)state;
+	assert_non_null(codes);
+	int8_weights(weight, OUT, IN, INT8_BYTES, codes, scale);
+	for (size_t o = 0; o < OUT; o++) {
+		float most = 0;
+		for (size_t i = 0; i < IN; i++) {
+			most = fmaxf(most, fabsf(weight[o * IN + i]));
+			assert_true(fabsf(scale[o] * codes[o * IN + i] - weight[o * IN + i]) <= 0.501f * scale[o]);
+		}
+		assert_true(fabsf(scale[o] * INT8_BYTE_WEIGHT_MOST - most) < 1e-6f);
+	}
+	assert_int_equal(int8_range() == INT8_BYTES, int8_kernel()->levels == INT8_BYTE_LEVELS);
+	free(weight);
+	free(codes);
+}
+
 /* Neither a row nor a matrix of the smallest numbers may become infinite. */
 static void the_smallest_numbers_stay_small(void **state)
 {
@@ -412,7 +449,7 @@ static void the_smallest_numbers_stay_small(void **state)
 		list[k]->quantise(x, 16, codes, map, map + 1);
 		assert_true(fabsf(map[0] * codes[2] + map[1]) < 1e-40f);
 	}
-	int8_weights(x, 1, 16, weights, scale);
+	int8_weights(x, 1, 16, INT8_PAIRS, weights, scale);
 	for (size_t i = 0; i < 16; i++)
 		assert_true(fabsf(scale[0] * weights[i]) < 1e-40f);
 }
@@ -430,7 +467,7 @@ static void a_row_of_equal_numbers_stays_as_it_is(void **state)
 		x[i] = -0.75f;
 		ones[i] = 1;
 	}
-	assert_ok(int8_matrix_init(&matrix, &map, NULL, &err), &err);
+	assert_ok(int8_matrix_init(&matrix, &map, INT8_PAIRS, NULL, &err), &err);
 	int8_quantise(x, 1, 24, &rows);
 	int8_linear(&matrix, &rows, 1, false, y, 1);
 	assert_true(fabsf(y[0] + 18) < 1e-5f);
@@ -466,7 +503,7 @@ static void what_is_not_finite_is_seen_in_the_result(void **state)
 		}
 	float weights[] = {1, NAN, 1, 1}, scale[2];
 	int8_t codes[4];
-	int8_weights(weights, 2, 2, codes, scale);
+	int8_weights(weights, 2, 2, INT8_PAIRS, codes, scale);
 	assert_true(isnan(scale[0]) && !isnan(scale[1]));
 }
 
@@ -483,7 +520,7 @@ static void threads_do_not_change_the_result(void **state)
 	struct err err;
 
 	(void)state;
-	assert_ok(int8_matrix_init(&matrix, &map, NULL, &err), &err);
+	assert_ok(int8_matrix_init(&matrix, &map, INT8_PAIRS, NULL, &err), &err);
 	int8_quantise(x, T, IN, &rows);
 	int8_linear(&matrix, &rows, T, false, whole, OUT);
 #pragma omp parallel for num_threads(2)
@@ -503,6 +540,6 @@ static void threads_do_not_change_the_result(void **state)
 TEST_MAIN(cmocka_unit_test(every_kernel_agrees_exactly), cmocka_unit_test(many_inputs_are_taken_in_blocks),
 	  cmocka_unit_test(the_largest_sums_do_not_saturate),
 		cmocka_unit_test(quantised_weights_fit_into_groups), cmocka_unit_test(results_come_back_as_floats),
-	  cmocka_unit_test(rows_are_quantised_as_plainly), cmocka_unit_test(gelu_is_near_enough),
+	  cmocka_unit_test(rows_are_quantised_as_plainly), cmocka_unit_test(gelu_is_near_enough), cmocka_unit_test(bytes_halve_the_steps),
 	  cmocka_unit_test(a_row_of_equal_numbers_stays_as_it_is), cmocka_unit_test(the_smallest_numbers_stay_small),
 	  cmocka_unit_test(what_is_not_finite_is_seen_in_the_result), cmocka_unit_test(threads_do_not_change_the_result))

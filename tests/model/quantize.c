@@ -168,7 +168,7 @@ static void a_quantised_model_has_weights_in_fp32_too(void **state)
 	assert_true(codes && scale);
 	for (size_t l = 0; l < tower->layers; l++) {
 		const struct block *a = coca_weights(f.model)->vision + l, *b = coca_weights(q.model)->vision + l;
-		int8_weights(a->fc_weight, F, D, codes, scale);
+		int8_weights(a->fc_weight, F, D, INT8_PAIRS, codes, scale);
 		for (size_t i = 0; i < F * D; i++)
 			assert_true(fabsf(a->fc_weight[i] - b->fc_weight[i]) <= scale[i / D] * 0.501f);
 	}
