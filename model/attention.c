@@ -1,14 +1,16 @@
 /* attention.c: op_attention of ops.h: softmax(q k^T / sqrt(d)) v, a head of a sequence at a time.
  *
- * The two products are OpenBLAS's, except of a few queries, which it spends longer on preparing than on computing: those are inner
- * products and sums of rows. Scores lie in rows of whole vectors, so that softmax has no rest to do number by number. Tried and
- * dropped: tiles of our own for all sizes, which were no faster at 37 and 50 keys and slower beyond.
+ * With AVX-512 that is attention_wide.c's work. Otherwise the two products are OpenBLAS's, except of a few queries, which it spends longer
+ * on preparing than on computing: those are inner products and sums of rows. Scores lie in rows of whole vectors, so that softmax has no
+ * rest to do number by number. Tried and dropped: tiles of our own by AVX2, too, which were no faster at 37 and 50 keys and slower
+ * beyond.
  */
 #include <cblas.h>
 #include <math.h>
 #include <omp.h>
 #include <string.h>
 
+#include "model/attention_wide.h"
 #include "model/ops.h"
 #include "schema/memory.h"
 
@@ -23,9 +25,10 @@ enum {
 
 size_t op_attention_scratch(size_t keys_most, int threads)
 {
-	size_t one = mem_product(QUERY_ROWS, keys_most + LANES);
+	/* Both are whole vectors: every thread's part is aligned. */
+	size_t one = mem_product(QUERY_ROWS, keys_most + LANES), wide = attention_wide_scratch(keys_most);
 
-	return mem_product(one, (size_t)threads);
+	return mem_product(one > wide ? one : wide, (size_t)threads);
 }
 
 static size_t padded(size_t n)
@@ -69,17 +72,27 @@ static void gather(const struct attend_shape *shape, size_t d, const float *weig
 		    (blasint)shape->kv_stride, 0, out, (blasint)shape->out_stride);
 }
 
-/* Softmax over the keys that query `at` of the sequence sees; the others, up to count, get weight 0. */
-static void weigh(const struct attend *sequence, bool causal, size_t at, float *scores, size_t count)
+size_t attention_seen(const struct attend *sequence, bool causal, size_t at)
 {
-	size_t seen = causal ? at + 1 + sequence->keys - sequence->queries : sequence->keys;
-	size_t whole = padded(seen); /* vectors alone are quicker than vectors and a rest */
+	return causal ? at + 1 + sequence->keys - sequence->queries : sequence->keys;
+}
 
+void attention_hide(const struct attend *sequence, size_t seen, float *scores, size_t whole)
+{
 	if (sequence->visible)
 		for (size_t j = 0; j < seen; j++)
 			scores[j] = sequence->visible[j] ? scores[j] : -INFINITY;
 	for (size_t j = seen; j < whole; j++)
 		scores[j] = -INFINITY;
+}
+
+/* Softmax over the keys that query `at` of the sequence sees; the others, up to count, get weight 0. */
+static void weigh(const struct attend *sequence, bool causal, size_t at, float *scores, size_t count)
+{
+	size_t seen = attention_seen(sequence, causal, at);
+	size_t whole = padded(seen); /* vectors alone are quicker than vectors and a rest */
+
+	attention_hide(sequence, seen, scores, whole);
 	op_softmax(scores, whole);
 	memset(scores + whole, 0, (count - whole) * sizeof *scores);
 }
@@ -88,6 +101,10 @@ static void attend_head(const struct attend_shape *shape, const struct attend *s
 {
 	size_t d = shape->width / shape->heads, keys = sequence->keys;
 
+	if (attention_wide_fits(d, sequence->queries, keys)) {
+		attention_wide(shape, sequence, head, scores);
+		return;
+	}
 	for (size_t from = 0; from < sequence->queries; from += QUERY_ROWS) {
 		size_t rows = sequence->queries - from < QUERY_ROWS ? sequence->queries - from : QUERY_ROWS;
 		score(shape, d, sequence->q + from * shape->q_stride + head * d, rows, sequence->k + head * d, keys, scores);

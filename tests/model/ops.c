@@ -220,6 +220,8 @@ static void attention_agrees_with_plain(void **state)
 	attend(4, 16, sizes, 8, true, 5);
 	attend(3, 7, sizes, 8, true, 6);
 	attend(1, 64, sizes, 8, false, 7);
+	attend(3, 48, sizes, 8, true, 10);
+	attend(2, 144, sizes, 8, false, 11);
 	attend(1, 8, sizes, 1, true, 8);
 }
 
