@@ -9,8 +9,9 @@
  *     ints, floats              vectors
  *     INTS_LOAD(p), INTS_SPLAT(p)   splat: the 4 bytes at p in every lane
  *     GROUP(matrix, panel)      inputs whose products are added to one part:
- *     GROUP_START(sums), GROUP_ADD(part, x, w), GROUP_END(sums, part)   sums: in memory; add: 4 products of unsigned by signed
- *                               bytes in each lane
+ *     GROUP_START(sums, first), GROUP_ADD(part, x, w), GROUP_END(sums, part)   sums: in memory; first: nothing is in them; add: 4
+ *                               products of unsigned by signed bytes in each lane
+ *     WHOLE                     1: a block is one group, so that its parts are its sums
  *     FLOATS_OF(ints), FLOATS_LOAD(p), FLOATS_STORE(p, v), FLOATS_SPLAT(f)
  *
  * A tile of the result is ROWS rows by PANELS panels. Its weights, PANELS * DEPTH bytes * 16, stay in the first cache while
@@ -37,9 +38,36 @@ struct KERNEL(tile) {
 	size_t depth;           /* inputs of the block */
 	size_t group;           /* of the panels, the least */
 	int32_t *sums;          /* [rows, WIDE] */
+	bool first;             /* block */
+	const struct int8_product *finish; /* not NULL: the last block, whose sums go into the result from where they are */
+	size_t row, panel;      /* the tile's first */
 };
 
-/* y = or += scale * sum * weights' scale + offset * weights' sum + bias, for one row and panel. */
+/* y = or += scale * sum * weights' scale + offset * weights' sum + bias: of sums[rows * wide] in registers, whole panels. */
+static inline __attribute__((always_inline)) TARGET void KERNEL(finish_tile)(const struct KERNEL(tile) *tile, const ints *sums,
+									     const size_t rows, const size_t wide, const bool add)
+{
+	const struct int8_product *p = tile->finish;
+	const struct int8_matrix *m = p->matrix;
+	const float *row_scale = p->rows->scale + tile->row, *row_offset = p->rows->offset + tile->row;
+	float *y = p->y + tile->row * p->stride + tile->panel * INT8_PANEL;
+
+#pragma GCC unroll 4
+	for (size_t v = 0; v < wide; v++) {
+		const size_t at = tile->panel * INT8_PANEL + v * LANES;
+		const floats scale = FLOATS_LOAD(m->scale + at), sum = FLOATS_LOAD(m->sum + at), bias = FLOATS_LOAD(m->bias + at);
+#pragma GCC unroll 8
+		for (size_t r = 0; r < rows; r++) {
+			floats value = FLOATS_OF(sums[r * wide + v]) * scale;
+			value = FLOATS_SPLAT(row_scale[r]) * value + (FLOATS_SPLAT(row_offset[r]) * sum + bias);
+			if (add)
+				value += FLOATS_LOAD(y + r * p->stride + v * LANES);
+			FLOATS_STORE(y + r * p->stride + v * LANES, value);
+		}
+	}
+}
+
+/* The same for one row and panel, from memory. */
 static inline TARGET void KERNEL(finish)(const struct int8_product *p, size_t t, size_t panel, const int32_t *sums)
 {
 	const struct int8_matrix *m = p->matrix;
@@ -75,7 +103,7 @@ static inline __attribute__((always_inline)) TARGET void KERNEL(accumulate)(cons
 		group = left < most ? left : most;
 #pragma GCC unroll 32
 		for (size_t i = 0; i < rows * wide; i++)
-			parts[i] = GROUP_START(sums + i / wide * KERNEL(WIDE) + i % wide * LANES);
+			parts[i] = GROUP_START(sums + i / wide * KERNEL(WIDE) + i % wide * LANES, tile->first);
 		for (const uint8_t *end = codes + group; codes < end; codes += INT8_STEP, weights += INT8_STEP * INT8_PANEL)
 #pragma GCC unroll 2
 			for (size_t half = 0; half < 2; half++)
@@ -88,6 +116,13 @@ static inline __attribute__((always_inline)) TARGET void KERNEL(accumulate)(cons
 						parts[r * wide + v] = GROUP_ADD(parts[r * wide + v], x, INTS_LOAD(w + half * 4 * INT8_PANEL));
 					}
 				}
+		if (WHOLE && tile->finish) {
+			if (tile->finish->add)
+				KERNEL(finish_tile)(tile, parts, rows, wide, true);
+			else
+				KERNEL(finish_tile)(tile, parts, rows, wide, false);
+			return;
+		}
 #pragma GCC unroll 32
 		for (size_t i = 0; i < rows * wide; i++)
 			GROUP_END(sums + i / wide * KERNEL(WIDE) + i % wide * LANES, parts[i]);
@@ -111,18 +146,19 @@ static __attribute__((noinline)) TARGET void KERNEL(one_row)(const struct KERNEL
 }
 
 /* A full tile, or what is left over at an edge. */
-static TARGET void KERNEL(any_tile)(struct KERNEL(tile) tile, size_t rows, size_t panels)
+static TARGET void KERNEL(any_tile)(const struct KERNEL(tile) *whole, size_t rows, size_t panels)
 {
 	if (rows == ROWS && panels == PANELS) {
-		KERNEL(full_tile)(&tile);
+		KERNEL(full_tile)(whole);
 		return;
 	}
-	for (size_t i = 0; i < panels; i++, tile.weights += tile.panel_stride, tile.sums += INT8_PANEL) {
+	struct KERNEL(tile) tile = *whole;
+	for (size_t i = 0; i < panels; i++, tile.weights += tile.panel_stride, tile.sums += INT8_PANEL, tile.panel++) {
 		struct KERNEL(tile) part = tile;
 		size_t r = 0;
-		for (; r + 4 <= rows; r += 4, part.codes += 4 * part.code_stride, part.sums += 4 * KERNEL(WIDE))
+		for (; r + 4 <= rows; r += 4, part.row += 4, part.codes += 4 * part.code_stride, part.sums += 4 * KERNEL(WIDE))
 			KERNEL(four_rows)(&part);
-		for (; r < rows; r++, part.codes += part.code_stride, part.sums += KERNEL(WIDE))
+		for (; r < rows; r++, part.row++, part.codes += part.code_stride, part.sums += KERNEL(WIDE))
 			KERNEL(one_row)(&part);
 	}
 }
@@ -132,23 +168,28 @@ static TARGET void KERNEL(strip)(const struct int8_product *p, size_t panel, siz
 {
 	const struct int8_matrix *m = p->matrix;
 	int32_t sums[KERNEL(CHUNK) * KERNEL(WIDE)] __attribute__((aligned(64)));
-	struct KERNEL(tile) tile = {.code_stride = m->depth, .panel_stride = m->depth * INT8_PANEL, .group = GROUP(m, panel)};
+	struct KERNEL(tile) tile = {.code_stride = m->depth, .panel_stride = m->depth * INT8_PANEL, .group = GROUP(m, panel), .panel = panel};
+	const bool whole = WHOLE && (panel + panels) * INT8_PANEL <= m->out;
 
 	for (size_t i = 1; i < panels; i++)
 		tile.group = GROUP(m, panel + i) < tile.group ? GROUP(m, panel + i) : tile.group;
-	memset(sums, 0, (end - start) * KERNEL(WIDE) * sizeof *sums);
+	if (!WHOLE)
+		memset(sums, 0, (end - start) * KERNEL(WIDE) * sizeof *sums);
 	for (size_t k = 0; k < m->depth; k += KERNEL(DEPTH)) {
 		tile.depth = m->depth - k < KERNEL(DEPTH) ? m->depth - k : KERNEL(DEPTH);
 		tile.weights = m->weights + panel * tile.panel_stride + k * INT8_PANEL;
-		for (size_t t = start; t < end; t += ROWS) {
-			size_t rows = end - t < ROWS ? end - t : ROWS;
-			tile.codes = p->rows->codes + t * m->depth + k;
-			tile.sums = sums + (t - start) * KERNEL(WIDE);
-			KERNEL(any_tile)(tile, rows, panels);
+		tile.first = k == 0;
+		const bool last = k + tile.depth == m->depth;
+		tile.finish = whole && last ? p : NULL;
+		for (tile.row = start; tile.row < end; tile.row += ROWS) {
+			size_t rows = end - tile.row < ROWS ? end - tile.row : ROWS;
+			tile.codes = p->rows->codes + tile.row * m->depth + k;
+			tile.sums = sums + (tile.row - start) * KERNEL(WIDE);
+			KERNEL(any_tile)(&tile, rows, panels);
 			/* At once: the next tile is computed while these results are on their way to memory. */
-			for (size_t r = 0; r < rows && k + tile.depth == m->depth; r++)
+			for (size_t r = 0; r < rows && last && !whole; r++)
 				for (size_t i = 0; i < panels; i++)
-					KERNEL(finish)(p, t + r, panel + i, tile.sums + r * KERNEL(WIDE) + i * INT8_PANEL);
+					KERNEL(finish)(p, tile.row + r, panel + i, tile.sums + r * KERNEL(WIDE) + i * INT8_PANEL);
 		}
 	}
 }

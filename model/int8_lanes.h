@@ -26,13 +26,15 @@ typedef __m256 floats;
 #define FLOATS_SPLAT(f) BITS(set1_ps)(f)
 
 #ifdef DOT
+#define WHOLE 1
 #define GROUP(matrix, panel) (matrix)->depth
-#define GROUP_START(sums) INTS_LOAD(sums)
+#define GROUP_START(sums, first) ((first) ? INTS(setzero)() : INTS_LOAD(sums))
 #define GROUP_ADD(part, x, w) DOT(part, x, w)
 #define GROUP_END(sums, part) INTS_STORE(sums, part)
 #else
+#define WHOLE 0
 #define GROUP(matrix, panel) (matrix)->group[panel]
-#define GROUP_START(sums) INTS(setzero)()
+#define GROUP_START(sums, first) INTS(setzero)()
 #define GROUP_ADD(part, x, w) KERNEL(add_pairs)(part, x, w)
 #define GROUP_END(sums, part) KERNEL(add_part)(sums, part)
 #endif

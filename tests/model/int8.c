@@ -108,8 +108,9 @@ typedef sixteen_floats floats;
 #define FLOATS_SPLAT(f) ((sixteen_floats){0} + (f))
 
 #define KERNEL(name) emulated_##name
+#define WHOLE 1
 #define GROUP(matrix, panel) (matrix)->depth
-#define GROUP_START(sums) ints_load(sums)
+#define GROUP_START(sums, first) ((first) ? (sixteen_ints){{0}} : ints_load(sums))
 #define GROUP_ADD(part, x, w) dot(part, x, w)
 #define GROUP_END(sums, part) ints_store(sums, part)
 #include "model/int8_kernel.h"
@@ -119,13 +120,15 @@ static const struct int8_kernel emulated = {"emulated VNNI", LEVELS, KERNEL(mult
 #undef KERNEL
 #undef LEVELS
 #undef GROUP
+#undef WHOLE
 #undef GROUP_START
 #undef GROUP_ADD
 #undef GROUP_END
 #define KERNEL(name) emulated_pairs_##name
 #define LEVELS INT8_LEVELS
+#define WHOLE 0
 #define GROUP(matrix, panel) (matrix)->group[panel]
-#define GROUP_START(sums) (sixteen_ints){{0}}
+#define GROUP_START(sums, first) (sixteen_ints){{0}}
 #define GROUP_ADD(part, x, w) pairs(part, x, w)
 #define GROUP_END(sums, part) ints_store(sums, widened(ints_load(sums), part))
 #include "model/int8_kernel.h"
