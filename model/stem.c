@@ -58,22 +58,32 @@ size_t stem_map_most(const struct config *config)
 	return most;
 }
 
-void stem_columns(const float *map, size_t s, size_t C, size_t stride, float *columns)
+/* place: bytes of a place of the map; rest: what lies behind the nine of them in each row of the columns. */
+static void gather(const char *map, size_t s, size_t place, size_t stride, int outside, size_t rest, char *columns)
 {
 	for (size_t y = 0; y < s; y += stride)
-		for (size_t x = 0; x < s; x += stride)
+		for (size_t x = 0; x < s; x += stride, columns += rest)
 			for (size_t u = 0; u < 3; u++) {
 				/* The three neighbours of a row lie side by side. */
-				bool left = x == 0, right = x + 1 == s, outside = y + u == 0 || y + u > s;
-				if (outside || left)
-					memset(columns, 0, (outside ? 3 * C : C) * sizeof *columns);
-				if (!outside)
-					memcpy(columns + left * C, map + ((y + u - 1) * s + x - !left) * C,
-					       (size_t)(3 - left - right) * C * sizeof *columns);
-				if (!outside && right)
-					memset(columns + 2 * C, 0, C * sizeof *columns);
-				columns += 3 * C;
+				bool left = x == 0, right = x + 1 == s, above = y + u == 0 || y + u > s;
+				if (above || left)
+					memset(columns, outside, above ? 3 * place : place);
+				if (!above)
+					memcpy(columns + left * place, map + ((y + u - 1) * s + x - !left) * place, (size_t)(3 - left - right) * place);
+				if (!above && right)
+					memset(columns + 2 * place, outside, place);
+				columns += 3 * place;
 			}
+}
+
+void stem_columns(const float *map, size_t s, size_t C, size_t stride, float *columns)
+{
+	gather((const char *)map, s, C * sizeof *map, stride, 0, 0, (char *)columns);
+}
+
+void stem_columns_bytes(const uint8_t *map, size_t s, size_t C, size_t stride, uint8_t outside, size_t row, uint8_t *columns)
+{
+	gather((const char *)map, s, C, stride, outside, row - 9 * C, (char *)columns);
 }
 
 void stem_columns_add(const float *columns, size_t s, size_t C, size_t stride, float *map)

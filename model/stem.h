@@ -11,6 +11,8 @@
 #ifndef MODEL_STEM_H
 #define MODEL_STEM_H
 
+#include <stdint.h>
+
 #include "model/config.h"
 #include "model/weights.h"
 
@@ -28,6 +30,9 @@ size_t stem_map_most(const struct config *config);
 
 /* columns[o*o,9C]: what each place of the next map is made of, [3,3,C] around it, zero outside. */
 void stem_columns(const float *map, size_t s, size_t C, size_t stride, float *columns);
+/* The same of bytes: what lies outside of the map is the byte outside, and each row of columns [o*o,row] ends with row - 9C bytes that are
+ * not written. */
+void stem_columns_bytes(const uint8_t *map, size_t s, size_t C, size_t stride, uint8_t outside, size_t row, uint8_t *columns);
 /* map += what stem_columns took from there: the gradient's way back. */
 void stem_columns_add(const float *columns, size_t s, size_t C, size_t stride, float *map);
 /* patches[(s/P)^2, C,P,P] of map[s,s,C], and back: every place belongs to one patch. */

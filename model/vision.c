@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "model/block.h"
-#include "model/stem.h"
+#include "model/stem_int8.h"
 #include "model/vision_int8.h"
 #include "schema/memory.h"
 
@@ -14,6 +14,7 @@
 /* One piece's memory. T positions of an image (class token and patches), D the tower's width. */
 struct work {
 	float *columns, *maps; /* of the stem, one image's */
+	struct stem_int8_scratch stem;
 	float *patches;       /* [B * patches, columns of conv1] */
 	float *embedded;      /* [B * patches, D] */
 	float *x;             /* [B * T, D] */
@@ -67,6 +68,7 @@ static size_t work_carve(const struct config *config, size_t B, int threads, voi
 	if (config->stem_layers) {
 		work->columns = carve_floats(&carver, 1, stem_columns_most(config));
 		work->maps = carve_floats(&carver, 2, stem_map_most(config));
+		stem_int8_carve(&carver, config, &work->stem);
 	}
 	work->patches = carve_floats(&carver, mem_product(B, config->patches), stem_patch_inputs(config));
 	work->embedded = carve_floats(&carver, mem_product(B, config->patches), D);
@@ -144,7 +146,11 @@ static void embed(const struct config *config, const struct weights *weights, co
 	struct linear conv = {weights->patch_weight, NULL, inputs, D, false};
 
 	for (size_t b = 0; b < B && config->stem_layers; b++)
-		stem_forward(config, weights, pixels + b * 3 * S * S, work->columns, work->maps, work->patches + b * n * inputs);
+		if (work->int8)
+			stem_int8_forward(config, weights, work->int8->stem, pixels + b * 3 * S * S, &work->stem,
+					  work->patches + b * n * inputs);
+		else
+			stem_forward(config, weights, pixels + b * 3 * S * S, work->columns, work->maps, work->patches + b * n * inputs);
 	if (!config->stem_layers)
 		patchify(config, pixels, B, work->patches);
 	if (work->int8 && work->int8->patch.weights) {

@@ -43,12 +43,25 @@ static enum status make_ends(const struct config *config, const struct weights *
 	return status;
 }
 
+static enum status make_stem(const struct config *config, const struct weights *weights, struct vision_int8 *made, struct err *err)
+{
+	enum status status = STATUS_OK;
+
+	for (size_t l = 0; l < config->stem_layers && status == STATUS_OK; l++) {
+		const struct linear map = {weights->stem[l].conv, NULL, 9 * stem_channels(config, l), config->stem[l].width, false};
+		status = int8_matrix_init(made->stem + l, &map, int8_range(), NULL, err);
+	}
+	return status;
+}
+
 enum status vision_int8_new(const struct config *config, const struct weights *weights, const struct checkpoint *checkpoint,
 			    struct vision_int8 **result, struct err *err)
 {
 	struct vision_int8 *made = mem_array(1, sizeof *made);
 	enum status status = made ? STATUS_OK : err_memory(err, "8-bit weights");
 
+	if (status == STATUS_OK)
+		status = make_stem(config, weights, made, err);
 	if (status == STATUS_OK && int8_range() == INT8_BYTES)
 		status = make_ends(config, weights, made, err);
 	if (status == STATUS_OK)
@@ -66,6 +79,8 @@ void vision_int8_free(struct vision_int8 *made, const struct config *config)
 	if (!made)
 		return;
 	int8_tower_free(made->blocks, &config->vision);
+	for (size_t l = 0; l < config->stem_layers; l++)
+		int8_matrix_release(made->stem + l);
 	int8_matrix_release(&made->patch);
 	int8_matrix_release(&made->pool.kv);
 	int8_matrix_release(&made->pool.out);
