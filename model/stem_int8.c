@@ -9,13 +9,14 @@ void stem_int8_carve(struct carver *carver, const struct config *config, struct 
 {
 	size_t most = stem_map_most(config) + 1, rows = 0, bytes = 0;
 
-	for (size_t l = 0; l < config->stem_layers; l++) {
+	for (size_t l = 1; l < config->stem_layers; l++) {
 		size_t side = stem_side(config, l + 1), all = side * side * int8_depth(9 * stem_channels(config, l));
 		rows = side * side > rows ? side * side : rows;
 		bytes = all > bytes ? all : bytes;
 	}
 	scratch->map = carve_floats(carver, 1, most);
 	scratch->next = carve_floats(carver, 1, most);
+	scratch->first = carve_floats(carver, stem_side(config, 1) * stem_side(config, 1), 9 * 3);
 	int8_carve(carver, &scratch->whole, 1, most);
 	scratch->columns.codes = carve(carver, bytes, 1);
 	scratch->columns.scale = carve_floats(carver, rows, 1);
@@ -38,19 +39,23 @@ static void gather(const struct config *config, size_t l, size_t count, struct s
 void stem_int8_forward(const struct config *config, const struct weights *weights, const struct int8_matrix *layers, const float *pixels,
 		       struct stem_int8_scratch *scratch, float *patches)
 {
-	size_t S = config->image_size, count = S * S * 3, L = config->stem_layers;
+	size_t S = config->image_size, count = 0, L = config->stem_layers;
 
 	for (size_t i = 0; i < S * S; i++)
 		for (size_t c = 0; c < 3; c++)
 			scratch->map[i * 3 + c] = pixels[c * S * S + i];
-	scratch->map[count] = 0;
-	int8_quantise(scratch->map, 1, count + 1, &scratch->whole);
 	for (size_t l = 0; l < L; l++) {
 		size_t O = config->stem[l].width, side = stem_side(config, l + 1);
 		float *map = scratch->map, *next = scratch->next;
-		gather(config, l, count, scratch);
+		if (l == 0) {
+			const struct linear convolution = {weights->stem[0].conv, NULL, 9 * 3, O, false};
+			stem_columns(map, S, 3, config->stem[0].stride, scratch->first);
+			op_linear(&convolution, scratch->first, side * side, next);
+		} else {
+			gather(config, l, count, scratch);
+			int8_linear(layers + l, &scratch->columns, side * side, false, next, O);
+		}
 		count = side * side * O;
-		int8_linear(layers + l, &scratch->columns, side * side, false, next, O);
 		op_norm(&weights->stem[l].ln, next, side * side, O, next);
 		next[count] = 0; /* and its GELU is */
 		int8_gelu(next, 1, count + 1, config->quick_gelu, &scratch->whole);

@@ -214,7 +214,8 @@ static void pool_single(const struct config *config, const struct weights *weigh
 {
 	size_t E = config->embed_dim, n = tokens ? config->pool_queries : 1;
 
-	pool(config, &weights->pool, work->int8 ? &work->int8->pool : NULL, queries, n, work->x, B, positions(config), config->vision.width, work, work->pooled);
+	pool(config, &weights->pool, work->int8 ? &work->int8->pool : NULL, queries, n, work->x, B, positions(config),
+	     config->vision.width, work, work->pooled);
 	op_norm(&weights->ln_post, work->pooled, B * n, E, work->pooled);
 	split(work->pooled, B, n, E, work->latent, tokens);
 }

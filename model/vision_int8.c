@@ -47,7 +47,7 @@ static enum status make_stem(const struct config *config, const struct weights *
 {
 	enum status status = STATUS_OK;
 
-	for (size_t l = 0; l < config->stem_layers && status == STATUS_OK; l++) {
+	for (size_t l = 1; l < config->stem_layers && status == STATUS_OK; l++) {
 		const struct linear map = {weights->stem[l].conv, NULL, 9 * stem_channels(config, l), config->stem[l].width, false};
 		status = int8_matrix_init(made->stem + l, &map, int8_range(), NULL, err);
 	}

@@ -22,7 +22,7 @@ struct int8_pooler {
 
 struct vision_int8 {
 	struct int8_block *blocks;   /* [layers] */
-	struct int8_matrix stem[STEM_MOST], patch; /* [stem_layers], conv1 */
+	struct int8_matrix stem[STEM_MOST], patch; /* [stem_layers] but the first, conv1 */
 	struct int8_pooler pool, pool_contrastive; /* as far as the configuration has them */
 };
 
