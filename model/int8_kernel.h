@@ -22,6 +22,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "model/moments.h"
+
 enum {
 	KERNEL(DEPTH) = 1024,
 	KERNEL(CHUNK) = 48 / ROWS * ROWS, /* rows whose sums wait */
@@ -246,16 +248,9 @@ static TARGET void KERNEL(quantise)(const float *x, size_t n, uint8_t *codes, fl
 static TARGET void KERNEL(norm)(const struct norm *norm, const float *x, size_t D, uint8_t *codes, float *scale, float *offset)
 {
 	const float *weight = norm->weight, *bias = norm->bias;
-	float sum = 0, squares = 0, low = INFINITY, high = -INFINITY, wrong = 0;
+	float gain, low = INFINITY, high = -INFINITY, wrong = 0;
+	const float mean = moments(x, D, &gain);
 
-#pragma omp simd reduction(+ : sum)
-	for (size_t i = 0; i < D; i++)
-		sum += x[i];
-	const float mean = sum / (float)D;
-#pragma omp simd reduction(+ : squares)
-	for (size_t i = 0; i < D; i++)
-		squares += (x[i] - mean) * (x[i] - mean);
-	const float gain = 1 / sqrtf(squares / (float)D + 1e-5f);
 #pragma omp simd reduction(min : low) reduction(max : high) reduction(+ : wrong)
 	for (size_t i = 0; i < D; i++) {
 		float y = (x[i] - mean) * gain * weight[i] + bias[i];

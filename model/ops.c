@@ -11,6 +11,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "model/moments.h"
 #include "model/narrow.h"
 #include "schema/memory.h"
 
@@ -141,22 +142,6 @@ void op_softmax(float *row, size_t n)
 #pragma omp simd
 	for (size_t i = 0; i < n; i++)
 		row[i] *= sum;
-}
-
-/* The mean of x[D], and in *rate 1 / sqrt(variance + 1e-5). */
-static inline float moments(const float *x, size_t D, float *rate)
-{
-	float sum = 0, squares = 0;
-
-#pragma omp simd reduction(+ : sum)
-	for (size_t i = 0; i < D; i++)
-		sum += x[i];
-	float mean = sum / (float)D;
-#pragma omp simd reduction(+ : squares)
-	for (size_t i = 0; i < D; i++)
-		squares += (x[i] - mean) * (x[i] - mean);
-	*rate = 1 / sqrtf(squares / (float)D + 1e-5f);
-	return mean;
 }
 
 static void norm_row(const struct norm *norm, const float *x, size_t D, float *y)
