@@ -54,11 +54,11 @@ COCA_DB=$work/full.db expect "and with room again the run is taken up" 0 "photos
 COCA_DB=$work/full.db expect "on a sound catalog" 0 "" "$coca" verify
 
 # An interrupt, and a second process meanwhile. A large library, so that there is a meanwhile.
-"$coca" scenes "$work/many" --count 300 --seed 6 --size 96 >/dev/null 2>&1
+"$coca" scenes "$work/many" --count 1000 --seed 6 --size 96 >/dev/null 2>&1
 "$coca" index "$work/many" --db "$work/many.db" --batch 1 --jobs 1 >"$work/first" 2>&1 &
 pid=$!
 for _ in $(seq 100); do [ -s "$work/many.db" ] && break; sleep 0.02; done
-sleep 0.3
+sleep 0.1
 expect "a second process is told to wait" 1 "coca: " "$coca" index "$work/many" --db "$work/many.db"
 kill -INT $pid
 wait $pid
@@ -69,8 +69,8 @@ else
     cat "$work/first"
     echo "not ok - an interrupt keeps what is done (exit code $code)"
 fi
-expect "the next run goes on" 0 "300 photos: " "$coca" index "$work/many" --db "$work/many.db"
-expect "to the same end" 0 "0 new, 300 unchanged" "$coca" index "$work/many" --db "$work/many.db"
+expect "the next run goes on" 0 "1000 photos: " "$coca" index "$work/many" --db "$work/many.db"
+expect "to the same end" 0 "0 new, 1000 unchanged" "$coca" index "$work/many" --db "$work/many.db"
 
 expect "forget needs a folder" 2 "coca forget DIR" "$coca" forget
 expect "a folder is forgotten" 0 "forgot 1 photo of" "$coca" forget "$photos/album"

@@ -535,7 +535,7 @@ static void an_interrupted_run_is_taken_up_again(void **state)
 {
 	(void)state;
 	struct library l;
-	struct itimerval timer = {.it_value = {.tv_usec = 120000}};
+	struct itimerval timer = {.it_value = {.tv_usec = 40000}};
 
 	open_library(&l, 99);
 	l.options.batch = 1;
