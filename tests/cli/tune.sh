@@ -58,7 +58,8 @@ cp "$work/out" "$work/by-file"
 expect "and by its name" 0 "star" "$coca" classify "$photos/more/000000.jpg" --head drawings
 is "alike" cmp "$work/out" "$work/by-file"
 expect "without a catalog" 0 "star" "$coca" classify "$photos/more/000000.jpg" --head "$work/drawings.head" --db "$work/none.db"
-is "too" cmp "$work/out" "$work/by-file"
+# Stored tokens have 8 bits; those of a photograph that is encoded now have all.
+is "too, within a percent" sh -c "paste '$work/out' '$work/by-file' | awk '{ d = \$2 - \$6; if (\$4 != \$8 || d > 1 || d < -1) exit 1 }'"
 expect "a head has its own labels" 2 "own labels" "$coca" classify "$photos/more/000000.jpg" --head drawings --labels a,b
 
 "$coca" index "$photos" --db "$work/small.db" --encoder-budget 20K >"$work/out" 2>&1
