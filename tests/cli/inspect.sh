@@ -31,8 +31,8 @@ expect "a size of nothing is refused" 2 "--size takes" "$coca" inspect pixels --
 expect "what is no picture is named" 1 "merges.txt" "$coca" inspect pixels --size 48 model/default/merges.txt
 expect "pixels need no model" 0 "" "$coca" inspect pixels --size 48 --model "$work/none" tests/data/images/gray-320x240.jpg
 
-expect "model tells its parameters" 0 "6.62 million" "$coca" inspect model model/default
+expect "model tells its parameters" 0 "7.68 million" "$coca" inspect model model/default
 is "its digests" grep -qE '^weights digest [0-9a-f]{32}$' "$work/out"
 is "and its tokenizer" grep -qF "4096 ids, start 4094, end 4095" "$work/out"
-expect "the model in use is the default" 0 "6.62 million" "$coca" inspect model
+expect "the model in use is the default" 0 "7.68 million" "$coca" inspect model
 expect "a model that is not there fails" 1 "$work/none" "$coca" inspect model "$work/none"
