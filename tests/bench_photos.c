@@ -112,5 +112,10 @@ enum status bench_photos(struct bench *bench, char **folder)
 	*folder = path_join(bench->shape, "photos");
 	if (!*folder)
 		return err_memory(&bench->err, "a path");
-	return access(*folder, R_OK) == 0 ? STATUS_OK : make_photos(*folder, &bench->err);
+	char name[32];
+	snprintf(name, sizeof name, "%02d.jpg", PHOTOS - 1);
+	char *last = path_join(*folder, name);
+	bool made = last && access(last, R_OK) == 0; /* of an earlier version's there may be fewer */
+	free(last);
+	return made ? STATUS_OK : make_photos(*folder, &bench->err);
 }
