@@ -306,6 +306,8 @@ static void mix_pair(struct batches *b, struct slot *slot, size_t i, size_t j)
 		if (source->whole)
 			return;
 	}
+	if (!mixed[0] && !mixed[1])
+		return;
 	memcpy(b->unmixed, first, b->image);
 	if (mixed[0])
 		slot->share[i] = mix(b, first, second, &random[0]);

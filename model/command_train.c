@@ -124,6 +124,15 @@ static void say(const struct run *run, const char *format, ...)
 
 /* ---- options ---------------------------------------------------------------------------------------------------- */
 
+/* What stands from text to stop, all of it: a number from 0 to 1. */
+static bool parse_share(const char *text, const char *stop, double *share)
+{
+	char *end;
+
+	*share = strtod(text, &end);
+	return end == stop && *share >= 0 && *share <= 1;
+}
+
 /* "2.5", "2.5,classes,mix:0.1", "whole,pairs": what stands behind a source's last '='. */
 static bool parse_kind(const char *text, struct dataset_source *kind)
 {
@@ -132,7 +141,6 @@ static bool parse_kind(const char *text, struct dataset_source *kind)
 		char *end;
 		next = at[size] ? at + size + 1 : NULL;
 		double weight = strtod(at, &end);
-		bool mix = size > 4 && memcmp(at, "mix:", 4) == 0;
 		if (end == at + size && size && weight > 0 && weight <= 1000)
 			kind->weight = weight;
 		else if (size == 7 && memcmp(at, "classes", size) == 0)
@@ -141,7 +149,7 @@ static bool parse_kind(const char *text, struct dataset_source *kind)
 			kind->whole = true;
 		else if (size == 5 && memcmp(at, "pairs", size) == 0)
 			kind->pairs = true;
-		else if (mix && (kind->mix = strtod(at + 4, &end), end == at + size) && kind->mix >= 0 && kind->mix <= 1)
+		else if (size > 4 && memcmp(at, "mix:", 4) == 0 && parse_share(at + 4, at + size, &kind->mix))
 			kind->own_mix = true;
 		else
 			return false;
@@ -319,6 +327,15 @@ static bool is_one_of(const char *name, const char *const *names)
 	return false;
 }
 
+/* As few digits as bring the same number back. */
+static const char *print_real(double x, char text[32])
+{
+	snprintf(text, 32, "%.15g", x);
+	if (strtod(text, NULL) != x)
+		snprintf(text, 32, "%.17g", x);
+	return text;
+}
+
 /* Options as "--name=value", each with a NUL behind it; sources with whole paths. What belongs to one call alone is left out. */
 static void write_note(struct run *run)
 {
@@ -327,14 +344,11 @@ static void write_note(struct run *run)
 
 	for (size_t i = 0; i < run->source_count; i++) {
 		const struct source *s = &run->sources[i];
-		char weight[32];
-		snprintf(weight, sizeof weight, "%.15g", s->kind.weight);
-		if (strtod(weight, NULL) != s->kind.weight)
-			snprintf(weight, sizeof weight, "%.17g", s->kind.weight);
-		buffer_format(&run->note, "--%s=%s=%s%s%s%s", s->table ? "tsv" : "shards", s->path, weight,
+		char weight[32], mix[32];
+		buffer_format(&run->note, "--%s=%s=%s%s%s%s", s->table ? "tsv" : "shards", s->path, print_real(s->kind.weight, weight),
 			      s->kind.classes ? ",classes" : "", s->kind.whole ? ",whole" : "", s->kind.pairs ? ",pairs" : "");
 		if (s->kind.own_mix)
-			buffer_format(&run->note, ",mix:%.17g", s->kind.mix);
+			buffer_format(&run->note, ",mix:%s", print_real(s->kind.mix, mix));
 		buffer_append(&run->note, "", 1);
 	}
 	for (size_t i = 0; i < run->args->given_count; i++) {

@@ -193,7 +193,11 @@ static enum status measure_images(struct measuring *m, size_t batch, struct trai
 		struct losses losses;
 		for (size_t i = 0; i < n; i++)
 			put_text(m, i, (uint32_t)(from + i), 0);
-		struct objective_part part = {{n, NULL, h->rgb + from * h->image, m->ids, m->begin, NULL}, m->photo, m->caption, NULL, NULL, NULL, NULL};
+		struct objective_part part = {
+			.batch = {n, NULL, h->rgb + from * h->image, m->ids, m->begin, NULL},
+			.photo = m->photo,
+			.caption = m->caption,
+		};
 		enum status status = objective_losses(m->objective, m->network, m->weights, &part, &losses, err);
 		if (status != STATUS_OK)
 			return status;

@@ -145,12 +145,17 @@ static void draw(float *to, size_t n, double deviation, uint64_t *random)
 		to[i] = (float)(deviation * random_normal(random));
 }
 
+static const struct tower *tower_of(const struct config *c, const char *name)
+{
+	return starts_with(name, "visual.") ? &c->vision : starts_with(name, "text.") ? &c->text : &c->decoder;
+}
+
 /* Deviation of a matrix: CLIP's for the towers (attention D^-0.5, fc (2D)^-0.5, what adds to the residual scaled down by
  * depth), OpenCLIP's for embeddings and projections, Xavier's for poolers. */
 static double deviation_of(const struct config *c, const struct weight_info *info)
 {
 	const char *name = info->name;
-	const struct tower *tower = starts_with(name, "visual.") ? &c->vision : starts_with(name, "text.") ? &c->text : &c->decoder;
+	const struct tower *tower = tower_of(c, name);
 	double width = (double)tower->width, depth = 2 * (double)tower->layers;
 
 	if (ends_with(name, "token_embedding.weight"))
@@ -172,12 +177,6 @@ static double deviation_of(const struct config *c, const struct weight_info *inf
 	return pow(width, -0.5);
 }
 
-static double layer_scale_of(const struct config *c, const char *name)
-{
-	const struct tower *tower = starts_with(name, "visual.") ? &c->vision : starts_with(name, "text.") ? &c->text : &c->decoder;
-	return tower->layer_scale_init;
-}
-
 static bool is_norm(const char *name)
 {
 	const char *last = strrchr(name, '.');
@@ -195,7 +194,7 @@ void parameters_random(struct parameters *p, uint64_t seed)
 		if (info->dims == 0)
 			*to = (float)log(1 / 0.07);
 		else if (ends_with(info->name, ".gamma"))
-			fill(to, info->count, (float)layer_scale_of(&p->config, info->name));
+			fill(to, info->count, (float)tower_of(&p->config, info->name)->layer_scale_init);
 		else if (info->dims == 1 && ends_with(info->name, ".weight") && is_norm(info->name))
 			fill(to, info->count, 1);
 		else if (ends_with(info->name, "bias"))
@@ -254,14 +253,15 @@ struct copying {
 	size_t next;
 };
 
-/* Whether a parameter is of a layer that may be new, one that adds to what it is given. */
-static bool is_added(const struct config *c, const char *name)
+/* Whether a parameter is of a layer that the other model lacks, and that adds to what it is given. */
+static bool is_added(const struct copying *c, const char *name)
 {
+	const char *blocks = strstr(name, "resblocks."), *layers = blocks ? blocks : strstr(name, "cross_attn.");
 	size_t layer;
 
 	if (sscanf(name, "visual.stem.%zu.", &layer) == 1)
-		return stem_keeps(c, layer);
-	return strstr(name, "resblocks.") || strstr(name, "cross_attn.");
+		return layer >= c->from->stem_layers && stem_keeps(&c->p->config, layer);
+	return layers && sscanf(strchr(layers, '.'), ".%zu.", &layer) == 1 && layer >= tower_of(c->from, name)->layers;
 }
 
 /* Ends a new layer with 0. */
@@ -284,7 +284,7 @@ static const struct parameter *next_named(struct copying *c, const char *name)
 			c->next++;
 			return to;
 		}
-		if (!is_added(&c->p->config, to->info.name))
+		if (!is_added(c, to->info.name))
 			return NULL;
 		still(c->p, to);
 	}

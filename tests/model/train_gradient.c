@@ -438,7 +438,7 @@ static void a_hidden_word_does_not_reach_the_embedding_and_is_learned_all_the_sa
 
 static void a_model_that_grows_computes_the_same_at_first(void **state)
 {
-	struct config small, large, other;
+	struct config small, large, other, unscaled;
 	struct parameters refused;
 	struct err err;
 
@@ -446,6 +446,9 @@ static void a_model_that_grows_computes_the_same_at_first(void **state)
 	make_config(&small, "true", false, true, 16, 24);
 	small.stem_layers = 1;
 	small.stem[0] = (struct stem_layer){8, 2};
+	make_config(&unscaled, "true", false, false, 16, 24);
+	unscaled.stem_layers = 1;
+	unscaled.stem[0] = small.stem[0];
 	large = small;
 	large.stem_layers = 3;
 	large.stem[1] = large.stem[2] = (struct stem_layer){8, 1};
@@ -473,6 +476,12 @@ static void a_model_that_grows_computes_the_same_at_first(void **state)
 	assert_ok(parameters_init(&refused, &other, &err), &err);
 	assert_int_equal(parameters_copy(&refused, &before->p.weights, &small, &err), STATUS_FORMAT);
 	parameters_release(&refused);
+	/* and a scale that the layers there lack is no layer of its own */
+	struct bench *plain = bench_new(&unscaled);
+	assert_ok(parameters_init(&refused, &large, &err), &err);
+	assert_int_equal(parameters_copy(&refused, &plain->p.weights, &unscaled, &err), STATUS_FORMAT);
+	parameters_release(&refused);
+	bench_free(plain);
 	bench_free(before);
 	bench_free(after);
 }
