@@ -10,7 +10,8 @@
 
 #include "schema/banned.h"
 
-enum { BYTES_MOST = 1 << 24 };
+/* More terms than this are no terms: each is looked for in every caption. */
+enum { BYTES_MOST = 1 << 24, TERMS_MOST = 4096 };
 
 void broader_release(struct broader *b)
 {
@@ -76,6 +77,8 @@ enum status broader_read(const char *path, struct broader *b, struct err *err)
 	enum status status = file_read(path, BYTES_MOST, (uint8_t **)&b->bytes, &size, err);
 	if (status != STATUS_OK)
 		return status;
+	if (memchr(b->bytes, '\0', size))
+		status = err_set(err, STATUS_FORMAT, "cannot read '%s': it holds a NUL byte", path);
 	for (size_t i = 0; i < size; i++) {
 		lines += b->bytes[i] == '\n';
 		terms += b->bytes[i] == '\t' || b->bytes[i] == ',';
@@ -83,13 +86,17 @@ enum status broader_read(const char *path, struct broader *b, struct err *err)
 	b->rows = mem_array(lines, sizeof *b->rows);
 	b->terms = mem_array(terms, sizeof *b->terms);
 	b->numbers = mem_array(terms, sizeof *b->numbers);
-	if (!b->rows || !b->terms || !b->numbers)
+	if (status == STATUS_OK && (!b->rows || !b->terms || !b->numbers))
 		status = err_memory(err, "broader terms");
 	for (char *line = status == STATUS_OK ? strtok_r(b->bytes, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest)) {
 		number++;
 		if (!read_line(b, line, &numbers)) {
 			status = err_set(err, STATUS_FORMAT, "cannot read '%s': line %zu with text is not NAME, tab, TERM, comma, TERM", path,
 					 number);
+			break;
+		}
+		if (b->term_count > TERMS_MOST) {
+			status = err_set(err, STATUS_FORMAT, "cannot read '%s': it has more than %d different terms", path, TERMS_MOST);
 			break;
 		}
 	}

@@ -34,7 +34,7 @@ struct broader {
 	size_t row_count;
 };
 
-/* STATUS_FORMAT: a line without tab, or with an empty name or term. */
+/* STATUS_FORMAT: a line without tab, or with an empty name or term; a NUL byte; more than 4,096 different terms. */
 enum status broader_read(const char *path, struct broader *broader, struct err *err);
 void broader_release(struct broader *broader); /* takes a zeroed one */
 

@@ -36,10 +36,12 @@ enum status prompts_read(const char *path, struct prompts *p, struct err *err)
 		status = file_read(path, BYTES_MOST, (uint8_t **)&p->bytes, &size, err);
 		if (status != STATUS_OK)
 			return status;
-		n = size / 2 + 1; /* a line has at least two characters */
+		if (memchr(p->bytes, '\0', size))
+			status = err_set(err, STATUS_FORMAT, "'%s' holds a NUL byte", path);
+		n = size / 2 + 1; /* a line and its end are at least two characters */
 	}
 	p->lines = mem_array(n, sizeof *p->lines);
-	if (!p->lines)
+	if (status == STATUS_OK && !p->lines)
 		status = err_memory(err, "prompts");
 	if (status == STATUS_OK && !path) {
 		memcpy(p->lines, built_in, sizeof built_in);

@@ -18,7 +18,7 @@ struct prompts {
 	size_t count;         /* at least 1 */
 };
 
-/* A file's lines that are not blank. STATUS_USAGE: one has no {}, or there is none. */
+/* A file's lines that are not blank. STATUS_USAGE: one has no {}, or there is none. STATUS_FORMAT: a NUL byte. */
 enum status prompts_read(const char *path, struct prompts *prompts, struct err *err);
 void prompts_release(struct prompts *prompts); /* takes a zeroed one */
 

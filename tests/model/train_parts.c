@@ -612,7 +612,9 @@ static void names_of_a_class_are_put_into_prompts_and_count_as_one_text(void **s
 	size_t drawn[6] = {0};
 
 	(void)state;
-	test_write(test_path(folder, "prompts"), "look, a {}!\n\n{}\r\n", 18);
+	test_write(test_path(folder, "prompts"), "a {}\n\0look, a {}!\n", 18);
+	assert_int_equal(dataset_prompts(data, test_path(folder, "prompts"), &err), STATUS_FORMAT);
+	test_write(test_path(folder, "prompts"), "look, a {}!\n\n{}\r\n", 17);
 	assert_ok(dataset_prompts(data, test_path(folder, "prompts"), &err), &err);
 	assert_ok(dataset_add_shard(data, write_grays(folder, "c.tar", 4, captions, 2),
 				    &(struct dataset_source){.weight = 1, .classes = true}, &err), &err);
@@ -642,6 +644,8 @@ static void a_class_is_also_called_by_broader_terms(void **state)
 
 	(void)state;
 	test_write(test_path(folder, "broken"), broken, sizeof broken - 1);
+	assert_int_equal(dataset_broader(data, test_path(folder, "broken"), &err), STATUS_FORMAT);
+	test_write(test_path(folder, "broken"), "orange\tfruit\n\0pear\tfruit\n", 25);
 	assert_int_equal(dataset_broader(data, test_path(folder, "broken"), &err), STATUS_FORMAT);
 	test_write(test_path(folder, "broader"), table, sizeof table - 1);
 	test_write(test_path(folder, "prompts"), "look, a {}!\n", 12);
@@ -679,7 +683,7 @@ static void a_table_may_name_classes_in_its_lines(void **state)
 	struct err err;
 
 	(void)state;
-	test_write(test_path(folder, "prompts"), "look, a {}!\n\n{}\r\n", 18);
+	test_write(test_path(folder, "prompts"), "look, a {}!\n\n{}\r\n", 17);
 	test_write(test_path(folder, "classes.tsv"), table, sizeof table - 1);
 	assert_ok(dataset_prompts(data, test_path(folder, "prompts"), &err), &err);
 	assert_ok(dataset_add_table(data, test_path(folder, "classes.tsv"),
