@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <faiss/c_api/Index_c.h>
@@ -204,13 +205,20 @@ static char *default_model(const char *given)
 
 static volatile sig_atomic_t interrupted;
 
+/* The second time: leave at once. But timeout(1) signals its child and then its group, which is one wish, not two. */
 static void on_interrupt(int signal_number)
 {
-	if (interrupted) { /* the second time: leave at once */
+	static struct timespec first;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (!interrupted) {
+		first = now;
+		interrupted = 1;
+	} else if ((now.tv_sec - first.tv_sec) * 1000 + (now.tv_nsec - first.tv_nsec) / 1000000 > 200) {
 		signal(signal_number, SIG_DFL);
 		raise(signal_number);
 	}
-	interrupted = 1;
 }
 
 static void catch_interrupts(void)
@@ -218,6 +226,8 @@ static void catch_interrupts(void)
 	struct sigaction action = {.sa_handler = on_interrupt};
 
 	sigemptyset(&action.sa_mask);
+	sigaddset(&action.sa_mask, SIGINT);
+	sigaddset(&action.sa_mask, SIGTERM);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 }

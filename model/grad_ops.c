@@ -16,7 +16,7 @@ size_t grad_partial(size_t widest)
 }
 
 /* Rows are shared out in equal runs; too little work stays on one thread, as waking the others costs more. */
-enum { PARALLEL_LEAST = 16384 };
+enum { PARALLEL_LEAST = 16384, PRODUCT_LEAST = 1 << 20 };
 
 struct share {
 	size_t from, to;
@@ -38,6 +38,60 @@ static void gather(float *to, const float *partial, size_t stride, size_t thread
 
 /* ---- linear maps ------------------------------------------------------------------------------------------------ */
 
+/* A factor of a product: rows are ld floats apart; across: it is taken transposed. */
+struct factor {
+	const float *at;
+	size_t ld;
+	bool across;
+};
+
+/* Where part k of n values in so many parts begins: at full lines of OpenBLAS's kernels. */
+static size_t part_begin(size_t n, size_t parts, size_t k)
+{
+	enum { LINE = 16 };
+	size_t at = ((n + LINE - 1) / LINE * k / parts) * LINE;
+
+	return at < n ? at : n;
+}
+
+static void multiply(const struct factor *a, const struct factor *b, size_t M, size_t N, size_t K, float keep, float *c, size_t ldc)
+{
+	if (M && N)
+		cblas_sgemm(CblasRowMajor, a->across ? CblasTrans : CblasNoTrans, b->across ? CblasTrans : CblasNoTrans, (int)M, (int)N,
+			    (int)K, 1, a->at, (int)a->ld, b->at, (int)b->ld, keep, c, (int)ldc);
+}
+
+/* How many of the threads share out the rows, so that they read as little of both factors as can be. */
+static size_t threads_down(size_t M, size_t N, size_t threads)
+{
+	size_t best = 1;
+
+	for (size_t down = 2; down <= threads; down++)
+		if (threads % down == 0 && M / down + N / (threads / down) < M / best + N / (threads / best))
+			best = down;
+	return best;
+}
+
+/* c[M,N] = a[M,K] b[K,N] + keep * c. Each thread computes a tile of c by itself: OpenBLAS's threads pack for each other and
+ * wait for that, many times a product, which costs more the more there are. */
+static void product(struct factor a, struct factor b, size_t M, size_t N, size_t K, float keep, float *c, size_t ldc)
+{
+	if (omp_in_parallel() || omp_get_max_threads() == 1 || M * N * K < PRODUCT_LEAST) {
+		multiply(&a, &b, M, N, K, keep, c, ldc);
+		return;
+	}
+#pragma omp parallel
+	{
+		size_t threads = (size_t)omp_get_num_threads(), me = (size_t)omp_get_thread_num(), down = threads_down(M, N, threads);
+		size_t across = threads / down, i = me / across, j = me % across;
+		size_t top = part_begin(M, down, i), left = part_begin(N, across, j);
+		struct factor rows = {a.at + (a.across ? top : top * a.ld), a.ld, a.across};
+		struct factor columns = {b.at + (b.across ? left * b.ld : left), b.ld, b.across};
+		multiply(&rows, &columns, part_begin(M, down, i + 1) - top, part_begin(N, across, j + 1) - left, K, keep,
+			 c + top * ldc + left, ldc);
+	}
+}
+
 static void repeat_row(float *y, size_t R, size_t D, size_t ldy, const float *b)
 {
 #pragma omp parallel for schedule(static) if (R * D > PARALLEL_LEAST)
@@ -49,43 +103,39 @@ void grad_linear_forward(const float *x, size_t R, size_t in, const float *w, co
 {
 	if (b)
 		repeat_row(y, R, out, ldy, b);
-	cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)R, (int)out, (int)in, 1, x, (int)in, w, (int)in, b ? 1 : 0, y, (int)ldy);
+	product((struct factor){x, in, false}, (struct factor){w, in, true}, R, out, in, b ? 1 : 0, y, ldy);
 }
 
 void grad_linear_add(const float *x, size_t R, size_t in, const float *w, size_t out, float *y)
 {
-	cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)R, (int)out, (int)in, 1, x, (int)in, w, (int)in, 1, y, (int)out);
+	product((struct factor){x, in, false}, (struct factor){w, in, true}, R, out, in, 1, y, out);
 }
 
 void grad_linear_input(const float *dy, size_t R, size_t out, size_t lddy, const float *w, size_t in, float keep, float *dx)
 {
 	if (dx)
-		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)R, (int)in, (int)out, 1, dy, (int)lddy, w, (int)in, keep, dx,
-			    (int)in);
+		product((struct factor){dy, lddy, false}, (struct factor){w, in, false}, R, in, out, keep, dx, in);
 }
 
 void grad_linear_weight(const float *dy, size_t R, size_t out, size_t lddy, const float *x, size_t in, float *dw, float *db, float *partial)
 {
 	if (dw)
-		cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)out, (int)in, (int)R, 1, dy, (int)lddy, x, (int)in, 1, dw,
-			    (int)in);
+		product((struct factor){dy, lddy, true}, (struct factor){x, in, false}, out, in, R, 1, dw, in);
 	if (db)
 		grad_column_sums(dy, R, out, lddy, db, partial);
 }
 
 void grad_project_forward(const float *x, size_t R, size_t in, const float *w, size_t out, float *y)
 {
-	cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)R, (int)out, (int)in, 1, x, (int)in, w, (int)out, 0, y, (int)out);
+	product((struct factor){x, in, false}, (struct factor){w, out, false}, R, out, in, 0, y, out);
 }
 
 void grad_project_backward(const float *dy, size_t R, size_t out, const float *x, size_t in, const float *w, float *dw, float *dx)
 {
 	if (dw)
-		cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)in, (int)out, (int)R, 1, x, (int)in, dy, (int)out, 1, dw,
-			    (int)out);
+		product((struct factor){x, in, true}, (struct factor){dy, out, false}, in, out, R, 1, dw, out);
 	if (dx)
-		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)R, (int)in, (int)out, 1, dy, (int)out, w, (int)out, 0, dx,
-			    (int)in);
+		product((struct factor){dy, out, false}, (struct factor){w, out, true}, R, in, out, 0, dx, in);
 }
 
 void grad_column_sums(const float *dy, size_t R, size_t D, size_t lddy, float *db, float *partial)

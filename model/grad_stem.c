@@ -78,29 +78,39 @@ static void layer_backward(const struct config *config, const struct weights *w,
 			   const struct stem_pass *pass, struct stem_scratch *scratch, float *dmap, float *dx, float *partial)
 {
 	size_t C = stem_channels(config, l), O = config->stem[l].width, s = stem_side(config, l), n = places(config, l + 1);
-	size_t count = weights_of(config, l), threads = (size_t)omp_get_max_threads();
+	size_t count = weights_of(config, l);
 
-	if (dx && stem_keeps(config, l))
-		memcpy(dx, dmap, B * n * O * sizeof *dx);
-	else if (dx)
-		memset(dx, 0, B * s * s * C * sizeof *dx);
+	/* A layer that adds its input hands its gradient down as it came. */
+	if (dx && stem_keeps(config, l)) {
+#pragma omp parallel for schedule(static)
+		for (size_t b = 0; b < B; b++)
+			memcpy(dx + b * n * O, dmap + b * n * O, n * O * sizeof *dx);
+	}
 	grad_gelu_backward(dmap, pass->slope, B * n, O, NULL, partial);
 	grad_norm_backward(dmap, pass->conv, pass->stat, B * n, O, w->stem[l].ln.weight, g->stem[l].ln.weight, g->stem[l].ln.bias, 0, dmap,
 			   partial);
-	memset(scratch->weights, 0, threads * count * sizeof *scratch->weights);
-#pragma omp parallel for schedule(static)
-	for (size_t b = 0; b < B; b++) {
-		size_t me = (size_t)omp_get_thread_num();
-		float *columns = scratch->columns + me * stem_columns_most(config), *dconv = dmap + b * n * O;
-		stem_columns(pass->x + b * s * s * C, s, C, config->stem[l].stride, columns);
-		grad_linear_weight(dconv, n, O, O, columns, 9 * C, scratch->weights + me * count, NULL, NULL);
-		if (!dx)
-			continue;
-		grad_linear_input(dconv, n, O, O, w->stem[l].conv, 9 * C, 0, columns);
-		stem_columns_add(columns, s, C, config->stem[l].stride, dx + b * s * s * C);
+#pragma omp parallel
+	{
+		size_t me = (size_t)omp_get_thread_num(), threads = (size_t)omp_get_num_threads();
+		float *columns = scratch->columns + me * stem_columns_most(config), *dw = scratch->weights + me * count;
+		memset(dw, 0, count * sizeof *dw);
+#pragma omp for schedule(static)
+		for (size_t b = 0; b < B; b++) {
+			float *dconv = dmap + b * n * O, *own = dx ? dx + b * s * s * C : NULL;
+			stem_columns(pass->x + b * s * s * C, s, C, config->stem[l].stride, columns);
+			grad_linear_weight(dconv, n, O, O, columns, 9 * C, dw, NULL, NULL);
+			if (!dx)
+				continue;
+			if (!stem_keeps(config, l))
+				memset(own, 0, s * s * C * sizeof *own);
+			grad_linear_input(dconv, n, O, O, w->stem[l].conv, 9 * C, 0, columns);
+			stem_columns_add(columns, s, C, config->stem[l].stride, own);
+		}
+		/* All threads' sums, in order, each thread a part of the weights. */
+		for (size_t t = 0; t < threads && g->stem[l].conv; t++)
+			for (size_t i = count * me / threads; i < count * (me + 1) / threads; i++)
+				g->stem[l].conv[i] += scratch->weights[t * count + i];
 	}
-	for (size_t t = 0; t < threads && g->stem[l].conv; t++)
-		grad_add(g->stem[l].conv, scratch->weights + t * count, count);
 }
 
 void stem_pass_backward(const struct config *config, const struct weights *w, const struct weights *g, size_t B,

@@ -47,7 +47,7 @@ cp -r "$work/parts" "$work/again"
 expect "a finished run has nothing left to do" 0 "going on behind step 8" "$coca" train --out "$work/again" --resume --threads 1
 is "and stays as it is" same_steps "$work/whole" "$work/again"
 
-# Ctrl-C in the middle, then on: the losses of the quiet run.
+# Ctrl-C in the middle, twice at once as timeout(1) sends it, then on: the losses of the quiet run.
 "$coca" train --out "$work/stopped" "${small[@]}" --steps 400 --eval-every 1000 --shards "$work/scenes.tar.gz" >"$work/out" 2>"$work/log" &
 pid=$!
 for _ in $(seq 100); do
@@ -56,6 +56,8 @@ for _ in $(seq 100); do
 done
 sleep 0.5
 kill -INT $pid
+sleep 0.02
+kill -INT $pid 2>/dev/null
 wait $pid
 code=$?
 if [ $code -eq 1 ] && grep -q "stopped and saved at step" "$work/log"; then echo "ok - Ctrl-C saves"; else cat "$work/log"; echo "not ok - Ctrl-C saves ($code)"; fi
