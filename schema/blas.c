@@ -45,7 +45,8 @@ void blas_guard(char **argv, bool passive)
 	if (n <= 0)
 		return;
 	self[n] = '\0';
-	if ((kernel && setenv("OPENBLAS_CORETYPE", kernel, 1) != 0) || (sleepy && setenv("OMP_WAIT_POLICY", "passive", 1) != 0))
+	if ((kernel && setenv("OPENBLAS_CORETYPE", kernel, 1) != 0) ||
+	    (sleepy && (setenv("OMP_WAIT_POLICY", "passive", 1) != 0 || setenv("GOMP_SPINCOUNT", "1000", 0) != 0)))
 		return;
 	execv(self, argv);
 }
