@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/grad_ops.h"
 #include "model/loss.h"
 #include "model/objective.h"
 #include "model/random.h"
@@ -597,9 +598,132 @@ static void bytes_and_floats_of_a_picture_give_the_same_loss(void **state)
 	bench_free(b);
 }
 
+/* ---- threads ---------------------------------------------------------------------------------------------------- */
+
+/* Letters as in grad_ops.h: more rows, inputs and outputs than a tile's lines divide, and rows of dy that are further apart. */
+enum { ROWS = 333, INPUTS = 100, OUTPUTS = 77, APART = 80 };
+
+struct product {
+	float x[ROWS * INPUTS], w[OUTPUTS * INPUTS], bias[OUTPUTS], dy[ROWS * APART];
+	float y[ROWS * APART], sum[ROWS * OUTPUTS], dx[ROWS * INPUTS], dw[OUTPUTS * INPUTS];
+	float projected[ROWS * INPUTS], dprojected[ROWS * OUTPUTS], dprojection[OUTPUTS * INPUTS];
+};
+
+static void multiply(struct product *p)
+{
+	memset(p->y, 0, sizeof p->y);
+	memset(p->dw, 0, sizeof p->dw);
+	memset(p->dprojection, 0, sizeof p->dprojection);
+	for (size_t i = 0; i < ROWS * OUTPUTS; i++)
+		p->sum[i] = 1;
+	for (size_t i = 0; i < ROWS * INPUTS; i++)
+		p->dx[i] = 2;
+	grad_linear_forward(p->x, ROWS, INPUTS, p->w, p->bias, OUTPUTS, p->y, APART);
+	grad_linear_add(p->x, ROWS, INPUTS, p->w, OUTPUTS, p->sum);
+	grad_linear_input(p->dy, ROWS, OUTPUTS, APART, p->w, INPUTS, 0.5f, p->dx);
+	grad_linear_weight(p->dy, ROWS, OUTPUTS, APART, p->x, INPUTS, p->dw, NULL, NULL);
+	grad_project_forward(p->sum, ROWS, OUTPUTS, p->w, INPUTS, p->projected);
+	grad_project_backward(p->x, ROWS, INPUTS, p->sum, OUTPUTS, p->w, p->dprojection, p->dprojected);
+}
+
+/* Compares each result with sums in double precision. */
+static void check_products(const struct product *p)
+{
+	double worst = 0;
+
+	for (size_t r = 0; r < ROWS; r++)
+		for (size_t o = 0; o < OUTPUTS; o++) {
+			double y = 0;
+			for (size_t i = 0; i < INPUTS; i++)
+				y += (double)p->x[r * INPUTS + i] * (double)p->w[o * INPUTS + i];
+			worst = fmax(worst, fabs(y + (double)p->bias[o] - (double)p->y[r * APART + o]));
+			worst = fmax(worst, fabs(y + 1 - (double)p->sum[r * OUTPUTS + o]));
+			worst = fmax(worst, fabs(y - (double)p->dprojected[r * OUTPUTS + o]));
+		}
+	for (size_t r = 0; r < ROWS; r++)
+		for (size_t i = 0; i < INPUTS; i++) {
+			double dx = 1, projected = 0;
+			for (size_t o = 0; o < OUTPUTS; o++) {
+				dx += (double)p->dy[r * APART + o] * (double)p->w[o * INPUTS + i];
+				projected += (double)p->sum[r * OUTPUTS + o] * (double)p->w[o * INPUTS + i];
+			}
+			worst = fmax(worst, fabs(dx - (double)p->dx[r * INPUTS + i]));
+			worst = fmax(worst, fabs(projected - (double)p->projected[r * INPUTS + i]));
+		}
+	for (size_t o = 0; o < OUTPUTS; o++)
+		for (size_t i = 0; i < INPUTS; i++) {
+			double dw = 0, dprojection = 0;
+			for (size_t r = 0; r < ROWS; r++) {
+				dw += (double)p->dy[r * APART + o] * (double)p->x[r * INPUTS + i];
+				dprojection += (double)p->sum[r * OUTPUTS + o] * (double)p->x[r * INPUTS + i];
+			}
+			worst = fmax(worst, fabs(dw - (double)p->dw[o * INPUTS + i]));
+			worst = fmax(worst, fabs(dprojection - (double)p->dprojection[o * INPUTS + i]));
+		}
+	if (!(worst < 1e-3))
+		fail_msg("a product is off by %g with %d threads", worst, blas_threads());
+}
+
+static void products_in_tiles_are_products(void **state)
+{
+	static const int threads[] = {1, 2, 3, 7, 12, 16};
+	struct product *p = mem_array(1, sizeof *p);
+	int all = blas_threads();
+	uint64_t random = 9;
+
+	(void)state;
+	assert_non_null(p);
+	for (size_t i = 0; i < ROWS * INPUTS; i++)
+		p->x[i] = test_uniform(&random);
+	for (size_t i = 0; i < OUTPUTS * INPUTS; i++)
+		p->w[i] = test_uniform(&random);
+	for (size_t i = 0; i < OUTPUTS; i++)
+		p->bias[i] = test_uniform(&random);
+	for (size_t i = 0; i < ROWS * APART; i++)
+		p->dy[i] = test_uniform(&random);
+	for (size_t k = 0; k < sizeof threads / sizeof *threads; k++) {
+		blas_set_threads(threads[k]);
+		multiply(p);
+		check_products(p);
+	}
+	blas_set_threads(all);
+	free(p);
+}
+
+/* The stem's gradients are summed by thread: more threads than photographs leave some without any. */
+static void threads_do_not_change_a_gradient(void **state)
+{
+	struct config config;
+	int all = blas_threads();
+
+	(void)state;
+	make_config(&config, "true,\"stem\":[[5,2],[6,1],[6,1],[7,2]]", false, false, 16, 24);
+	blas_set_threads(8);
+	struct bench *b = bench_new(&config); /* with scratch for eight */
+	gradient(b, (struct objective){1, 2});
+	float *expected = mem_floats(b->p.floats);
+	assert_non_null(expected);
+	memcpy(expected, b->p.gradient, b->p.floats * sizeof *expected);
+	for (int threads = 1; threads <= 5; threads += 4) {
+		double norm = 0, difference = 0;
+		blas_set_threads(threads);
+		gradient(b, (struct objective){1, 2});
+		for (size_t i = 0; i < b->p.floats; i++) {
+			norm += pow((double)expected[i], 2);
+			difference += pow((double)expected[i] - (double)b->p.gradient[i], 2);
+		}
+		assert_true(sqrt(difference) < 1e-5 * sqrt(norm));
+	}
+	blas_set_threads(all);
+	free(expected);
+	bench_free(b);
+}
+
 TEST_MAIN(cmocka_unit_test(identical_captions_and_what_is_shown_are_no_negatives),
 	  cmocka_unit_test(freezing_everything_or_nothing_known_is_refused),
 	  cmocka_unit_test(bytes_and_floats_of_a_picture_give_the_same_loss),
+	  cmocka_unit_test(products_in_tiles_are_products),
+	  cmocka_unit_test(threads_do_not_change_a_gradient),
 	  cmocka_unit_test(a_hidden_word_does_not_reach_the_embedding_and_is_learned_all_the_same),
 	  cmocka_unit_test(a_model_that_grows_computes_the_same_at_first),
 	  cmocka_unit_test(parts_of_a_batch_add_up_to_the_whole),
