@@ -2,7 +2,7 @@
  *
  * A forward keeps what its backward needs; a backward adds to the gradients of parameters (dw, db: NULL where a parameter is
  * frozen) and either sets or adds to the gradient of its input, as each says. Everything runs on all threads: matrix products
- * through OpenBLAS, the rest through OpenMP with static shares, so that the same number of threads gives the same bits.
+ * by OpenBLAS in tiles, one a thread, the rest in static shares, so that the same number of threads gives the same bits.
  *
  * Letters: R rows, D width, H heads, T positions of one item, B items.
  */

@@ -17,8 +17,8 @@
  * stands out from one that does not, but a good query from nonsense it cannot tell.
  * The constants are those of logistic regressions on an earlier model: 300 photographs of flickr8k_subset and coco_like_2k, 80 of
  * their captions with as many others, 30 everyday words, 30 nonsense queries. With the model that ships, over 2,481 photos, the best
- * match of 40 held-out captions and 15 everyday phrases is 0.74 and 0.77 in the middle (41 of 55 above 0.5), that of 20 strings of random
- * letters and 20 far-fetched subjects 0.08 (none of 40 above 0.5). Another model's scale will be about right, not exact.
+ * match of 40 held-out captions and 15 everyday phrases is 0.75 in the middle (41 of 55 above 0.5), that of 20 strings of random letters
+ * and 20 far-fetched subjects 0.07 and 0.10 (none of 40 above 0.5; tests/match.sh). Another model's scale will be about right, not exact.
  */
 #ifndef QUERY_BACKGROUND_H
 #define QUERY_BACKGROUND_H

@@ -5,8 +5,8 @@
 
 #include "schema/banned.h"
 
-const double SCORE_IMAGE_WEIGHT = 0.25;
-const double SCORE_TEXT_WEIGHT = 0.3;
+const double SCORE_IMAGE_WEIGHT = 0.15;
+const double SCORE_TEXT_WEIGHT = 0.1;
 const double SCORE_TEXT_PRIOR = 1;
 
 double score_photo(double logit_scale, double cosine, double likelihood)

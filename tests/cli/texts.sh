@@ -50,4 +50,4 @@ long="grandfather, who liked to fish from the end of the pier in every kind of w
 printf '000005.jpg\t%s\n' "$long" >"$work/long.tsv"
 "$coca" texts add "$work/long.tsv" >"$work/out" 2>"$work/log"
 expect "a long text is cut where it stands beside a path" 0 "[text: grandfather, who liked to fish from the end of the pier in every kind of...]" \
-    "$coca" search "$long" -n 1
+    "$coca" search "$long" -n 24
