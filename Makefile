@@ -98,7 +98,7 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(FUZZ_SHARED:%=$(BUILD)/tests/fu
 
 TESTED := all $(TEST_PROGRAMS) $(TOOLS) $(REPLAYS) check-deps
 
-test: $(TESTED) ## build and run the tests; T=schema runs one floor, SAN=address,undefined or thread under sanitizers
+test: $(TESTED) ## build and run the tests; T=schema runs one floor, SAN=address,undefined under sanitizers
 	@BUILD=$(BUILD) T='$(T)' sh tests/run.sh
 
 check-deps: ## check that no floor includes one above it, nor indexer and query each other

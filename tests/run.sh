@@ -10,7 +10,8 @@ log=$(mktemp)
 trap 'rm -f "$log" "$log.all"' EXIT
 : >"$log.all"
 
-# gcc's OpenMP is a stranger to the thread sanitizer, which would call each parallel loop a race: loops run on one thread then.
+# gcc's OpenMP is a stranger to the thread sanitizer, which would call each parallel loop a race: loops run on one thread then. Tests
+# that set a number of threads themselves still report them; of use is SAN=thread with T=indexer, T=model/train_parts, T=model/train_run.
 case $BUILD in */*thread*) export OMP_NUM_THREADS=1 ;; esac
 
 run() {
