@@ -74,11 +74,9 @@ enum status broader_read(const char *path, struct broader *b, struct err *err)
 	char *rest = NULL;
 
 	*b = (struct broader){0};
-	enum status status = file_read(path, BYTES_MOST, (uint8_t **)&b->bytes, &size, err);
+	enum status status = file_read_text(path, BYTES_MOST, &b->bytes, &size, err);
 	if (status != STATUS_OK)
 		return status;
-	if (memchr(b->bytes, '\0', size))
-		status = err_set(err, STATUS_FORMAT, "cannot read '%s': it holds a NUL byte", path);
 	for (size_t i = 0; i < size; i++) {
 		lines += b->bytes[i] == '\n';
 		terms += b->bytes[i] == '\t' || b->bytes[i] == ',';
@@ -86,7 +84,7 @@ enum status broader_read(const char *path, struct broader *b, struct err *err)
 	b->rows = mem_array(lines, sizeof *b->rows);
 	b->terms = mem_array(terms, sizeof *b->terms);
 	b->numbers = mem_array(terms, sizeof *b->numbers);
-	if (status == STATUS_OK && (!b->rows || !b->terms || !b->numbers))
+	if (!b->rows || !b->terms || !b->numbers)
 		status = err_memory(err, "broader terms");
 	for (char *line = status == STATUS_OK ? strtok_r(b->bytes, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest)) {
 		number++;

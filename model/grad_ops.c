@@ -15,7 +15,8 @@ size_t grad_partial(size_t widest)
 	return (size_t)omp_get_max_threads() * 2 * ((widest + 15) / 16 * 16);
 }
 
-/* Rows are shared out in equal runs; too little work stays on one thread, as waking the others costs more. */
+/* Rows are shared out in equal runs; too little work, in elements or in a product's multiplications, is not, as waking the others costs
+ * more. */
 enum { PARALLEL_LEAST = 16384, PRODUCT_LEAST = 1 << 20 };
 
 struct share {

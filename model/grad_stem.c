@@ -91,7 +91,7 @@ static void layer_backward(const struct config *config, const struct weights *w,
 			   partial);
 #pragma omp parallel
 	{
-		size_t me = (size_t)omp_get_thread_num(), threads = (size_t)omp_get_num_threads();
+		size_t me = (size_t)omp_get_thread_num();
 		float *columns = scratch->columns + me * stem_columns_most(config), *dw = scratch->weights + me * count;
 		memset(dw, 0, count * sizeof *dw);
 #pragma omp for schedule(static)
@@ -106,10 +106,12 @@ static void layer_backward(const struct config *config, const struct weights *w,
 			grad_linear_input(dconv, n, O, O, w->stem[l].conv, 9 * C, 0, columns);
 			stem_columns_add(columns, s, C, config->stem[l].stride, own);
 		}
-		/* All threads' sums, in order, each thread a part of the weights. */
-		for (size_t t = 0; t < threads && g->stem[l].conv; t++)
-			for (size_t i = count * me / threads; i < count * (me + 1) / threads; i++)
+		/* All threads' sums, in order; each thread has the same weights every time, so none waits for another. */
+		for (size_t t = 0; t < (size_t)omp_get_num_threads() && g->stem[l].conv; t++) {
+#pragma omp for schedule(static) nowait
+			for (size_t i = 0; i < count; i++)
 				g->stem[l].conv[i] += scratch->weights[t * count + i];
+		}
 	}
 }
 

@@ -33,15 +33,13 @@ enum status prompts_read(const char *path, struct prompts *p, struct err *err)
 
 	*p = (struct prompts){0};
 	if (path) {
-		status = file_read(path, BYTES_MOST, (uint8_t **)&p->bytes, &size, err);
+		status = file_read_text(path, BYTES_MOST, &p->bytes, &size, err);
 		if (status != STATUS_OK)
 			return status;
-		if (memchr(p->bytes, '\0', size))
-			status = err_set(err, STATUS_FORMAT, "'%s' holds a NUL byte", path);
 		n = size / 2 + 1; /* a line and its end are at least two characters */
 	}
 	p->lines = mem_array(n, sizeof *p->lines);
-	if (status == STATUS_OK && !p->lines)
+	if (!p->lines)
 		status = err_memory(err, "prompts");
 	if (status == STATUS_OK && !path) {
 		memcpy(p->lines, built_in, sizeof built_in);

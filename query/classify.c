@@ -70,10 +70,10 @@ enum status labels_read(const char *path, struct labels *labels, struct err *err
 	size_t size;
 
 	*labels = (struct labels){0};
-	enum status status = file_read(path, LABELS_BYTES, (uint8_t **)&labels->bytes, &size, err);
+	enum status status = file_read_text(path, LABELS_BYTES, &labels->bytes, &size, err);
 	if (status != STATUS_OK)
 		return status;
-	status = memchr(labels->bytes, '\0', size) ? err_set(err, STATUS_FORMAT, "it holds a NUL byte") : cut(labels, size, "\n", err);
+	status = cut(labels, size, "\n", err);
 	if (status != STATUS_OK) {
 		err_prefix(err, "'%s'", path);
 		labels_release(labels);

@@ -5,8 +5,8 @@
  * p(text | image) over a batch, the caption loss makes the likelihood log p(text | image). They are added with a weight for the
  * second, far below 1: the two are not independent, and a text's likelihood is a sum over its words, whose errors go together.
  *
- * Chosen with `coca eval --sweep --heldout` and the model that ships, on the held-out tenths of everyday scenes, Flickr8k, web photographs and
- * household things together: 340 photographs, 713 captions; recall at 1, 5, 10:
+ * Chosen with `coca eval --sweep --heldout` and the model that ships, on the held-out tenths of everyday scenes, Flickr8k, web
+ * photographs and household things; means over all 340 photographs and 713 captions of what it prints for each; recall at 1, 5, 10:
  *
  *     weight    text to image          image to text, prior 1
  *     0         15.42 42.21 58.07      17.65 45.88 59.12
@@ -23,8 +23,8 @@
  *     alone      9.26 32.82 48.81      12.06 36.47 50.59
  *
  * 0.15 is taken for photographs: no single source loses at 1 or 10. 0.1 is taken for texts: web photographs lose one of 48 hits at 10,
- * no other figure at 1 or 10 is lower than without; at 0.15 they would lose three, and one at 1. With half
- * the prior image to text finds 52 of 100 at 10, not 60.
+ * no other figure at 1 or 10 is lower than without; at 0.15 they would lose three, and one at 1. With half the prior image to
+ * text finds 52 of 100 at 10, not 60.
  *
  * The estimate of p(t) limits image to text: 64 null photographs are taken, as more would make the first answer late. p(t) is computed once
  * for each text and kept.

@@ -99,6 +99,21 @@ enum status file_read(const char *path, size_t limit, uint8_t **bytes, size_t *s
 	return STATUS_OK;
 }
 
+enum status file_read_text(const char *path, size_t limit, char **text, size_t *size, struct err *err)
+{
+	uint8_t *bytes;
+	enum status status = file_read(path, limit, &bytes, size, err);
+
+	if (status == STATUS_OK && memchr(bytes, '\0', *size)) {
+		free(bytes);
+		bytes = NULL;
+		*size = 0;
+		status = err_set(err, STATUS_FORMAT, "cannot read '%s': it holds a NUL byte", path);
+	}
+	*text = (char *)bytes;
+	return status;
+}
+
 static void writer_release(struct file_writer *w)
 {
 	if (w->stream)

@@ -30,6 +30,8 @@ void file_map_close(struct file_map *map); /* takes a closed or zeroed one */
 
 /* Reads a whole regular file of at most limit bytes; *bytes is the caller's to free, with a NUL behind it. */
 enum status file_read(const char *path, size_t limit, uint8_t **bytes, size_t *size, struct err *err);
+/* The same for text: STATUS_FORMAT if there is a NUL byte, which would end it early for whoever takes it for a string. */
+enum status file_read_text(const char *path, size_t limit, char **text, size_t *size, struct err *err);
 
 /* Replaces a file: written beside it as "path.tmp.PID", renamed over it by commit. Until then, and after
  * abort or a crash, the old file is untouched. */

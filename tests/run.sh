@@ -12,7 +12,7 @@ trap 'rm -f "$log" "$log.all"' EXIT
 
 # gcc's OpenMP is a stranger to the thread sanitizer, which would call each parallel loop a race: loops run on one thread then. Tests
 # that set a number of threads themselves still report them; of use is SAN=thread with T=indexer, T=model/train_parts, T=model/train_run.
-case $BUILD in */*thread*) export OMP_NUM_THREADS=1 ;; esac
+case $BUILD in build/*thread*) export OMP_NUM_THREADS=1 ;; esac
 
 run() {
     name=$1; shift

@@ -113,6 +113,28 @@ static double loss(struct bench *b, struct objective objective)
 	return losses.total;
 }
 
+/* The gradient as it is now; the caller's to free. */
+static float *kept_gradient(const struct bench *b)
+{
+	float *kept = mem_floats(b->p.floats);
+
+	assert_non_null(kept);
+	memcpy(kept, b->p.gradient, b->p.floats * sizeof *kept);
+	return kept;
+}
+
+/* The gradient is the expected one but for rounding. */
+static void check_gradient(const struct bench *b, const float *expected)
+{
+	double norm = 0, difference = 0;
+
+	for (size_t i = 0; i < b->p.floats; i++) {
+		norm += pow((double)expected[i], 2);
+		difference += pow((double)expected[i] - (double)b->p.gradient[i], 2);
+	}
+	assert_true(sqrt(difference) < 1e-5 * sqrt(norm));
+}
+
 /* (L(w + step d) - L(w - step d)) / 2 step for the unit vector d along the tensor's gradient: its norm. Two step sizes,
  * extrapolated. */
 static double along_gradient(struct bench *b, struct objective objective, const struct parameter *t, double norm, double step)
@@ -498,9 +520,7 @@ static void parts_of_a_batch_add_up_to_the_whole(void **state)
 	struct bench *b = bench_new(&config);
 	b->caption[5] = b->caption[0]; /* a mask across parts */
 	whole = gradient(b, (struct objective){1, 2});
-	float *expected = mem_floats(b->p.floats);
-	assert_non_null(expected);
-	memcpy(expected, b->p.gradient, b->p.floats * sizeof *expected);
+	float *expected = kept_gradient(b);
 
 	struct objective_part three[3];
 	size_t begin[3][3];
@@ -513,12 +533,7 @@ static void parts_of_a_batch_add_up_to_the_whole(void **state)
 	memset(b->p.gradient, 0, b->p.floats * sizeof *b->p.gradient);
 	assert_ok(objective_gradient(&(struct objective){1, 2}, b->network, &b->p, three, 3, &parts, &err), &err);
 	assert_true(fabs(whole.total - parts.total) < 1e-5);
-	double norm = 0, difference = 0;
-	for (size_t i = 0; i < b->p.floats; i++) {
-		norm += pow((double)expected[i], 2);
-		difference += pow((double)expected[i] - (double)b->p.gradient[i], 2);
-	}
-	assert_true(sqrt(difference) < 1e-5 * sqrt(norm));
+	check_gradient(b, expected);
 	free(expected);
 	bench_free(b);
 }
@@ -532,9 +547,7 @@ static void check_frozen(const char *parts, const char *prefix, const char *but)
 	make_config(&config, "true", false, false, 16, 16);
 	struct bench *b = bench_new(&config);
 	gradient(b, (struct objective){1, 2});
-	float *expected = mem_floats(b->p.floats);
-	assert_non_null(expected);
-	memcpy(expected, b->p.gradient, b->p.floats * sizeof *expected);
+	float *expected = kept_gradient(b);
 	assert_ok(parameters_freeze(&b->p, parts, &err), &err);
 	gradient(b, (struct objective){1, 2});
 	for (size_t i = 0; i < b->p.count; i++) {
@@ -626,42 +639,41 @@ static void multiply(struct product *p)
 	grad_project_backward(p->x, ROWS, INPUTS, p->sum, OUTPUTS, p->w, p->dprojection, p->dprojected);
 }
 
-/* Compares each result with sums in double precision. */
+/* a and b step through n values each; the sum of their products in double precision. */
+static double dot(const float *a, size_t a_step, const float *b, size_t b_step, size_t n)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += (double)a[i * a_step] * (double)b[i * b_step];
+	return sum;
+}
+
+static void is_near(double expected, float got)
+{
+	if (!(fabs(expected - (double)got) < 1e-3))
+		fail_msg("a product is off by %g with %d threads", fabs(expected - (double)got), blas_threads());
+}
+
 static void check_products(const struct product *p)
 {
-	double worst = 0;
-
 	for (size_t r = 0; r < ROWS; r++)
 		for (size_t o = 0; o < OUTPUTS; o++) {
-			double y = 0;
-			for (size_t i = 0; i < INPUTS; i++)
-				y += (double)p->x[r * INPUTS + i] * (double)p->w[o * INPUTS + i];
-			worst = fmax(worst, fabs(y + (double)p->bias[o] - (double)p->y[r * APART + o]));
-			worst = fmax(worst, fabs(y + 1 - (double)p->sum[r * OUTPUTS + o]));
-			worst = fmax(worst, fabs(y - (double)p->dprojected[r * OUTPUTS + o]));
+			double y = dot(p->x + r * INPUTS, 1, p->w + o * INPUTS, 1, INPUTS);
+			is_near(y + (double)p->bias[o], p->y[r * APART + o]);
+			is_near(y + 1, p->sum[r * OUTPUTS + o]);
+			is_near(y, p->dprojected[r * OUTPUTS + o]);
 		}
 	for (size_t r = 0; r < ROWS; r++)
 		for (size_t i = 0; i < INPUTS; i++) {
-			double dx = 1, projected = 0;
-			for (size_t o = 0; o < OUTPUTS; o++) {
-				dx += (double)p->dy[r * APART + o] * (double)p->w[o * INPUTS + i];
-				projected += (double)p->sum[r * OUTPUTS + o] * (double)p->w[o * INPUTS + i];
-			}
-			worst = fmax(worst, fabs(dx - (double)p->dx[r * INPUTS + i]));
-			worst = fmax(worst, fabs(projected - (double)p->projected[r * INPUTS + i]));
+			is_near(1 + dot(p->dy + r * APART, 1, p->w + i, INPUTS, OUTPUTS), p->dx[r * INPUTS + i]);
+			is_near(dot(p->sum + r * OUTPUTS, 1, p->w + i, INPUTS, OUTPUTS), p->projected[r * INPUTS + i]);
 		}
 	for (size_t o = 0; o < OUTPUTS; o++)
 		for (size_t i = 0; i < INPUTS; i++) {
-			double dw = 0, dprojection = 0;
-			for (size_t r = 0; r < ROWS; r++) {
-				dw += (double)p->dy[r * APART + o] * (double)p->x[r * INPUTS + i];
-				dprojection += (double)p->sum[r * OUTPUTS + o] * (double)p->x[r * INPUTS + i];
-			}
-			worst = fmax(worst, fabs(dw - (double)p->dw[o * INPUTS + i]));
-			worst = fmax(worst, fabs(dprojection - (double)p->dprojection[o * INPUTS + i]));
+			is_near(dot(p->dy + o, APART, p->x + i, INPUTS, ROWS), p->dw[o * INPUTS + i]);
+			is_near(dot(p->sum + o, OUTPUTS, p->x + i, INPUTS, ROWS), p->dprojection[o * INPUTS + i]);
 		}
-	if (!(worst < 1e-3))
-		fail_msg("a product is off by %g with %d threads", worst, blas_threads());
 }
 
 static void products_in_tiles_are_products(void **state)
@@ -701,18 +713,11 @@ static void threads_do_not_change_a_gradient(void **state)
 	blas_set_threads(8);
 	struct bench *b = bench_new(&config); /* with scratch for eight */
 	gradient(b, (struct objective){1, 2});
-	float *expected = mem_floats(b->p.floats);
-	assert_non_null(expected);
-	memcpy(expected, b->p.gradient, b->p.floats * sizeof *expected);
+	float *expected = kept_gradient(b);
 	for (int threads = 1; threads <= 5; threads += 4) {
-		double norm = 0, difference = 0;
 		blas_set_threads(threads);
 		gradient(b, (struct objective){1, 2});
-		for (size_t i = 0; i < b->p.floats; i++) {
-			norm += pow((double)expected[i], 2);
-			difference += pow((double)expected[i] - (double)b->p.gradient[i], 2);
-		}
-		assert_true(sqrt(difference) < 1e-5 * sqrt(norm));
+		check_gradient(b, expected);
 	}
 	blas_set_threads(all);
 	free(expected);

@@ -92,6 +92,26 @@ static void a_file_over_the_limit_is_refused(void **state)
 	free(bytes);
 }
 
+static void a_text_has_no_nul_byte(void **state)
+{
+	(void)state;
+	const char *path = test_path(test_folder(), "a");
+	char *text;
+	size_t size;
+	struct err err;
+
+	test_write(path, "a\0b", 3);
+	assert_int_equal(file_read_text(path, 10, &text, &size, &err), STATUS_FORMAT);
+	assert_null(text);
+	test_write(path, "a\nb", 3);
+	assert_int_equal(file_read_text(path, 2, &text, &size, &err), STATUS_MEMORY);
+	assert_null(text);
+	assert_ok(file_read_text(path, 3, &text, &size, &err), &err);
+	assert_int_equal(size, 3);
+	assert_string_equal(text, "a\nb");
+	free(text);
+}
+
 static void a_writer_leaves_the_old_file_until_commit(void **state)
 {
 	(void)state;
@@ -174,6 +194,7 @@ TEST_MAIN(
 	cmocka_unit_test(a_file_is_read_and_mapped),
 	cmocka_unit_test(what_is_no_regular_file_is_refused_at_once),
 	cmocka_unit_test(a_file_over_the_limit_is_refused),
+	cmocka_unit_test(a_text_has_no_nul_byte),
 	cmocka_unit_test(a_writer_leaves_the_old_file_until_commit),
 	cmocka_unit_test(an_aborted_writer_leaves_nothing),
 	cmocka_unit_test(a_commit_that_fails_leaves_nothing),
