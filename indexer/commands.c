@@ -169,8 +169,10 @@ static void print_summary(struct cli *cli, const struct index_report *report, bo
 	print_count(log, report->kept, "away");
 	print_count(log, report->failed, "failed");
 	fprintf(log, "; %.1f s", report->seconds);
-	if (worked)
-		fprintf(log, ", %.3g photos/s", (double)worked / report->seconds);
+	if (worked) {
+		double rate = (double)worked / report->seconds;
+		fprintf(log, rate < 999.5 ? ", %.3g photos/s" : ", %.0f photos/s", rate);
+	}
 	fprintf(log, "\n");
 	if (report->dropped)
 		fprintf(log, "%zu dropped from the catalog\n", report->dropped);
