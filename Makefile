@@ -20,12 +20,12 @@ include build/setup.mk
 endif
 
 # Rebuilt, and make started again, whenever something is missing: a kept build folder may come to another machine.
-build/setup.mk: $(if $(shell sh schema/setup.sh check '$(FAISS)' || echo missing),FORCE) schema/setup.sh
-	@sh schema/setup.sh all '$(FAISS)'
-	@mkdir -p build && sh schema/setup.sh flags '$(FAISS)' >$@
+build/setup.mk: $(if $(shell sh setup.sh check '$(FAISS)' || echo missing),FORCE) setup.sh
+	@sh setup.sh all '$(FAISS)'
+	@mkdir -p build && sh setup.sh flags '$(FAISS)' >$@
 
 setup: ## install packages with apt (root or sudo only if one is missing) and build FAISS into ~/.cache/coca
-	@sh schema/setup.sh all '$(FAISS)'
+	@sh setup.sh all '$(FAISS)'
 
 # ---- compiling --------------------------------------------------------------------------------------------------
 
@@ -39,7 +39,8 @@ LDFLAGS  += -fopenmp $(if $(SAN),-fsanitize=$(SAN))
 
 FLOORS  := schema model indexer query
 lib      = $(BUILD)/lib$(1).a
-objects  = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
+sources  = $(sort $(shell find $(1) -name '*.c'))
+objects  = $(patsubst %.c,$(BUILD)/%.o,$(call sources,$(1)))
 
 all: $(BUILD)/coca ## build build/coca (the default)
 
@@ -60,14 +61,19 @@ $(BUILD)/%.o: %.c Makefile build/setup.mk
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 # ---- tests ------------------------------------------------------------------------------------------------------
-# tests/FLOOR/NAME.c is a program linked with its own floor and those below; tests/NAME.c is a tool (parity, ...)
-# linked with model and schema; tests/cli/NAME.sh drives build/coca.
+# tests/FLOOR/ROOM/NAME.c is a program linked with its own floor and those below; tests/tools/NAME.c is a tool (parity, ...)
+# linked with model and schema; tests/bench has the benchmarks; tests/cli/NAME.sh drives build/coca. What they share
+# (support.c, drawn scenes) is a library.
 
 below_schema  := schema
 below_model   := model schema
 below_indexer := indexer model schema
 below_query   := query model schema
-SUPPORT       := $(BUILD)/tests/support.o
+SUPPORT       := $(BUILD)/libsupport.a
+
+$(SUPPORT): $(BUILD)/tests/support.o $(call objects,tests/scenes)
+	@rm -f $@
+	ar rcs $@ $^
 
 define test_rule
 $(BUILD)/tests/$(1)/%: $(BUILD)/tests/$(1)/%.o $(SUPPORT) $(foreach f,$(below_$(1)),$(call lib,$(f)))
@@ -78,13 +84,14 @@ $(foreach floor,$(FLOORS),$(eval $(call test_rule,$(floor))))
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(call lib,model) $(call lib,schema)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIB_LIBS) $(TEST_LIBS)
 
-TEST_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(wildcard $(foreach f,$(FLOORS),tests/$(f)/*.c)))
-TOOLS         := $(patsubst %.c,$(BUILD)/%,$(filter-out tests/support.c tests/bench_%.c,$(wildcard tests/*.c)))
+TEST_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(call sources,$(FLOORS:%=tests/%)))
+TOOLS         := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/tools/*.c))
 
-# tests/bench_NAME.c: the parts of tests/bench.c; see tests/bench.h.
-BENCH_PARTS   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench_*.c))
+# tests/bench/NAME.c: the parts of tests/bench/bench.c; see tests/bench/bench.h. scale and approximate are programs of their own.
+BENCH_ALONE   := scale approximate
+BENCH_PARTS   := $(filter-out $(BENCH_ALONE:%=$(BUILD)/tests/bench/%.o),$(call objects,tests/bench))
 
-$(BUILD)/tests/bench: $(BUILD)/tests/bench.o $(BENCH_PARTS) $(SUPPORT) $(foreach f,query indexer model schema,$(call lib,$(f)))
+$(BUILD)/tests/bench/bench: $(BENCH_PARTS) $(SUPPORT) $(foreach f,query indexer model schema,$(call lib,$(f)))
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIB_LIBS) $(TEST_LIBS)
 
 # tests/fuzz/NAME.c: what the fuzzers do, repeated without them; see tests/fuzz/fuzz.h.
@@ -96,7 +103,7 @@ ALL_FLOORS    := query indexer model schema
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(FUZZ_SHARED:%=$(BUILD)/tests/fuzz/%.o) $(foreach f,$(ALL_FLOORS),$(call lib,$(f)))
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIB_LIBS)
 
-TESTED := all $(TEST_PROGRAMS) $(TOOLS) $(REPLAYS) check-deps
+TESTED := all $(TEST_PROGRAMS) $(TOOLS) $(BENCH_ALONE:%=$(BUILD)/tests/bench/%) $(REPLAYS) check-deps
 
 test: $(TESTED) ## build and run the tests; T=schema runs one floor, SAN=address,undefined under sanitizers
 	@BUILD=$(BUILD) T='$(T)' sh tests/run.sh
@@ -110,13 +117,13 @@ FUZZ_CC       ?= clang-14
 FUZZ_SECONDS  ?= 60
 FUZZ_CFLAGS    = -std=c11 -O1 -g -mavx2 -mfma -mf16c -ffp-contract=off -fno-omit-frame-pointer -Wno-unknown-pragmas \
 	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -idirafter $(dir $(shell gcc -print-file-name=include/omp.h))
-FUZZ_OBJECTS  := $(patsubst %.c,$(FUZZ)/%.o,$(wildcard $(FLOORS:%=%/*.c)))
+FUZZ_OBJECTS  := $(patsubst %.c,$(FUZZ)/%.o,$(call sources,$(FLOORS)))
 
 fuzz: $(FUZZ_NAMES:%=$(FUZZ)/bin/%) ## search for inputs that break a reader: FUZZ_SECONDS=60 each, FUZZERS="config shards", clang from apt
 	@FUZZ=$(FUZZ) SECONDS_EACH=$(FUZZ_SECONDS) sh tests/fuzz/run.sh $(or $(FUZZERS),$(FUZZ_NAMES))
 
-$(FUZZ)/compiler: schema/setup.sh
-	@mkdir -p $(@D) && sh schema/setup.sh fuzz $(FUZZ_CC) && touch $@
+$(FUZZ)/compiler: setup.sh
+	@mkdir -p $(@D) && sh setup.sh fuzz $(FUZZ_CC) && touch $@
 
 $(FUZZ)/%.o: %.c Makefile build/setup.mk $(FUZZ)/compiler
 	@mkdir -p $(@D)
@@ -135,20 +142,20 @@ $(FUZZ)/bin/%: $(FUZZ)/tests/fuzz/%.o $(FUZZ)/tests/fuzz/support.o $(FUZZ)/lib.a
 
 BENCH_MODEL ?= model/default
 BENCH_SHAPE := build/tests/vit-b-32
-bench: all $(BUILD)/tests/bench $(BENCH_SHAPE)/open_clip_model.safetensors ## measure speed against its targets: PARTS="index scan", BENCH_MODEL=DIR, FORMAT=json
-	@BUILD=$(BUILD) FORMAT='$(FORMAT)' $(BUILD)/tests/bench $(BENCH_MODEL) $(BENCH_SHAPE) $(PARTS)
+bench: all $(BUILD)/tests/bench/bench $(BENCH_SHAPE)/open_clip_model.safetensors ## measure speed against its targets: PARTS="index scan", BENCH_MODEL=DIR, FORMAT=json
+	@BUILD=$(BUILD) FORMAT='$(FORMAT)' $(BUILD)/tests/bench/bench $(BENCH_MODEL) $(BENCH_SHAPE) $(PARTS)
 
 # 1.0 GB of random weights, made once.
-$(BENCH_SHAPE)/open_clip_model.safetensors: tests/data/configs/coca_ViT-B-32.json | $(BUILD)/tests/random_model
-	@$(BUILD)/tests/random_model $< $(@D) >&2
+$(BENCH_SHAPE)/open_clip_model.safetensors: tests/data/configs/coca_ViT-B-32.json | $(BUILD)/tests/tools/random_model
+	@$(BUILD)/tests/tools/random_model $< $(@D) >&2
 
 SCALE ?= 10000 100000 1000000
-scale: all $(BUILD)/tests/scale ## measure large libraries, made up: SCALE="10000 100000", FORMAT=json, SCALE_DIR=DIR (a million: 3 GB, 15 minutes)
-	@FORMAT='$(FORMAT)' $(BUILD)/tests/scale $(SCALE)
+scale: all $(BUILD)/tests/bench/scale ## measure large libraries, made up: SCALE="10000 100000", FORMAT=json, SCALE_DIR=DIR (a million: 3 GB, 15 minutes)
+	@FORMAT='$(FORMAT)' $(BUILD)/tests/bench/scale $(SCALE)
 
 # ---- for people -------------------------------------------------------------------------------------------------
 
-demo: all ## index photographs and search them: PHOTOS=DIR, else ~/Pictures, else pictures drawn here
+demo: all $(BUILD)/tests/tools/scenes ## index photographs and search them: PHOTOS=DIR, else ~/Pictures, else pictures drawn here
 	@BUILD=$(BUILD) PHOTOS='$(PHOTOS)' sh tests/demo.sh
 
 info: all ## print compiler, libraries and the kernels in use

@@ -1,5 +1,5 @@
 /* coca.c: the front door: the table of subcommands, help, where things are by default, exit codes. What a command does is
- * in the floor that owns it (indexer/commands.h, query/commands.h, model/commands.h). */
+ * in the floor that owns it (indexer/commands/commands.h, query/commands/commands.h, model/commands/commands.h). */
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -11,18 +11,18 @@
 #include <faiss/c_api/Index_c.h>
 #include <sqlite3.h>
 
-#include "indexer/commands.h"
-#include "model/coca.h"
-#include "model/commands.h"
-#include "model/int8.h"
-#include "query/commands.h"
-#include "schema/blas.h"
-#include "schema/cli.h"
-#include "schema/cli_pages.h"
-#include "schema/file.h"
-#include "schema/memory.h"
+#include "indexer/commands/commands.h"
+#include "model/net/coca.h"
+#include "model/commands/commands.h"
+#include "model/math/int8.h"
+#include "query/commands/commands.h"
+#include "schema/base/blas.h"
+#include "schema/cli/options.h"
+#include "schema/cli/pages.h"
+#include "schema/base/file.h"
+#include "schema/base/memory.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 #define COCA_VERSION "0.1.0"
 
@@ -42,7 +42,7 @@ static const struct command command_version = {
 static const struct command *const commands[] = {
 	&command_index,  &command_search, &command_similar, &command_duplicates, &command_match,  &command_caption, &command_classify,
 	&command_texts,  &command_tune,   &command_heads, &command_ask,
-	&command_embed,  &command_eval,   &command_inspect, &command_model, &command_status, &command_verify, &command_forget, &command_scenes,
+	&command_embed,  &command_eval,   &command_inspect, &command_model, &command_status, &command_verify, &command_forget,
 	&command_train,  &command_version, &command_help,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };

@@ -6,6 +6,7 @@
 set -eu
 BUILD=${BUILD:-build}
 coca=$BUILD/coca
+scenes=$BUILD/tests/tools/scenes
 out=$BUILD/demo
 mkdir -p "$out"
 drawn=
@@ -24,7 +25,7 @@ else
     drawn=1
     captions=$out/captions
     rm -rf "$photos" "$captions"
-    "$coca" scenes "$photos" --count 120 --seed 1 --size 256
+    "$scenes" "$photos" --count 120 --seed 1 --size 256
     # Beside the drawings they would be found by, too; here they say whether what was found is right.
     mkdir -p "$captions"
     mv "$photos"/*.txt "$captions"

@@ -19,14 +19,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "indexer/probe.h"
-#include "schema/catalog.h"
-#include "schema/catalog_facts.h"
-#include "schema/file.h"
-#include "schema/memory.h"
+#include "indexer/facts/probe.h"
+#include "schema/catalog/catalog.h"
+#include "schema/catalog/facts.h"
+#include "schema/base/file.h"
+#include "schema/base/memory.h"
 #include "tests/support.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 /* MADE_UP_FOLDER: photographs in a folder; MADE_UP_COMMIT: in a transaction. */
 enum { MADE_UP_FOLDER = 250, MADE_UP_YEARS = 20, MADE_UP_PLACES = 60, MADE_UP_TOPICS = 400, MADE_UP_COMMIT = 20000 };

@@ -11,7 +11,7 @@ trap 'rm -f "$log" "$log.all"' EXIT
 : >"$log.all"
 
 # gcc's OpenMP is a stranger to the thread sanitizer, which would call each parallel loop a race: loops run on one thread then. Tests
-# that set a number of threads themselves still report them; of use is SAN=thread with T=indexer, T=model/train_parts, T=model/train_run.
+# that set a number of threads themselves still report them; of use is SAN=thread with T=indexer, T=train/parts, T=train/run.
 case $BUILD in build/*thread*) export OMP_NUM_THREADS=1 ;; esac
 
 run() {
@@ -34,9 +34,9 @@ run() {
 }
 
 for floor in schema model indexer query; do
-    for source in tests/$floor/*.c; do
-        [ -f "$source" ] || continue
-        name=$floor/$(basename "$source" .c)
+    for source in $(find tests/$floor -name '*.c' | sort); do
+        name=${source#tests/}
+        name=${name%.c}
         run "$name" "$BUILD/tests/$name"
     done
 done

@@ -8,10 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "schema/file.h"
-#include "schema/memory.h"
+#include "schema/base/file.h"
+#include "schema/base/memory.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 enum { STRINGS_MOST = 4096 };
 static char *strings[STRINGS_MOST];

@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
-#include "schema/blas.h"
-#include "schema/status.h"
+#include "schema/base/blas.h"
+#include "schema/base/status.h"
 
 #define TEST_MAIN(...)                                                                   \
 	int main(int argc, char **argv)                                                  \

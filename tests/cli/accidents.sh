@@ -4,6 +4,7 @@
 set -u
 BUILD=${BUILD:-build}
 coca=$BUILD/coca
+scenes=$BUILD/tests/tools/scenes
 work=$(mktemp -d)
 photos=$work/photos
 disk=$work/disk
@@ -35,7 +36,7 @@ mount_disk() { # OPTIONS
 }
 unmount_disk() { umount -l "$disk"; mounted=; }
 
-"$coca" scenes "$work/drawn" --count 150 --seed 8 --size 96 >"$work/out" 2>&1
+"$scenes" "$work/drawn" --count 150 --seed 8 --size 96 >"$work/out" 2>&1
 mkdir "$photos"
 cp "$work"/drawn/0000[0-3]*.jpg "$photos"
 expect "a library to break" 0 "40 photos: 40 new" "$coca" index "$photos"

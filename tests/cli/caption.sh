@@ -39,7 +39,7 @@ expect "a named file is described anew" 0 "1 captions stored" "$coca" caption "$
 is "in place of the old one" grep -qE '^ +24 +24  captions$' <("$coca" texts list)
 cp "$photos/000001.jpg" "$work/copy.jpg"
 expect "a copy is its photo" 0 "1 captions stored" "$coca" caption "$work/copy.jpg" --store
-"$coca" scenes "$work/new" --count 1 --seed 9 >/dev/null 2>&1
+"$scenes" "$work/new" --count 1 --seed 9 >/dev/null 2>&1
 expect "what is not indexed cannot be stored" 1 "is not indexed" "$coca" caption "$work/new/000000.jpg" --store
 caption=$("$coca" texts list --collection captions --format json | head -n 1 | sed 's/.*"text":"\([^"]*\)".*/\1/')
 expect "captions find photos" 0 '"found_by":"text"' "$coca" search "$caption" --format json

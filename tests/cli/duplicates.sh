@@ -9,7 +9,7 @@ said() { # NAME TEXT: in what the last command printed
     if grep -qF -e "$2" "$work/out" "$work/log"; then echo "ok - $1"; else cat "$work/out"; echo "not ok - $1"; fi
 }
 
-"$coca" scenes "$photos" --count 30 --seed 3 --size 96 >"$work/out" 2>&1 || echo "not ok - pictures are drawn"
+"$scenes" "$photos" --count 30 --seed 3 --size 96 >"$work/out" 2>&1 || echo "not ok - pictures are drawn"
 rm -f "$photos"/*.tsv
 expect "an empty library has none" 3 "" "$coca" duplicates
 "$coca" index "$photos" >"$work/out" 2>&1

@@ -3,8 +3,8 @@
 set -u
 . tests/cli/support.inc
 
-"$coca" scenes "$work/scenes.tar.gz" --count 20 --seed 2 --size 72 >"$work/out" 2>&1 || { cat "$work/out"; echo "not ok - scenes are drawn"; }
-"$coca" scenes "$work/folder" --count 20 --seed 2 --size 72 >"$work/out" 2>&1 || { cat "$work/out"; echo "not ok - scenes are drawn"; }
+"$scenes" "$work/scenes.tar.gz" --count 20 --seed 2 --size 72 >"$work/out" 2>&1 || { cat "$work/out"; echo "not ok - scenes are drawn"; }
+"$scenes" "$work/folder" --count 20 --seed 2 --size 72 >"$work/out" 2>&1 || { cat "$work/out"; echo "not ok - scenes are drawn"; }
 tar --sort=name -cf "$work/plain.tar" -C "$work/folder" .
 shard=$work/scenes.tar.gz
 
@@ -48,7 +48,7 @@ tar --sort=name -cf "$work/broken.tar" -C "$work/classes" .
 expect "a broken picture is named, left out, and the exit code 4" 4 "skipped" "$coca" eval --shards "$work/broken.tar" --format json --no-rerank
 is "the others count" grep -q '{"photos":5,"texts":7,' "$work/out"
 
-"$coca" scenes "$work/pairs.tar" --pairs --heldout --count 3 --size 72 >"$work/out" 2>&1 || { cat "$work/out"; echo "not ok - pairs are drawn"; }
+"$scenes" "$work/pairs.tar" --pairs --heldout --count 3 --size 72 >"$work/out" 2>&1 || { cat "$work/out"; echo "not ok - pairs are drawn"; }
 expect "--pairs asks which caption goes with which picture" 0 '{"pairs":3,"similarity":{"caption":' "$coca" eval --pairs --shards "$work/pairs.tar" --format json
 is "by similarity, by likelihood and by both" "$json_check" pairs similarity likelihood combined <"$work/out"
 expect "for people it is a table, too" 0 "reranked: both of them" "$coca" eval --pairs "$work/pairs.tar"

@@ -1,10 +1,10 @@
 #!/bin/bash
 # Losses and gradients against the figures of OpenCLIP's own code: the losses kept here, and everything in ../shared where
-# that is there. What those leave out is in tests/model/train_gradient.c.
+# that is there. What those leave out is in tests/model/train/gradient.c.
 set -u
 . tests/cli/figures.inc
 
-gradients=$BUILD/tests/gradients
+gradients=$BUILD/tests/tools/gradients
 
 expect "without a folder it is wrong usage" 2 "" "$gradients"
 expect "a folder that is not there fails" 1 "" "$gradients" "$work/nowhere"

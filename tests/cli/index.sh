@@ -3,7 +3,7 @@
 set -u
 . tests/cli/support.inc
 
-"$coca" scenes "$photos" --count 12 --seed 5 --size 96 >"$work/out" 2>&1 || { cat "$work/out"; echo "not ok - pictures are drawn"; }
+"$scenes" "$photos" --count 12 --seed 5 --size 96 >"$work/out" 2>&1 || { cat "$work/out"; echo "not ok - pictures are drawn"; }
 
 expect "without a folder there is nothing to do" 2 "coca index ~/Pictures" "$coca" index
 expect "a folder that is not there fails" 1 "$work/nothing" "$coca" index "$work/nothing"
@@ -54,7 +54,7 @@ COCA_DB=$work/full.db expect "and with room again the run is taken up" 0 "photos
 COCA_DB=$work/full.db expect "on a sound catalog" 0 "" "$coca" verify
 
 # An interrupt, and a second process meanwhile. A large library, so that there is a meanwhile.
-"$coca" scenes "$work/many" --count 1000 --seed 6 --size 96 >/dev/null 2>&1
+"$scenes" "$work/many" --count 1000 --seed 6 --size 96 >/dev/null 2>&1
 "$coca" index "$work/many" --db "$work/many.db" --batch 1 --jobs 1 >"$work/first" 2>&1 &
 pid=$!
 for _ in $(seq 100); do [ -s "$work/many.db" ] && break; sleep 0.02; done

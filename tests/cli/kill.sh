@@ -4,6 +4,7 @@
 set -u
 BUILD=${BUILD:-build}
 coca=$BUILD/coca
+scenes=$BUILD/tests/tools/scenes
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 RANDOM=${SEED:=$RANDOM}
@@ -18,7 +19,7 @@ check() { # NAME COMMAND...
 
 # Three files that cannot be decoded and a few copies stand between the others.
 make_photos() {
-    "$coca" scenes "$work/photos" --count 400 --seed 7 --size 128 || return 1
+    "$scenes" "$work/photos" --count 400 --seed 7 --size 128 || return 1
     for n in 000003 000200 000399; do head -c 900 "$work/photos/$n.jpg" >"$work/photos/$n-cut.jpg"; done
     for n in 000005 000210; do cp "$work/photos/$n.jpg" "$work/photos/$n-copy.jpg"; done
     cp "$work/photos/000100.jpg" "$work/photos/zz-late-copy.jpg"
@@ -88,7 +89,7 @@ check "ten kills hit" [ $killed -eq 10 ]
 check "some hit in the middle of the work" middle $seen
 (index "$work/killed.db")
 [ $? -eq 4 ] && ok "the last run ends as the quiet one did" || { cp "$work/index.log" "$work/log"; not_ok "the last run ends as the quiet one did"; }
-check "the catalogs are the same" "$BUILD/tests/same_catalog" "$work/quiet.db" "$work/killed.db"
+check "the catalogs are the same" "$BUILD/tests/tools/same_catalog" "$work/quiet.db" "$work/killed.db"
 check "the killed catalog is sound" "$coca" verify --db "$work/killed.db"
 
 answers "$work/quiet.db" --no-rerank >"$work/quiet.txt"

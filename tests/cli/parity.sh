@@ -3,7 +3,7 @@
 set -u
 . tests/cli/figures.inc
 
-parity=$BUILD/tests/parity
+parity=$BUILD/tests/tools/parity
 
 expect "without a folder it is wrong usage" 2 "" "$parity"
 expect "an option that is unknown is wrong usage" 2 "" "$parity" --what tests/data/tiny

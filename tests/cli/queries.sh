@@ -7,7 +7,7 @@ first() { "$coca" search -q -n 1 --format json "$@" | sed 's/.*"path":"\([^"]*\)
 field() { local name=$1; shift; "$coca" search -q -n 1 --format json "$@" | sed "s/.*\"$name\":\([-0-9.e]*\).*/\1/"; }
 less() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a + 0 < b + 0) }' || { echo "$1 is not less than $2"; return 1; }; }
 
-"$coca" scenes "$photos" --count 60 --seed 4 --size 96 >"$work/log" 2>&1 && "$coca" index -q "$photos" || { cat "$work/log"; echo "not ok - pictures are indexed"; }
+"$scenes" "$photos" --count 60 --seed 4 --size 96 >"$work/log" 2>&1 && "$coca" index -q "$photos" || { cat "$work/log"; echo "not ok - pictures are indexed"; }
 a=$photos/000003.jpg b=$photos/000017.jpg
 
 # A photograph as the query: itself first, by its stored embedding, wherever the same bytes lie.

@@ -8,7 +8,7 @@ expect "so does verify" 3 "hint: coca index DIR" "$coca" verify
 expect "status shows the defaults all the same" 0 "not made yet" "$coca" status
 [ ! -e "$COCA_DB" ] && echo "ok - a question makes no catalog" || echo "not ok - a question makes no catalog"
 
-"$coca" scenes "$photos" --count 24 --seed 3 --size 96 >"$work/out" 2>&1 || { cat "$work/out"; echo "not ok - pictures are drawn"; }
+"$scenes" "$photos" --count 24 --seed 3 --size 96 >"$work/out" 2>&1 || { cat "$work/out"; echo "not ok - pictures are drawn"; }
 mkdir "$photos/sub"
 cp "$photos/000000.jpg" "$photos/sub/copy.jpg"
 cp "$photos/000001.jpg" "$photos/$(printf 'line\nfeed \377 "quoted" <b>.jpg')"
@@ -65,7 +65,7 @@ expect "similar finds a copy first" 0 "sub/copy.jpg" "$coca" similar "$photos/00
 expect "similar leaves the file out" 0 "" "$coca" similar "$photos/000000.jpg" -n 100 --format json
 is "that file alone" test "$(wc -l <"$work/out")" -eq 25
 if grep -q '/000000.jpg"' "$work/out"; then echo "not ok - it is not among them"; else echo "ok - it is not among them"; fi
-"$coca" scenes "$work/unknown" --count 1 --seed 77 --size 96 >/dev/null 2>&1
+"$scenes" "$work/unknown" --count 1 --seed 77 --size 96 >/dev/null 2>&1
 expect "similar takes a file that is not indexed" 0 ".jpg" "$coca" similar "$work/unknown/000000.jpg" -n 3
 expect "similar fails without a file" 1 "cannot open" "$coca" similar "$work/nothing.jpg"
 expect "similar fails with what is no picture" 1 "not a JPEG" "$coca" similar "$COCA_DB"

@@ -15,7 +15,7 @@ cat >"$work/small.json" <<'JSON'
   "multimodal_cfg": {"context_length": 16, "vocab_size": 600, "width": 32, "heads": 2, "layers": 1, "attn_pooler_heads": 2},
   "custom_text": true}}
 JSON
-"$coca" scenes "$work/scenes.tar.gz" --count 60 --seed 5 --size 64 >"$work/log" 2>&1 || { cat "$work/log"; echo "not ok - scenes are drawn"; }
+"$scenes" "$work/scenes.tar.gz" --count 60 --seed 5 --size 64 >"$work/log" 2>&1 || { cat "$work/log"; echo "not ok - scenes are drawn"; }
 mkdir "$work/folder"
 (cd "$work/folder" && tar xzf ../scenes.tar.gz)
 for photo in "$work"/folder/*.jpg; do printf '%s\t%s\n' "$(basename "$photo")" "$(head -n 1 "${photo%.jpg}.txt")"; done >"$work/folder/photos.tsv"
@@ -81,7 +81,7 @@ printf 'x' | dd of="$work/parts/train_state.bin" bs=1 seek=3000 conv=notrunc sta
 expect "a damaged state is refused" 1 "checksum" "$coca" train --out "$work/parts" --resume
 
 # Little data: harder negatives, broader terms, forgotten words; the run goes on from another folder, where its files are found again.
-"$coca" scenes "$work/pairs.tar" --pairs --count 20 --size 64 --seed 6 >"$work/log" 2>&1 || { cat "$work/log"; echo "not ok - pairs are drawn"; }
+"$scenes" "$work/pairs.tar" --pairs --count 20 --size 64 --seed 6 >"$work/log" 2>&1 || { cat "$work/log"; echo "not ok - pairs are drawn"; }
 printf 'red circle\tcircle, shape\nblue star\tstar\n' >"$work/broader.tsv"
 few=(--broader broader.tsv --together 0.5 --forget 0.3 --mix 0.5)
 kinds=(--shards scenes.tar.gz=1,classes,mix:0.15 pairs.tar=0.5,whole,pairs)

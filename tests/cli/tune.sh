@@ -4,7 +4,7 @@ set -u
 . tests/cli/support.inc
 
 # Drawings, and a folder for each label: those with a star, those without.
-"$coca" scenes "$work/drawings" --count 120 --seed 5 --size 96 >"$work/out" 2>&1 || { cat "$work/out"; echo "not ok - pictures are drawn"; }
+"$scenes" "$work/drawings" --count 120 --seed 5 --size 96 >"$work/out" 2>&1 || { cat "$work/out"; echo "not ok - pictures are drawn"; }
 mkdir -p "$photos/star" "$photos/other"
 for text in "$work/drawings"/*.txt; do
     photo=$(basename "$text" .txt).jpg
@@ -44,7 +44,7 @@ expect "a probability is one" 2 "probability" "$coca" search label:star@7
 expect "the whole library is classified from stored tokens" 0 "star" "$coca" classify --all --head drawings -n 1
 mv "$work/away" "$photos"
 
-"$coca" scenes "$work/more" --count 6 --seed 9 --size 96 >/dev/null 2>&1 && rm "$work/more"/*.txt && mv "$work/more" "$photos/more"
+"$scenes" "$work/more" --count 6 --seed 9 --size 96 >/dev/null 2>&1 && rm "$work/more"/*.txt && mv "$work/more" "$photos/more"
 "$coca" index "$photos" >"$work/out" 2>&1
 mv "$photos/more" "$work/more"
 expect "what is indexed later is labelled, too" 0 "" "$coca" search label:star -n 1000

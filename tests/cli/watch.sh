@@ -3,6 +3,7 @@
 set -u
 BUILD=${BUILD:-build}
 coca=$BUILD/coca
+scenes=$BUILD/tests/tools/scenes
 work=$(mktemp -d)
 photos=$work/photos
 pid=
@@ -52,7 +53,7 @@ stop() { # NAME
     [ $code -eq 0 ] && ok "$1" || not_ok "$1 ($code)"
 }
 
-"$coca" scenes "$work/drawn" --count 24 --seed 9 --size 64 >/dev/null 2>&1
+"$scenes" "$work/drawn" --count 24 --seed 9 --size 64 >/dev/null 2>&1
 mkdir -p "$photos/a"
 cp "$work"/drawn/00000[0-7].jpg "$photos/a/"
 start

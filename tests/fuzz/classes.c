@@ -2,12 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/broader.h"
-#include "model/prompts.h"
-#include "query/classify.h"
+#include "model/data/broader.h"
+#include "model/words/prompts.h"
+#include "query/teach/classify.h"
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 static void read_labels(const char *path, size_t size)
 {

@@ -1,8 +1,8 @@
 /* colour.c: an embedded colour profile, through Little CMS, put to use on a few pixels. */
-#include "model/image_codec.h"
+#include "model/image/codec.h"
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,12 +1,12 @@
 /* config.c: open_clip_config.json. What is accepted is written and read back as the same. */
-#include "model/config.h"
+#include "model/files/config.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

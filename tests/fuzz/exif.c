@@ -1,9 +1,9 @@
 /* exif.c: a TIFF block of EXIF data: orientation, time, place, camera, texts. */
-#include "indexer/probe.h"
-#include "model/image_codec.h"
+#include "indexer/facts/probe.h"
+#include "model/image/codec.h"
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

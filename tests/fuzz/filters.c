@@ -1,11 +1,11 @@
 /* filters.c: dates and places, as --since, --until and --near take them. */
 #include <stdlib.h>
 
-#include "query/parse.h"
-#include "schema/memory.h"
+#include "query/ask/parse.h"
+#include "schema/base/memory.h"
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -9,8 +9,8 @@
  * `make fuzz` links it with libFuzzer, which searches; `make test` links it with replay.c, which runs what is in tests/fuzz/seeds/NAME
  * and tests/fuzz/found/NAME (reduced cases that failed once) and some thousand repeatable variations of them.
  */
-#ifndef TESTS_FUZZ_H
-#define TESTS_FUZZ_H
+#ifndef TESTS_FUZZ_FUZZ_H
+#define TESTS_FUZZ_FUZZ_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* head.c: files of heads: what is read can be used, and says the same when it is written and read again. */
-#include "model/head.h"
+#include "model/heads/head.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 /* Probabilities of an item of two tokens. */
 static void use(const struct head *head)

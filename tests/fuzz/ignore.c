@@ -1,13 +1,13 @@
 /* ignore.c: .cocaignore. The last line of the input is the path that is asked about, the others are patterns. */
-#include "indexer/ignore.h"
+#include "indexer/walk/ignore.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -4,7 +4,7 @@
 
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 enum { SIGNATURE = 8, FRAME = 12 }; /* of a chunk: length, type, checksum */
 

@@ -1,7 +1,7 @@
 /* image_webp.c: WebP files, through libwebp. */
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

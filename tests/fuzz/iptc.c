@@ -1,8 +1,8 @@
 /* iptc.c: IPTC-IIM data sets. */
-#include "indexer/probe.h"
+#include "indexer/facts/probe.h"
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

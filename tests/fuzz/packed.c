@@ -1,11 +1,11 @@
 /* packed.c: stored image tokens, and vectors in half precision, as a catalog's blobs hold them. */
-#include "schema/packed.h"
+#include "schema/base/packed.h"
 
 #include <string.h>
 
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

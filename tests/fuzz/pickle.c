@@ -1,8 +1,8 @@
 /* pickle.c: the stack machine that reads a pickle. What it keeps is bounded by the pickle's size. */
-#include "model/pickle.h"
+#include "model/files/pickle.h"
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

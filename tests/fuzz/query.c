@@ -1,14 +1,14 @@
 /* query.c: a command line of `coca search`, one word a line: options, composed queries and filters. */
-#include "query/parse.h"
+#include "query/ask/parse.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "query/commands.h"
-#include "schema/memory.h"
+#include "query/commands/commands.h"
+#include "schema/base/memory.h"
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 static void check_query(const struct query *query)
 {

@@ -17,12 +17,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "schema/blas.h"
-#include "schema/file.h"
-#include "schema/memory.h"
+#include "schema/base/blas.h"
+#include "schema/base/file.h"
+#include "schema/base/memory.h"
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 enum { VARIATIONS = 5000, SECONDS = 2, CASE_MOST = 1 << 17, GROWTH = 4096 };
 

@@ -1,5 +1,5 @@
 /* shards.c: WebDataset tars, plain and gzip-compressed. The mutator mends the headers' checksums. */
-#include "schema/shards.h"
+#include "schema/base/shards.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 enum { BLOCK = 512, SIZE_AT = 124, SUM_AT = 148, SUM_SIZE = 8 };
 

@@ -1,8 +1,8 @@
 /* sidecar.c: the description of a photograph that lies beside it as JSON. */
-#include "indexer/probe.h"
+#include "indexer/facts/probe.h"
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

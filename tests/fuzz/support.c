@@ -8,13 +8,13 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "indexer/probe.h"
-#include "model/checkpoint.h"
-#include "model/image.h"
-#include "schema/utf8.h"
+#include "indexer/facts/probe.h"
+#include "model/files/checkpoint.h"
+#include "model/image/image.h"
+#include "schema/base/utf8.h"
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 _Noreturn void fuzz_failed(const char *condition, const char *file, int line)
 {

@@ -1,12 +1,12 @@
 /* texts.c: lines of texts and captions: `coca texts add` (with and without a photo's name) and the tables of `coca train`. */
-#include "query/texts.h"
+#include "query/find/texts.h"
 
 #include <string.h>
 
-#include "model/dataset.h"
+#include "model/data/dataset.h"
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 static void read_lines(const char *at, size_t size, bool tsv)
 {

@@ -1,10 +1,10 @@
 /* tokenizer_file.c: merges.txt, the gzip-compressed list and tokenizer.json. What opens can encode and decode. */
 #include <stdlib.h>
 
-#include "model/tokenizer.h"
+#include "model/words/tokenizer.h"
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t capacity, unsigned seed)
 {

@@ -2,11 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/tokenizer.h"
-#include "schema/utf8.h"
+#include "model/words/tokenizer.h"
+#include "schema/base/utf8.h"
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 static const char merges[] = "#version: 0.2\nt h\nth e</w>\na n\nd o\ndo g</w>\nan d</w>\n' s</w>\nl l\n\xc3\x83 \xc2\xa9\n1 2\n! !</w>\n";
 

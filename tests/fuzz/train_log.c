@@ -1,10 +1,10 @@
 /* train_log.c: log.csv of a training run. */
-#include "model/train_log.h"
+#include "model/train/log.h"
 
 
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,5 +1,5 @@
 /* train_state.c: train_state.bin of a model of a few numbers. The mutator mends the file's checksum and size. */
-#include "model/train_state.h"
+#include "model/train/state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 enum { FLOATS = 4, SIZE_AT = 16 };
 

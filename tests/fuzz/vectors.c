@@ -5,11 +5,11 @@
 
 #include <xxhash.h>
 
-#include "schema/memory.h"
-#include "schema/vectors_internal.h"
+#include "schema/base/memory.h"
+#include "schema/vectors/internal.h"
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t capacity, unsigned seed)
 {

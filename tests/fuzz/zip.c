@@ -1,8 +1,8 @@
 /* zip.c: the list of a zip file's members. */
-#include "model/zip.h"
+#include "model/files/zip.h"
 #include "tests/fuzz/fuzz.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -2,7 +2,7 @@
 #ifndef TESTS_INDEXER_LIBRARY_H
 #define TESTS_INDEXER_LIBRARY_H
 
-#include "indexer/index.h"
+#include "indexer/ingest/index.h"
 
 #include <fcntl.h>
 #include <math.h>
@@ -14,12 +14,12 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "indexer/walk.h"
-#include "model/image.h"
-#include "schema/file.h"
+#include "indexer/walk/walk.h"
+#include "model/image/image.h"
+#include "schema/base/file.h"
 #include "tests/support.h"
 
-#include "schema/banned.h"
+#include "schema/base/banned.h"
 
 
 enum { E_MOST = 1024 };

@@ -11,12 +11,12 @@
 
 #include <xxhash.h>
 
-#include "model/scenes.h"
-#include "query/library.h"
-#include "query/subject.h"
-#include "schema/file.h"
-#include "schema/memory.h"
-#include "schema/packed.h"
+#include "tests/scenes/scenes.h"
+#include "query/session/library.h"
+#include "query/ask/photo.h"
+#include "schema/base/file.h"
+#include "schema/base/memory.h"
+#include "schema/base/packed.h"
 
 enum { DRAWN_MOST = 96 };
 

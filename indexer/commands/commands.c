@@ -1,0 +1,474 @@
+/* commands.c: `coca index` and `coca forget`: words of the command line in, a summary on the log and an exit code out. */
+#include "indexer/commands/commands.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "indexer/ingest/index.h"
+#include "indexer/walk/walk.h"
+#include "indexer/walk/watch.h"
+#include "model/net/coca.h"
+#include "schema/catalog/catalog.h"
+#include "schema/catalog/identity.h"
+#include "schema/base/memory.h"
+#include "schema/vectors/vectors.h"
+
+#include "schema/base/banned.h"
+
+/* --- index --- */
+
+static const struct option_spec index_options[] = {
+	{"exclude", 0, "GLOB", OPTION_TEXT | OPTION_MANY, "leave out what matches, as .gitignore does: 'raw', '/2019/**/tmp/', '!keep'"},
+	{"include-hidden", 0, NULL, OPTION_FLAG, "take names that begin with a dot, too"},
+	{"follow", 0, NULL, OPTION_FLAG, "follow symbolic links"},
+	{"jobs", 'j', "N", OPTION_NUMBER, "threads that read and decode (default: one for each core)"},
+	{"batch", 0, "N", OPTION_NUMBER, "photographs embedded at once (default: by the model's size, at most 32)"},
+	{"prune", 0, NULL, OPTION_FLAG, "drop photographs that are gone, with their embeddings"},
+	{"token-budget", 0, "SIZE", OPTION_SIZE, "image tokens kept for reranking (default 2G; 0: none)"},
+	{"encoder-budget", 0, "SIZE", OPTION_SIZE, "the encoder's tokens kept for teaching labels (coca tune; default 1G; 0: none)"},
+	{"watch", 'w', "SECONDS", OPTION_OPTIONAL, "go on and follow changes; with SECONDS look again so often, too (network drives)"},
+	{"exact", 0, NULL, OPTION_FLAG, "decode every pixel of large JPEG and WebP files: the reference, slower"},
+	{"limit-pixels", 0, "N", OPTION_SIZE, "refuse larger pictures before memory is taken (default 400M); tries again what failed"},
+	{"verbose", 'v', NULL, OPTION_FLAG, "say where the time went"},
+	{0},
+};
+
+static const char index_details[] =
+	"DIR may be a single photograph, too. Without one, the folders that were indexed before are looked through again.\n"
+	"A .cocaignore file in a folder of DIR leaves out what it lists, in .gitignore's syntax.\n"
+	"What is unchanged is skipped; a file that was moved, renamed or copied keeps its embedding. Photographs are only read.\n"
+	"What cannot be decoded is named and tried again when it changes; the exit code is then 4.\n"
+	"Ctrl-C keeps what is done; the next run goes on.\n"
+	"--watch holds the catalog only while it writes: searching, and indexing by hand, go on beside it.\n";
+
+/* Folders for one run: the words, or all roots of the catalog. */
+struct folders {
+	const char **paths;
+	size_t count;
+	bool owned;
+};
+
+static enum status add_root(void *context, const struct catalog_root *root, struct err *err)
+{
+	struct folders *folders = context;
+	const char **paths = mem_resize(folders->paths, folders->count + 1, sizeof *paths);
+	char *path = mem_copy(root->path, strlen(root->path));
+
+	if (paths)
+		folders->paths = paths;
+	if (!paths || !path) {
+		free(path);
+		return err_memory(err, "the list of folders");
+	}
+	folders->paths[folders->count++] = path;
+	return STATUS_OK;
+}
+
+static enum status find_folders(struct catalog *catalog, const struct arguments *args, struct folders *folders, struct err *err)
+{
+	folders->owned = args->count == 0;
+	if (args->count) {
+		folders->paths = (const char **)args->words;
+		folders->count = args->count;
+		return STATUS_OK;
+	}
+	enum status status = catalog_roots_each(catalog, add_root, folders, err);
+	if (status == STATUS_OK && !folders->count)
+		status = err_set(err, STATUS_USAGE, "no folder was indexed yet; hint: coca index ~/Pictures");
+	return status;
+}
+
+static void folders_release(struct folders *folders)
+{
+	if (!folders->owned)
+		return;
+	while (folders->count)
+		free((char *)folders->paths[--folders->count]);
+	free(folders->paths);
+}
+
+/* *excludes: the caller's to free. */
+static enum status read_options(const struct arguments *args, struct index_options *options, const char ***excludes, struct err *err)
+{
+	enum { JOBS_MOST = 256, BATCH_MOST = 1024 };
+	enum status status = arguments_number(args, "jobs", 0, 1, JOBS_MOST, &options->jobs, err);
+
+	if (status == STATUS_OK)
+		status = arguments_number(args, "batch", 0, 1, BATCH_MOST, &options->batch, err);
+	if (status == STATUS_OK)
+		status = arguments_size(args, "token-budget", (size_t)2 << 30, &options->token_budget, err);
+	if (status == STATUS_OK)
+		status = arguments_size(args, "encoder-budget", (size_t)1 << 30, &options->encoder_budget, err);
+	if (status == STATUS_OK)
+		status = arguments_size(args, "limit-pixels", 0, &options->pixels_most, err);
+	options->retry = options->pixels_most != 0;
+	options->exact = arguments_flag(args, "exact");
+	options->hidden = arguments_flag(args, "include-hidden");
+	options->follow = arguments_flag(args, "follow");
+	options->prune = arguments_flag(args, "prune");
+	*excludes = mem_array(args->given_count, sizeof **excludes);
+	if (!*excludes)
+		return err_memory(err, "the command line");
+	for (size_t i = 0; i < args->given_count && status == STATUS_OK; i++)
+		if (strcmp(args->given[i].spec->name, "exclude") == 0) {
+			(*excludes)[options->exclude_count++] = args->given[i].value;
+			if (!*args->given[i].value)
+				status = err_set(err, STATUS_USAGE, "--exclude needs a pattern");
+		}
+	options->excludes = *excludes;
+	return status;
+}
+
+static enum status digest(const void *coca, char config[33], char weights[33], struct err *err)
+{
+	return coca_digest(coca, config, weights, err);
+}
+
+static enum status identify(struct catalog *catalog, const struct coca *coca, const char *name, struct catalog_model *model,
+			    struct err *err)
+{
+	const struct config *config = coca_config(coca);
+	struct identity_source source = {coca_weights_path(coca), "open_clip_config.json", digest, coca};
+
+	*model = (struct catalog_model){
+		.dim = (int64_t)config->embed_dim,
+		.tokens = (int64_t)config->image_tokens,
+		.width = (int64_t)config->decoder.width,
+	};
+	snprintf(model->name, sizeof model->name, "%s", name);
+	return identity_of_model(catalog, &source, model, err);
+}
+
+static void print_lines(FILE *log, const char *prefix, const struct buffer *lines)
+{
+	for (const char *line = lines->data; line && *line;) {
+		size_t n = strcspn(line, "\n");
+		fprintf(log, "%s%.*s\n", prefix, (int)n, line);
+		line += n + (line[n] == '\n');
+	}
+}
+
+static void print_count(FILE *log, size_t n, const char *what)
+{
+	if (n)
+		fprintf(log, ", %zu %s", n, what);
+}
+
+static void print_summary(struct cli *cli, const struct index_report *report, bool verbose)
+{
+	size_t worked = report->added + report->changed + report->again + report->moved;
+	FILE *log = cli->log;
+
+	fprintf(log, "%zu photos: %zu new, %zu unchanged", report->photos, report->added, report->unchanged);
+	print_count(log, report->changed, "changed");
+	print_count(log, report->again, "embedded by this model");
+	print_count(log, report->moved, "moved or copied");
+	print_count(log, report->noted, "with other notes");
+	print_count(log, report->back, "back again");
+	print_count(log, report->gone, "gone");
+	print_count(log, report->kept, "away");
+	print_count(log, report->failed, "failed");
+	fprintf(log, "; %.1f s", report->seconds);
+	if (worked) {
+		double rate = (double)worked / report->seconds;
+		fprintf(log, rate < 999.5 ? ", %.3g photos/s" : ", %.0f photos/s", rate);
+	}
+	fprintf(log, "\n");
+	if (report->dropped)
+		fprintf(log, "%zu dropped from the catalog\n", report->dropped);
+	if (report->cut_short)
+		fprintf(log, "cut short, indexed by what is there: %zu\n", report->cut_short);
+	if (report->unsupported.size)
+		fprintf(log, "not supported yet: %s files\n", report->unsupported.data);
+	if (report->links)
+		fprintf(log, "symbolic links not followed: %zu; hint: --follow\n", report->links);
+	if (verbose)
+		fprintf(log, "busy seconds: walk %.2f, read %.2f, decode %.2f, resize %.2f, encode %.2f, store %.2f\n", report->walking,
+			report->busy.read, report->busy.decode, report->busy.resize, report->encoding, report->storing);
+}
+
+static void print_report(struct cli *cli, const struct index_report *report, bool verbose)
+{
+	print_lines(cli->log, "coca: ", &report->warnings);
+	if (report->failed) {
+		fprintf(cli->log, report->failed == 1 ? "%zu file was skipped:\n" : "%zu files were skipped:\n", report->failed);
+		print_lines(cli->log, "  ", &report->failures);
+		if (report->failed > INDEX_NAMED_MOST)
+			fprintf(cli->log, "  and %zu more\n", report->failed - INDEX_NAMED_MOST);
+	}
+	if (!cli->quiet)
+		print_summary(cli, report, verbose);
+}
+
+static int exit_of(const struct index_report *report)
+{
+	if (report->unknown_folder)
+		return EXIT_FAILED;
+	return report->failed || report->warnings.size ? EXIT_SKIPPED : EXIT_DONE;
+}
+
+/* A search would do it as well; done here, the first one need not wait. That it fails is no loss. */
+static void refresh_vectors(struct cli *cli, struct catalog *catalog, const struct catalog_model *model)
+{
+	struct vectors *vectors = NULL;
+	struct err err;
+
+	if (vectors_open(catalog, model, NULL, &vectors, &err) != STATUS_OK)
+		fprintf(cli->log, "coca: %s\n", err.text);
+	vectors_close(vectors);
+}
+
+/* --- index --watch --- */
+
+struct following {
+	struct cli *cli;
+	const struct coca *coca;
+	struct index_options *options;
+	struct watch *watch;
+	const char **folders, **due_folders; /* resolved: all; those of a run */
+	bool *due;
+	size_t count;
+	bool verbose, waiting;
+	struct buffer said;          /* failures and warnings of the last run: they are not repeated */
+	double refreshed, refreshing; /* when the vector index was made anew, and how long that took */
+};
+
+static void following_release(struct following *f)
+{
+	watch_close(f->watch);
+	for (size_t i = 0; i < f->count; i++)
+		free((char *)f->folders[i]);
+	free(f->folders);
+	free(f->due_folders);
+	free(f->due);
+	buffer_release(&f->said);
+}
+
+static enum status following_open(struct following *f, double every, struct err *err)
+{
+	const struct index_options *options = f->options;
+	const char *slash = strrchr(f->cli->database, '/');
+	struct watch_options rules = {.every = every, .not_name = slash ? slash + 1 : f->cli->database};
+
+	f->folders = mem_array(options->folder_count, sizeof *f->folders);
+	f->due_folders = mem_array(options->folder_count, sizeof *f->due_folders);
+	f->due = mem_array(options->folder_count, sizeof *f->due);
+	if (!f->folders || !f->due_folders || !f->due)
+		return err_memory(err, "the list of folders");
+	for (size_t i = 0; i < options->folder_count; i++) {
+		f->folders[i] = walk_resolve(options->folders[i]);
+		if (!f->folders[i])
+			return err_memory(err, "the list of folders");
+		f->count++;
+		f->due[i] = true;
+	}
+	return watch_open(f->folders, f->count, &rules, &f->watch, err);
+}
+
+/* Once more after others have had their turn: not for longer than a small part of the time. */
+static void refresh_now_and_then(struct following *f, struct catalog *catalog, const struct catalog_model *model)
+{
+	double start = cli_now();
+
+	if (start - f->refreshed < 20 * f->refreshing)
+		return;
+	refresh_vectors(f->cli, catalog, model);
+	f->refreshed = cli_now();
+	f->refreshing = f->refreshed - start;
+}
+
+static bool is_news(struct following *f, const struct index_report *report)
+{
+	struct buffer said = {0};
+
+	buffer_append(&said, report->failures.data, report->failures.size);
+	buffer_append(&said, report->warnings.data, report->warnings.size);
+	bool news = said.size != f->said.size || (said.size && memcmp(said.data, f->said.data, said.size) != 0) ||
+		    report->added + report->changed + report->again + report->moved + report->back + report->gone + report->dropped > 0;
+	buffer_release(&f->said);
+	f->said = said;
+	return news;
+}
+
+/* The catalog is open only meanwhile. */
+static enum status follow_once(struct following *f, struct err *err)
+{
+	struct catalog *catalog = NULL;
+	struct catalog_model model;
+	struct index_report report = {0};
+	enum status status = catalog_open(f->cli->database, CATALOG_WRITE, &catalog, err);
+
+	f->options->folders = f->due_folders;
+	f->options->folder_count = 0;
+	for (size_t i = 0; i < f->count; i++)
+		if (f->due[i])
+			f->due_folders[f->options->folder_count++] = f->folders[i];
+	if (status == STATUS_OK)
+		status = identify(catalog, f->coca, f->cli->model, &model, err);
+	if (status == STATUS_OK) {
+		watch_begin(f->watch, f->due);
+		status = index_run(f->cli, catalog, f->coca, &model, f->options, &report, err);
+		if (is_news(f, &report))
+			print_report(f->cli, &report, f->verbose);
+	}
+	if (status == STATUS_OK)
+		refresh_now_and_then(f, catalog, &model);
+	watch_done(f->watch, f->due, report.walking, status != STATUS_OK);
+	index_report_release(&report);
+	catalog_close(catalog);
+	return status;
+}
+
+/* Until an interrupt; what fails now may work later, when there is room, or the other coca has ended. */
+static enum status follow(struct following *f, struct err *err)
+{
+	struct cli *cli = f->cli;
+	enum status status;
+
+	if (!cli->quiet)
+		fprintf(cli->log, "coca: watching; Ctrl-C ends\n");
+	do {
+		const char *notice = watch_notice(f->watch);
+		if (notice)
+			fprintf(cli->log, "coca: %s\n", notice);
+		fflush(cli->log);
+		status = watch_wait(f->watch, cli->interrupted, f->due, err);
+		if (status == STATUS_OK)
+			status = follow_once(f, err);
+		if (status != STATUS_OK && status != STATUS_INTERRUPTED && !f->waiting)
+			fprintf(cli->log, "coca: %s; trying again\n", err->text);
+		f->waiting = status != STATUS_OK;
+	} while (status != STATUS_INTERRUPTED);
+	return status;
+}
+
+/* --- one run --- */
+
+static int run_index(struct cli *cli, const struct arguments *args)
+{
+	struct index_options options = {0};
+	struct index_report report = {0};
+	struct folders folders = {0};
+	const char **excludes = NULL;
+	struct catalog *catalog = NULL;
+	struct coca *coca = NULL;
+	struct catalog_model model;
+	struct err err;
+	struct following following = {.cli = cli, .options = &options, .verbose = arguments_flag(args, "verbose")};
+	const bool watching = arguments_flag(args, "watch");
+	double every = 0;
+	enum status status = read_options(args, &options, &excludes, &err);
+	int code;
+
+	if (status == STATUS_OK && arguments_text(args, "watch", NULL))
+		status = arguments_real(args, "watch", 0, &every, &err);
+	if (status == STATUS_OK && every < 0)
+		status = err_set(&err, STATUS_USAGE, "--watch takes a number of seconds");
+	if (status == STATUS_OK)
+		status = catalog_open(cli->database, CATALOG_WRITE, &catalog, &err);
+	if (status == STATUS_OK)
+		status = find_folders(catalog, args, &folders, &err);
+	if (status == STATUS_OK)
+		status = coca_open(cli->model, &coca, &err);
+	if (status == STATUS_OK)
+		status = identify(catalog, coca, cli->model, &model, &err);
+	options.folders = folders.paths;
+	options.folder_count = folders.count;
+	if (status == STATUS_OK && watching) {
+		following.coca = coca;
+		status = following_open(&following, every, &err);
+		options.on_folder = watch_folder;
+		options.on_folder_context = following.watch;
+		if (status == STATUS_OK)
+			watch_begin(following.watch, following.due);
+	}
+	if (status == STATUS_OK) {
+		status = index_run(cli, catalog, coca, &model, &options, &report, &err);
+		is_news(&following, &report);
+		print_report(cli, &report, arguments_flag(args, "verbose"));
+	}
+	if (status == STATUS_OK)
+		refresh_vectors(cli, catalog, &model);
+	if (status == STATUS_INTERRUPTED) {
+		fprintf(cli->log, "coca: interrupted; what was indexed is kept; run it again to go on\n");
+		code = EXIT_FAILED;
+	} else {
+		code = status == STATUS_OK ? exit_of(&report) : cli_fail(cli, &err);
+	}
+	if (status == STATUS_OK && watching && code != EXIT_FAILED) {
+		catalog_close(catalog);
+		catalog = NULL;
+		watch_done(following.watch, following.due, report.walking, false);
+		follow(&following, &err);
+		code = EXIT_DONE;
+	}
+	following_release(&following);
+	index_report_release(&report);
+	folders_release(&folders);
+	coca_close(coca);
+	catalog_close(catalog);
+	free(excludes);
+	return code;
+}
+
+const struct command command_index = {
+	.name = "index",
+	.synopsis = "[DIR...]",
+	.summary = "make folders of photographs searchable",
+	.options = index_options,
+	.details = index_details,
+	.run = run_index,
+	.handles_interrupt = true,
+	.passive_threads = true,
+};
+
+/* --- forget --- */
+
+static const struct option_spec forget_options[] = {
+	{"prune", 0, NULL, OPTION_FLAG, "delete their embeddings, too: indexed again, they are embedded again"},
+	{0},
+};
+
+static enum status forget(struct catalog *catalog, const char *folder, bool prune, size_t *photos, struct err *err)
+{
+	size_t purged, contents;
+	char *path = walk_resolve(folder);
+	enum status status = path ? catalog_forget(catalog, path, photos, err) : err_memory(err, "a path");
+
+	if (status == STATUS_OK && prune)
+		status = catalog_purge(catalog, INT64_MIN, &purged, &contents, err);
+	free(path);
+	return status;
+}
+
+static int run_forget(struct cli *cli, const struct arguments *args)
+{
+	bool prune = arguments_flag(args, "prune");
+	struct catalog *catalog = NULL;
+	size_t photos = 0;
+	struct err err;
+	enum status status = STATUS_OK;
+
+	if (args->count == 0)
+		status = err_set(&err, STATUS_USAGE, "forget what? hint: coca forget DIR");
+	if (status == STATUS_OK)
+		status = catalog_open(cli->database, CATALOG_WRITE, &catalog, &err);
+	for (size_t i = 0; i < args->count && status == STATUS_OK; i++) {
+		status = forget(catalog, args->words[i], prune, &photos, &err);
+		if (status == STATUS_OK && !cli->quiet)
+			fprintf(cli->log, "forgot %zu photo%s of '%s'%s\n", photos, photos == 1 ? "" : "s", args->words[i],
+				prune ? "" : "; what was embedded is kept for a return; hint: --prune");
+	}
+	int code = status == STATUS_OK ? EXIT_DONE : cli_fail(cli, &err);
+	catalog_close(catalog);
+	return status == STATUS_NOT_FOUND ? EXIT_NO_RESULT : code;
+}
+
+const struct command command_forget = {
+	.name = "forget",
+	.synopsis = "DIR...",
+	.summary = "take a folder out of the library; its files stay as they are",
+	.options = forget_options,
+	.details = "DIR is a folder that was indexed, a folder inside one, or a single photograph; it need not exist any more.\n",
+	.run = run_forget,
+};

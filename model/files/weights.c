@@ -1,0 +1,562 @@
+/* weights.c: see weights.h. The table is the walk below: each give() states a parameter's slot, shape and name at once, in
+ * the order in which OpenCLIP registers them:
+ *
+ *     logit_scale
+ *     text.          cls_emb, positions, projection, token embedding, transformer.resblocks.*, ln_final
+ *     visual.        class embedding, positions, proj, the stem (ours), conv1, ln_pre, transformer.resblocks.*, attn_pool*, ln_post
+ *     text_decoder.  text_projection, resblocks.*, cross_attn.*, ln_final
+ */
+#include "model/files/weights.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/net/stem.h"
+#include "schema/base/memory.h"
+
+#include "schema/base/banned.h"
+
+/* ---- the table ---- */
+
+struct walk {
+	weight_visitor visit;
+	void *context;
+	struct err *err;
+	enum status status;
+	bool one_block; /* the arrays hold one block, which stands for each of its tower: for walks that store nothing */
+};
+
+/* One parameter of at most two dimensions, a x b. */
+__attribute__((format(printf, 7, 8)))
+static void give(struct walk *w, float **slot, int dims, size_t a, size_t b, const char *prefix, const char *format, ...)
+{
+	struct weight_info info = {.dims = dims, .shape = {dims > 0 ? a : 1, dims > 1 ? b : 1, 1, 1}, .count = 1};
+	va_list args;
+
+	if (w->status != STATUS_OK)
+		return;
+	int n = snprintf(info.name, sizeof info.name, "%s", prefix);
+	va_start(args, format);
+	vsnprintf(info.name + n, sizeof info.name - (size_t)n, format, args);
+	va_end(args);
+	for (int i = 0; i < dims; i++)
+		info.count *= info.shape[i];
+	w->status = w->visit(w->context, &info, slot, w->err);
+}
+
+static void walk_norm(struct walk *w, struct norm *norm, size_t D, const char *prefix, const char *name)
+{
+	give(w, &norm->weight, 1, D, 0, prefix, "%s.weight", name);
+	give(w, &norm->bias, 1, D, 0, prefix, "%s.bias", name);
+}
+
+/* Dkv: width of what k and v are made of. */
+static void walk_attention(struct walk *w, struct attention *a, size_t D, size_t Dkv, const char *prefix)
+{
+	if (D == Dkv) {
+		give(w, &a->in_weight, 2, 3 * D, D, prefix, "attn.in_proj_weight");
+	} else {
+		give(w, &a->q_weight, 2, D, D, prefix, "attn.q_proj_weight");
+		give(w, &a->k_weight, 2, D, Dkv, prefix, "attn.k_proj_weight");
+		give(w, &a->v_weight, 2, D, Dkv, prefix, "attn.v_proj_weight");
+	}
+	give(w, &a->in_bias, 1, 3 * D, 0, prefix, "attn.in_proj_bias");
+	give(w, &a->out_weight, 2, D, D, prefix, "attn.out_proj.weight");
+	give(w, &a->out_bias, 1, D, 0, prefix, "attn.out_proj.bias");
+}
+
+static void walk_block(struct walk *w, struct block *block, const struct tower *tower, bool cross, const char *prefix)
+{
+	size_t D = tower->width, F = tower->hidden;
+
+	walk_norm(w, &block->ln_1, D, prefix, "ln_1");
+	walk_attention(w, &block->attn, D, D, prefix);
+	if (tower->layer_scale)
+		give(w, &block->ls_1, 1, D, 0, prefix, "ls_1.gamma");
+	if (cross)
+		walk_norm(w, &block->ln_1_kv, D, prefix, "ln_1_kv");
+	walk_norm(w, &block->ln_2, D, prefix, "ln_2");
+	give(w, &block->fc_weight, 2, F, D, prefix, "mlp.c_fc.weight");
+	give(w, &block->fc_bias, 1, F, 0, prefix, "mlp.c_fc.bias");
+	give(w, &block->proj_weight, 2, D, F, prefix, "mlp.c_proj.weight");
+	give(w, &block->proj_bias, 1, D, 0, prefix, "mlp.c_proj.bias");
+	if (tower->layer_scale)
+		give(w, &block->ls_2, 1, D, 0, prefix, "ls_2.gamma");
+}
+
+static void walk_blocks(struct walk *w, struct block *blocks, const struct tower *tower, bool cross, const char *prefix)
+{
+	char name[64];
+
+	for (size_t i = 0; i < tower->layers && w->status == STATUS_OK; i++) {
+		snprintf(name, sizeof name, "%s.%zu.", prefix, i);
+		walk_block(w, w->one_block ? blocks : blocks + i, tower, cross, name);
+	}
+}
+
+static void walk_pooler(struct walk *w, struct pooler *pool, size_t n, size_t E, size_t D, const char *prefix)
+{
+	give(w, &pool->query, 2, n, E, prefix, "query");
+	walk_attention(w, &pool->attn, E, D, prefix);
+	walk_norm(w, &pool->ln_q, E, prefix, "ln_q");
+	walk_norm(w, &pool->ln_k, D, prefix, "ln_k");
+}
+
+static void walk_text(struct walk *w, struct weights *t, const struct config *c)
+{
+	size_t W = c->text.width;
+
+	give(w, &t->class_text, 1, W, 0, "text.", "cls_emb");
+	give(w, &t->text_positions, 2, c->context_length + 1, W, "text.", "positional_embedding");
+	give(w, &t->text_proj, 2, W, c->embed_dim, "text.", "text_projection");
+	give(w, &t->token_embedding, 2, c->vocab_size, W, "text.", "token_embedding.weight");
+	walk_blocks(w, t->text, &c->text, false, "text.transformer.resblocks");
+	walk_norm(w, &t->text_ln_final, W, "text.", "ln_final");
+}
+
+static void walk_patches(struct walk *w, float **slot, const struct config *c)
+{
+	size_t D = c->vision.width, C = stem_channels(c, c->stem_layers), P = stem_patch(c);
+	struct weight_info info = {"visual.conv1.weight", {D, C, P, P}, 4, D * C * P * P};
+
+	if (w->status == STATUS_OK)
+		w->status = w->visit(w->context, &info, slot, w->err);
+}
+
+static void walk_stem(struct walk *w, struct weights *t, const struct config *c)
+{
+	char name[64];
+
+	for (size_t l = 0; l < c->stem_layers && w->status == STATUS_OK; l++) {
+		size_t in = stem_channels(c, l), out = c->stem[l].width;
+		struct weight_info info = {"", {out, 3, 3, in}, 4, out * 9 * in};
+		snprintf(info.name, sizeof info.name, "visual.stem.%zu.conv.weight", l);
+		w->status = w->visit(w->context, &info, &t->stem[l].conv, w->err);
+		snprintf(name, sizeof name, "visual.stem.%zu.", l);
+		walk_norm(w, &t->stem[l].ln, out, name, "ln_1");
+	}
+}
+
+static void walk_vision(struct walk *w, struct weights *t, const struct config *c)
+{
+	size_t D = c->vision.width, E = c->embed_dim;
+	size_t pooled = c->pooling == POOL_NONE ? D : E;
+
+	give(w, &t->class_embedding, 1, D, 0, "visual.", "class_embedding");
+	give(w, &t->vision_positions, 2, 1 + c->patches, D, "visual.", "positional_embedding");
+	give(w, &t->vision_proj, 2, pooled, E, "visual.", "proj");
+	walk_stem(w, t, c);
+	walk_patches(w, &t->patch_weight, c);
+	if (!c->no_ln_pre)
+		walk_norm(w, &t->ln_pre, D, "visual.", "ln_pre");
+	walk_blocks(w, t->vision, &c->vision, false, "visual.transformer.resblocks");
+	if (c->pooling != POOL_NONE)
+		walk_pooler(w, &t->pool, c->pool_queries, E, D, "visual.attn_pool.");
+	if (c->pooling == POOL_PARALLEL || c->pooling == POOL_CASCADE)
+		walk_pooler(w, &t->pool_contrastive, 1, E, D, "visual.attn_pool_contrastive.");
+	walk_norm(w, &t->ln_post, pooled, "visual.", "ln_post");
+}
+
+static void walk_decoder(struct walk *w, struct weights *t, const struct config *c)
+{
+	give(w, &t->decoder_proj, 2, c->decoder.width, c->vocab_size, "text_decoder.", "text_projection");
+	walk_blocks(w, t->decoder, &c->decoder, false, "text_decoder.resblocks");
+	walk_blocks(w, t->cross, &c->decoder, true, "text_decoder.cross_attn");
+	walk_norm(w, &t->decoder_ln_final, c->decoder.width, "text_decoder.", "ln_final");
+}
+
+static enum status walk_all(struct walk *w, struct weights *weights, const struct config *config)
+{
+	give(w, &weights->logit_scale, 0, 0, 0, "", "logit_scale");
+	walk_text(w, weights, config);
+	walk_vision(w, weights, config);
+	walk_decoder(w, weights, config);
+	return w->status;
+}
+
+enum status weights_visit(struct weights *weights, const struct config *config, weight_visitor visit, void *context, struct err *err)
+{
+	struct walk w = {visit, context, err, STATUS_OK, false};
+	return walk_all(&w, weights, config);
+}
+
+/* ---- memory ---- */
+
+enum status weights_init(struct weights *weights, const struct config *config, struct err *err)
+{
+	*weights = (struct weights){
+		.vision = mem_array(config->vision.layers, sizeof *weights->vision),
+		.text = mem_array(config->text.layers, sizeof *weights->text),
+		.decoder = mem_array(config->decoder.layers, sizeof *weights->decoder),
+		.cross = mem_array(config->decoder.layers, sizeof *weights->cross),
+	};
+	if (weights->vision && weights->text && weights->decoder && weights->cross)
+		return STATUS_OK;
+	weights_release(weights);
+	return err_memory(err, "the network's layers");
+}
+
+void weights_release(struct weights *weights)
+{
+	free(weights->vision);
+	free(weights->text);
+	free(weights->decoder);
+	free(weights->cross);
+	*weights = (struct weights){0};
+}
+
+static void link_attention(struct attention *a, size_t D)
+{
+	if (!a->in_weight)
+		return;
+	a->q_weight = a->in_weight;
+	a->k_weight = a->in_weight + D * D;
+	a->v_weight = a->in_weight + 2 * D * D;
+}
+
+static void link_blocks(struct block *blocks, const struct tower *tower)
+{
+	for (size_t i = 0; i < tower->layers; i++)
+		link_attention(&blocks[i].attn, tower->width);
+}
+
+void weights_link(struct weights *weights, const struct config *config)
+{
+	link_blocks(weights->vision, &config->vision);
+	link_blocks(weights->text, &config->text);
+	link_blocks(weights->decoder, &config->decoder);
+	link_blocks(weights->cross, &config->decoder);
+	link_attention(&weights->pool.attn, config->embed_dim);
+	link_attention(&weights->pool_contrastive.attn, config->embed_dim);
+}
+
+static enum status count_one(void *context, const struct weight_info *info, float **slot, struct err *err)
+{
+	(void)slot;
+	(void)err;
+	*(size_t *)context += info->count;
+	return STATUS_OK;
+}
+
+size_t weights_count(const struct config *config)
+{
+	size_t count = 0;
+	struct block block = {0};
+	struct weights weights = {.vision = &block, .text = &block, .decoder = &block, .cross = &block};
+	struct walk w = {count_one, &count, NULL, STATUS_OK, true};
+
+	walk_all(&w, &weights, config);
+	return count;
+}
+
+/* ---- loading ---- */
+
+enum { ALIGNED_FLOATS = 16 }; /* every converted tensor starts on a cache line */
+
+struct conversion {
+	const struct tensor *from, *scale; /* scale: NULL but for 8 bits */
+	float *to;
+};
+
+/* Converting a large model takes seconds, and its memory twice the file's size: a part waits until it is used. */
+struct weights_storage {
+	float *block;                    /* no page of it is touched before the conversion */
+	struct conversion *conversions;  /* the checkpoint's tensors, part after part as they are visited */
+	size_t count;
+	struct part {
+		pthread_mutex_t lock;    /* over made */
+		size_t first, count;     /* conversions */
+		bool made;
+	} parts[WEIGHTS_PARTS];
+};
+
+struct loading {
+	const struct checkpoint *checkpoint;
+	bool *used;       /* [tensors of the checkpoint] */
+	size_t floats;    /* first walk: that need a place; second walk: that have one */
+	size_t tensors;   /* first walk: that they are of */
+	struct weights_storage *storage; /* second walk */
+};
+
+static bool in_place(const struct tensor *t)
+{
+	return t->dtype == DTYPE_F32 && (uintptr_t)t->data % _Alignof(float) == 0;
+}
+
+static size_t padded(size_t count)
+{
+	return (count + ALIGNED_FLOATS - 1) / ALIGNED_FLOATS * ALIGNED_FLOATS;
+}
+
+static const char *shape_text(int dims, const size_t *shape, char text[128])
+{
+	size_t n = 0;
+
+	text[n++] = '[';
+	for (int i = 0; i < dims && n < 100; i++)
+		n += (size_t)snprintf(text + n, 128 - n, "%s%zu", i ? "," : "", shape[i]);
+	snprintf(text + n, 128 - n, "]");
+	return text;
+}
+
+static enum status misshaped(const struct loading *l, const struct weight_info *info, const struct tensor *t, struct err *err)
+{
+	char has[128], needs[128];
+	const char *hint = "it belongs to another configuration";
+
+	if (strcmp(info->name, "visual.positional_embedding") == 0 && t->dims == 2 && t->shape[1] == info->shape[1])
+		hint = "it was trained with another image_size or patch_size";
+	if (strcmp(info->name, "text.positional_embedding") == 0 && t->dims == 2 && t->shape[1] == info->shape[1])
+		hint = "it was trained with another context_length";
+	return err_set(err, STATUS_FORMAT, "cannot use the weights '%s': '%s' has the shape %s, the configuration needs %s; hint: %s",
+		       checkpoint_path(l->checkpoint), info->name, shape_text(t->dims, t->shape, has),
+		       shape_text(info->dims, info->shape, needs), hint);
+}
+
+/* A scalar may also come as one element in a row: OpenCLIP's nonscalar_logit_scale. */
+static bool fits(const struct weight_info *info, const struct tensor *t)
+{
+	if (info->dims == 0)
+		return t->count == 1 && t->dims <= 1;
+	return t->dims == info->dims && memcmp(t->shape, info->shape, (size_t)info->dims * sizeof *t->shape) == 0;
+}
+
+/* Of a matrix in 8 bits, NAME.scale[rows]; NULL if it is not there as it should be. */
+static const struct tensor *scale_of(const struct checkpoint *checkpoint, const struct tensor *t)
+{
+	char name[128];
+	const struct tensor *scale;
+
+	snprintf(name, sizeof name, "%s.scale", t->name);
+	scale = checkpoint_find(checkpoint, name);
+	return t->dims == 2 && scale && scale->dtype == DTYPE_F32 && scale->dims == 1 && scale->shape[0] == t->shape[0] ? scale : NULL;
+}
+
+/* to[rows,columns] = codes times the row's scale */
+static void load_int8(const struct tensor *t, const struct tensor *scale, float *to)
+{
+	const int8_t *codes = t->data;
+
+#pragma omp parallel for schedule(static) if (t->count >= 1 << 16)
+	for (size_t r = 0; r < t->shape[0]; r++) {
+		float step;
+		memcpy(&step, (const char *)scale->data + r * sizeof step, sizeof step);
+		for (size_t i = 0; i < t->shape[1]; i++)
+			to[r * t->shape[1] + i] = step * codes[r * t->shape[1] + i];
+	}
+}
+
+/* First walk: everything is there and has its shape. */
+static enum status check_one(void *context, const struct weight_info *info, float **slot, struct err *err)
+{
+	struct loading *l = context;
+	const struct tensor *t = checkpoint_find(l->checkpoint, info->name);
+
+	(void)slot;
+	if (!t)
+		return err_set(err, STATUS_FORMAT, "cannot use the weights '%s': it has no tensor '%s'; hint: it belongs to another configuration",
+			       checkpoint_path(l->checkpoint), info->name);
+	if (!fits(info, t))
+		return misshaped(l, info, t, err);
+	l->used[t - checkpoint_at(l->checkpoint, 0)] = true;
+	if (t->dtype == DTYPE_I8) {
+		const struct tensor *scale = scale_of(l->checkpoint, t);
+		if (!scale)
+			return err_set(err, STATUS_FORMAT, "cannot use the weights '%s': '%s' is in 8 bits, but has no '%s.scale' of a number a row; "
+				       "hint: write it again with coca model quantize", checkpoint_path(l->checkpoint), info->name, info->name);
+		l->used[scale - checkpoint_at(l->checkpoint, 0)] = true;
+	}
+	if (!in_place(t)) {
+		l->floats += padded(t->count);
+		l->tensors++;
+	}
+	return STATUS_OK;
+}
+
+static enum weights_part part_of(const char *name)
+{
+	if (strncmp(name, "visual.", strlen("visual.")) == 0)
+		return WEIGHTS_IMAGE;
+	return strncmp(name, "text_decoder.", strlen("text_decoder.")) == 0 ? WEIGHTS_DECODER : WEIGHTS_TEXT;
+}
+
+/* Second walk. The cast drops const: gradients and training use the same slots on memory of their own. */
+static enum status place_one(void *context, const struct weight_info *info, float **slot, struct err *err)
+{
+	struct loading *l = context;
+	struct weights_storage *storage = l->storage;
+	const struct tensor *t = checkpoint_find(l->checkpoint, info->name);
+	const struct tensor *scale = t->dtype == DTYPE_I8 ? scale_of(l->checkpoint, t) : NULL;
+
+	if (in_place(t)) {
+		*slot = (float *)(uintptr_t)t->data;
+		return STATUS_OK;
+	}
+	*slot = storage->block + l->floats;
+	l->floats += padded(t->count);
+	if (info->dims == 0)
+		return tensor_floats(t, *slot, err);
+	struct part *part = &storage->parts[part_of(info->name)];
+	if (!part->count++)
+		part->first = storage->count;
+	storage->conversions[storage->count++] = (struct conversion){t, scale, *slot};
+	return scale ? STATUS_OK : tensor_check(t, err);
+}
+
+/* What is no parameter, but may stand there; int8. is decoder_int8.h's. */
+static bool is_buffer(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+	const char *last = dot ? dot + 1 : name;
+	return strncmp(name, "int8.", strlen("int8.")) == 0 || strcmp(last, "attn_mask") == 0 || strcmp(last, "position_ids") == 0;
+}
+
+static enum status check_unknown(const struct loading *l, struct err *err)
+{
+	for (size_t i = 0; i < checkpoint_count(l->checkpoint); i++) {
+		const struct tensor *t = checkpoint_at(l->checkpoint, i);
+		if (!l->used[i] && !is_buffer(t->name))
+			return err_set(err, STATUS_FORMAT, "cannot use the weights '%s': the configuration has no tensor '%s'; "
+				       "hint: it belongs to another configuration", checkpoint_path(l->checkpoint), t->name);
+	}
+	return STATUS_OK;
+}
+
+static enum status storage_new(size_t floats, size_t tensors, struct weights_storage **storage, struct err *err)
+{
+	struct weights_storage *s = mem_array(1, sizeof *s);
+
+	*storage = s;
+	if (!s)
+		return err_memory(err, "the weights");
+	for (size_t i = 0; i < WEIGHTS_PARTS; i++)
+		pthread_mutex_init(&s->parts[i].lock, NULL);
+	s->block = mem_floats(floats);
+	s->conversions = mem_array(tensors, sizeof *s->conversions);
+	return s->block && s->conversions ? STATUS_OK : err_memory(err, "the weights");
+}
+
+void weights_storage_free(struct weights_storage *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < WEIGHTS_PARTS; i++)
+		pthread_mutex_destroy(&s->parts[i].lock);
+	free(s->block);
+	free(s->conversions);
+	free(s);
+}
+
+enum status weights_load(struct weights *weights, const struct config *config, const struct checkpoint *checkpoint,
+			 struct weights_storage **storage, struct err *err)
+{
+	struct loading l = {.checkpoint = checkpoint, .used = mem_array(checkpoint_count(checkpoint), sizeof(bool))};
+	enum status status;
+
+	*storage = NULL;
+	if (!l.used)
+		return err_memory(err, "the list of tensors");
+	status = weights_visit(weights, config, check_one, &l, err);
+	if (status == STATUS_OK)
+		status = check_unknown(&l, err);
+	if (status == STATUS_OK)
+		status = storage_new(l.floats, l.tensors, &l.storage, err);
+	if (status != STATUS_OK)
+		goto out;
+	l.floats = 0;
+	status = weights_visit(weights, config, place_one, &l, err);
+	if (status != STATUS_OK) {
+		err_prefix(err, "cannot use the weights '%s'", checkpoint_path(checkpoint));
+		goto out;
+	}
+	weights_link(weights, config);
+	*storage = l.storage;
+	l.storage = NULL;
+out:
+	weights_storage_free(l.storage);
+	free(l.used);
+	return status;
+}
+
+void weights_make(struct weights_storage *s, enum weights_part which)
+{
+	struct part *part = &s->parts[which];
+	struct err err;
+
+	pthread_mutex_lock(&part->lock);
+	for (size_t i = part->first; !part->made && i < part->first + part->count; i++) {
+		const struct conversion *c = &s->conversions[i];
+		if (c->scale)
+			load_int8(c->from, c->scale, c->to);
+		else
+			tensor_floats(c->from, c->to, &err); /* of a type that was checked */
+	}
+	part->made = true;
+	pthread_mutex_unlock(&part->lock);
+}
+
+bool weights_made(struct weights_storage *s, enum weights_part which)
+{
+	struct part *part = &s->parts[which];
+
+	pthread_mutex_lock(&part->lock);
+	bool made = part->made || !part->count;
+	pthread_mutex_unlock(&part->lock);
+	return made;
+}
+
+/* ---- saving ---- */
+
+struct saving {
+	struct named_floats *tensors;
+	char (*names)[sizeof((struct weight_info *)0)->name];
+	size_t count;
+};
+
+static enum status count_tensor(void *context, const struct weight_info *info, float **slot, struct err *err)
+{
+	(void)info;
+	(void)slot;
+	(void)err;
+	++*(size_t *)context;
+	return STATUS_OK;
+}
+
+static enum status save_one(void *context, const struct weight_info *info, float **slot, struct err *err)
+{
+	struct saving *s = context;
+	struct named_floats *t = &s->tensors[s->count];
+
+	(void)err;
+	memcpy(s->names[s->count], info->name, sizeof info->name);
+	t->name = s->names[s->count];
+	t->dims = info->dims;
+	memcpy(t->shape, info->shape, sizeof info->shape);
+	t->data = *slot;
+	s->count++;
+	return STATUS_OK;
+}
+
+enum status weights_save(struct weights *weights, const struct config *config, const char *path, enum dtype store,
+			 struct err *err)
+{
+	size_t count = 0;
+	struct saving s = {0};
+
+	weights_visit(weights, config, count_tensor, &count, NULL);
+	s.tensors = mem_array(count, sizeof *s.tensors);
+	s.names = mem_array(count, sizeof *s.names);
+	enum status status = s.tensors && s.names ? STATUS_OK : err_memory(err, "the list of tensors");
+	if (status == STATUS_OK)
+		status = weights_visit(weights, config, save_one, &s, err);
+	if (status == STATUS_OK)
+		status = checkpoint_write(path, s.tensors, s.count, store, err);
+	free(s.tensors);
+	free(s.names);
+	return status;
+}

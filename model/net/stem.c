@@ -1,0 +1,150 @@
+/* stem.c: see stem.h. A convolution is a matrix product over the map's columns. */
+#include "model/net/stem.h"
+
+#include <string.h>
+
+#include "model/math/ops.h"
+
+#include "schema/base/banned.h"
+
+size_t stem_side(const struct config *config, size_t l)
+{
+	size_t side = config->image_size;
+
+	for (size_t i = 0; i < l; i++)
+		side /= config->stem[i].stride;
+	return side;
+}
+
+size_t stem_channels(const struct config *config, size_t l)
+{
+	return l ? config->stem[l - 1].width : 3;
+}
+
+size_t stem_patch(const struct config *config)
+{
+	return stem_side(config, config->stem_layers) / (config->image_size / config->patch_size);
+}
+
+size_t stem_patch_inputs(const struct config *config)
+{
+	return stem_channels(config, config->stem_layers) * stem_patch(config) * stem_patch(config);
+}
+
+bool stem_keeps(const struct config *config, size_t l)
+{
+	return config->stem[l].stride == 1 && config->stem[l].width == stem_channels(config, l);
+}
+
+size_t stem_columns_most(const struct config *config)
+{
+	size_t most = 0;
+
+	for (size_t l = 0; l < config->stem_layers; l++) {
+		size_t side = stem_side(config, l + 1), floats = side * side * 9 * stem_channels(config, l);
+		most = floats > most ? floats : most;
+	}
+	return most;
+}
+
+size_t stem_map_most(const struct config *config)
+{
+	size_t most = 0;
+
+	for (size_t l = 0; l <= config->stem_layers; l++) {
+		size_t side = stem_side(config, l), floats = side * side * stem_channels(config, l);
+		most = floats > most ? floats : most;
+	}
+	return most;
+}
+
+/* place: bytes of a place of the map; rest: what lies behind the nine of them in each row of the columns. */
+static void gather(const char *map, size_t s, size_t place, size_t stride, int outside, size_t rest, char *columns)
+{
+	for (size_t y = 0; y < s; y += stride)
+		for (size_t x = 0; x < s; x += stride, columns += rest)
+			for (size_t u = 0; u < 3; u++) {
+				/* The three neighbours of a row lie side by side. */
+				bool left = x == 0, right = x + 1 == s, above = y + u == 0 || y + u > s;
+				if (above || left)
+					memset(columns, outside, above ? 3 * place : place);
+				if (!above)
+					memcpy(columns + left * place, map + ((y + u - 1) * s + x - !left) * place, (size_t)(3 - left - right) * place);
+				if (!above && right)
+					memset(columns + 2 * place, outside, place);
+				columns += 3 * place;
+			}
+}
+
+void stem_columns(const float *map, size_t s, size_t C, size_t stride, float *columns)
+{
+	gather((const char *)map, s, C * sizeof *map, stride, 0, 0, (char *)columns);
+}
+
+void stem_columns_bytes(const uint8_t *map, size_t s, size_t C, size_t stride, uint8_t outside, size_t row, uint8_t *columns)
+{
+	gather((const char *)map, s, C, stride, outside, row - 9 * C, (char *)columns);
+}
+
+void stem_columns_add(const float *columns, size_t s, size_t C, size_t stride, float *map)
+{
+	for (size_t y = 0; y < s; y += stride)
+		for (size_t x = 0; x < s; x += stride)
+			for (size_t u = 0; u < 3; u++, columns += 3 * C) {
+				bool left = x == 0, right = x + 1 == s;
+				if (y + u == 0 || y + u > s)
+					continue;
+				float *to = map + ((y + u - 1) * s + x - !left) * C;
+				const float *from = columns + left * C;
+				for (size_t i = 0; i < (size_t)(3 - left - right) * C; i++)
+					to[i] += from[i];
+			}
+}
+
+void stem_patches(const float *map, size_t s, size_t C, size_t P, float *patches)
+{
+	for (size_t row = 0; row < s; row += P)
+		for (size_t column = 0; column < s; column += P, patches += C * P * P)
+			for (size_t p = 0; p < P * P; p++) {
+				const float *from = map + ((row + p / P) * s + column + p % P) * C;
+				for (size_t c = 0; c < C; c++)
+					patches[c * P * P + p] = from[c];
+			}
+}
+
+void stem_patches_back(const float *patches, size_t s, size_t C, size_t P, float *map)
+{
+	for (size_t row = 0; row < s; row += P)
+		for (size_t column = 0; column < s; column += P, patches += C * P * P)
+			for (size_t p = 0; p < P * P; p++) {
+				float *to = map + ((row + p / P) * s + column + p % P) * C;
+				for (size_t c = 0; c < C; c++)
+					to[c] = patches[c * P * P + p];
+			}
+}
+
+void stem_forward(const struct config *config, const struct weights *weights, const float *pixels, float *columns, float *maps,
+		  float *patches)
+{
+	size_t S = config->image_size, layers = config->stem_layers;
+	float *map = maps, *next = maps + stem_map_most(config);
+
+	for (size_t i = 0; i < S * S; i++)
+		for (size_t c = 0; c < 3; c++)
+			map[i * 3 + c] = pixels[c * S * S + i];
+	for (size_t l = 0; l < layers; l++) {
+		size_t C = stem_channels(config, l), O = config->stem[l].width, side = stem_side(config, l + 1), n = side * side * O;
+		struct linear convolution = {weights->stem[l].conv, NULL, 9 * C, O, false};
+		stem_columns(map, stem_side(config, l), C, config->stem[l].stride, columns);
+		op_linear(&convolution, columns, side * side, next);
+		op_norm(&weights->stem[l].ln, next, side * side, O, next);
+		op_gelu(next, n, config->quick_gelu);
+		if (stem_keeps(config, l))
+			for (size_t i = 0; i < n; i++)
+				next[i] += map[i];
+		float *swap = map;
+		map = next;
+		next = swap;
+	}
+	stem_patches(map, stem_side(config, layers), stem_channels(config, layers), stem_patch(config), patches);
+}

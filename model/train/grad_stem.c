@@ -1,0 +1,142 @@
+/* grad_stem.c: see grad_stem.h. Convolutions go image by image, each thread its own run of them, so that columns stay small; their
+ * weights' gradients are summed by thread, in order. */
+#include "model/train/grad_stem.h"
+
+#include <omp.h>
+#include <string.h>
+
+#include "model/train/grad_ops.h"
+#include "model/net/stem.h"
+#include "schema/base/memory.h"
+
+#include "schema/base/banned.h"
+
+static size_t places(const struct config *config, size_t l)
+{
+	return stem_side(config, l) * stem_side(config, l);
+}
+
+static size_t weights_of(const struct config *config, size_t l)
+{
+	return config->stem[l].width * 9 * stem_channels(config, l);
+}
+
+void stem_pass_carve(struct carver *carver, const struct config *config, size_t B, struct stem_pass *passes, struct stem_scratch *scratch)
+{
+	size_t threads = (size_t)omp_get_max_threads(), most = 0;
+	float *x = config->stem_layers ? carve_floats(carver, B * places(config, 0), 3) : NULL;
+
+	for (size_t l = 0; l < config->stem_layers; l++) {
+		size_t rows = B * places(config, l + 1), O = config->stem[l].width;
+		passes[l].x = x;
+		passes[l].conv = carve_floats(carver, rows, O);
+		passes[l].stat = carve_floats(carver, rows, 2);
+		passes[l].slope = carve_floats(carver, rows, O);
+		passes[l].out = x = carve_floats(carver, rows, O);
+		most = weights_of(config, l) > most ? weights_of(config, l) : most;
+	}
+	if (!config->stem_layers)
+		return;
+	scratch->columns = carve_floats(carver, threads, stem_columns_most(config));
+	scratch->weights = carve_floats(carver, threads, most);
+	scratch->dmap = carve_floats(carver, B, stem_map_most(config));
+	scratch->other = carve_floats(carver, B, stem_map_most(config));
+}
+
+static void layer_forward(const struct config *config, const struct weights *w, size_t l, size_t B, struct stem_pass *pass,
+			  struct stem_scratch *scratch)
+{
+	size_t C = stem_channels(config, l), O = config->stem[l].width, s = stem_side(config, l), n = places(config, l + 1);
+
+#pragma omp parallel for schedule(static)
+	for (size_t b = 0; b < B; b++) {
+		float *columns = scratch->columns + (size_t)omp_get_thread_num() * stem_columns_most(config);
+		stem_columns(pass->x + b * s * s * C, s, C, config->stem[l].stride, columns);
+		grad_linear_forward(columns, n, 9 * C, w->stem[l].conv, NULL, O, pass->conv + b * n * O, O);
+	}
+	grad_norm_forward(pass->conv, B * n, O, w->stem[l].ln.weight, w->stem[l].ln.bias, pass->slope, pass->stat);
+	grad_gelu_forward(pass->slope, B * n * O, config->quick_gelu, pass->out);
+	if (stem_keeps(config, l))
+		grad_add(pass->out, pass->x, B * n * O);
+}
+
+void stem_pass_forward(const struct config *config, const struct weights *w, size_t B, struct stem_pass *passes,
+		       struct stem_scratch *scratch, float *patches)
+{
+	size_t layers = config->stem_layers, s = stem_side(config, layers), C = stem_channels(config, layers);
+
+	for (size_t l = 0; l < layers; l++)
+		layer_forward(config, w, l, B, &passes[l], scratch);
+#pragma omp parallel for schedule(static)
+	for (size_t b = 0; b < B; b++)
+		stem_patches(passes[layers - 1].out + b * s * s * C, s, C, stem_patch(config),
+			     patches + b * config->patches * stem_patch_inputs(config));
+}
+
+/* dmap[B,o,o,O] comes in; dx[B,s,s,C], if wanted, goes out. */
+static void layer_backward(const struct config *config, const struct weights *w, const struct weights *g, size_t l, size_t B,
+			   const struct stem_pass *pass, struct stem_scratch *scratch, float *dmap, float *dx, float *partial)
+{
+	size_t C = stem_channels(config, l), O = config->stem[l].width, s = stem_side(config, l), n = places(config, l + 1);
+	size_t count = weights_of(config, l);
+
+	/* A layer that adds its input hands its gradient down as it came. */
+	if (dx && stem_keeps(config, l)) {
+#pragma omp parallel for schedule(static)
+		for (size_t b = 0; b < B; b++)
+			memcpy(dx + b * n * O, dmap + b * n * O, n * O * sizeof *dx);
+	}
+	grad_gelu_backward(dmap, pass->slope, B * n, O, NULL, partial);
+	grad_norm_backward(dmap, pass->conv, pass->stat, B * n, O, w->stem[l].ln.weight, g->stem[l].ln.weight, g->stem[l].ln.bias, 0, dmap,
+			   partial);
+#pragma omp parallel
+	{
+		size_t me = (size_t)omp_get_thread_num();
+		float *columns = scratch->columns + me * stem_columns_most(config), *dw = scratch->weights + me * count;
+		memset(dw, 0, count * sizeof *dw);
+#pragma omp for schedule(static)
+		for (size_t b = 0; b < B; b++) {
+			float *dconv = dmap + b * n * O, *own = dx ? dx + b * s * s * C : NULL;
+			stem_columns(pass->x + b * s * s * C, s, C, config->stem[l].stride, columns);
+			grad_linear_weight(dconv, n, O, O, columns, 9 * C, dw, NULL, NULL);
+			if (!dx)
+				continue;
+			if (!stem_keeps(config, l))
+				memset(own, 0, s * s * C * sizeof *own);
+			grad_linear_input(dconv, n, O, O, w->stem[l].conv, 9 * C, 0, columns);
+			stem_columns_add(columns, s, C, config->stem[l].stride, own);
+		}
+		/* All threads' sums, in order; each thread has the same weights every time, so none waits for another. */
+		for (size_t t = 0; t < (size_t)omp_get_num_threads() && g->stem[l].conv; t++) {
+#pragma omp for schedule(static) nowait
+			for (size_t i = 0; i < count; i++)
+				g->stem[l].conv[i] += scratch->weights[t * count + i];
+		}
+	}
+}
+
+void stem_pass_backward(const struct config *config, const struct weights *w, const struct weights *g, size_t B,
+			const struct stem_pass *passes, struct stem_scratch *scratch, const float *dpatches, float *partial)
+{
+	size_t layers = config->stem_layers, s = stem_side(config, layers), C = stem_channels(config, layers);
+	float *dmap = scratch->dmap, *other = scratch->other;
+
+#pragma omp parallel for schedule(static)
+	for (size_t b = 0; b < B; b++)
+		stem_patches_back(dpatches + b * config->patches * stem_patch_inputs(config), s, C, stem_patch(config), dmap + b * s * s * C);
+	for (size_t l = layers; l-- > 0;) {
+		layer_backward(config, w, g, l, B, &passes[l], scratch, dmap, l ? other : NULL, partial);
+		float *swap = dmap;
+		dmap = other;
+		other = swap;
+	}
+}
+
+bool stem_trains(const struct config *config, const struct weights *g)
+{
+	bool trains = false;
+
+	for (size_t l = 0; l < config->stem_layers; l++)
+		trains |= g->stem[l].conv || g->stem[l].ln.weight || g->stem[l].ln.bias;
+	return trains;
+}

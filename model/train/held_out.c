@@ -1,0 +1,306 @@
+/* held_out.c: see held_out.h. */
+#include "model/train/held_out.h"
+
+#include <cblas.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/image/image.h"
+#include "schema/base/memory.h"
+
+#include "schema/base/banned.h"
+
+struct held_out {
+	const struct dataset *data;
+	size_t E, image, context;
+	size_t count;           /* photographs */
+	uint32_t *samples;      /* [count] */
+	uint8_t *rgb;           /* [count,S,S,3] */
+	size_t texts;
+	uint32_t *photo_of;     /* [texts], ascending: captions of a photograph follow each other */
+	uint32_t *caption_of;   /* [texts]: which of its captions */
+};
+
+static bool crop(const struct dataset *data, size_t sample, size_t side, uint8_t *rgb)
+{
+	const uint8_t *bytes;
+	size_t size;
+	void *owned;
+	struct image image = {0};
+	struct err err;
+	bool good = dataset_bytes(data, DATASET_HELD_OUT, sample, &bytes, &size, &owned, &err) == STATUS_OK &&
+		    image_decode(bytes, size, 0, 0, &image, &err) == STATUS_OK && image_crop(&image, side, rgb, &err) == STATUS_OK;
+
+	image_release(&image);
+	free(owned);
+	return good;
+}
+
+/* At most `most` of the samples, in order; returns how many. */
+static size_t choose(const struct dataset *data, size_t samples, size_t most, uint32_t *chosen)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < samples; i++) {
+		const struct dataset_source *source = dataset_source(data, DATASET_HELD_OUT, i);
+		if (!source->classes && !source->whole)
+			chosen[n++] = (uint32_t)i;
+	}
+	if (n == 0)
+		while (n < samples) {
+			chosen[n] = (uint32_t)n;
+			n++;
+		}
+	size_t count = n < most ? n : most;
+	for (size_t i = 0; i < count; i++)
+		chosen[i] = chosen[i * n / count];
+	return count;
+}
+
+/* Crops them all; keeps those that could be decoded, in order. */
+static enum status crop_all(struct held_out *h, size_t side, struct err *err)
+{
+	bool *good = mem_array(h->count, sizeof *good);
+	size_t kept = 0;
+
+	if (!good)
+		return err_memory(err, "the held-out samples");
+#pragma omp parallel for schedule(dynamic)
+	for (size_t i = 0; i < h->count; i++) {
+		good[i] = crop(h->data, h->samples[i], side, h->rgb + i * h->image);
+	}
+	for (size_t i = 0; i < h->count; i++)
+		if (good[i]) {
+			if (kept != i)
+				memcpy(h->rgb + kept * h->image, h->rgb + i * h->image, h->image);
+			h->samples[kept++] = h->samples[i];
+		}
+	h->count = kept;
+	free(good);
+	return STATUS_OK;
+}
+
+static enum status list_texts(struct held_out *h, struct err *err)
+{
+	for (size_t i = 0; i < h->count; i++)
+		h->texts += dataset_captions(h->data, DATASET_HELD_OUT, h->samples[i]);
+	h->photo_of = mem_array(h->texts, sizeof *h->photo_of);
+	h->caption_of = mem_array(h->texts, sizeof *h->caption_of);
+	if (!h->photo_of || !h->caption_of)
+		return err_memory(err, "the held-out captions");
+	size_t t = 0;
+	for (size_t i = 0; i < h->count; i++)
+		for (size_t c = 0; c < dataset_captions(h->data, DATASET_HELD_OUT, h->samples[i]); c++, t++) {
+			h->photo_of[t] = (uint32_t)i;
+			h->caption_of[t] = (uint32_t)c;
+		}
+	return STATUS_OK;
+}
+
+enum status held_out_new(const struct dataset *data, const struct config *config, size_t most, struct held_out **held, struct err *err)
+{
+	struct dataset_counts counts;
+
+	*held = NULL;
+	dataset_count(data, &counts);
+	if (!counts.held_out)
+		return STATUS_OK;
+	struct held_out *h = mem_array(1, sizeof *h);
+	if (!h)
+		return err_memory(err, "the held-out samples");
+	h->data = data;
+	h->E = config->embed_dim;
+	h->image = 3 * config->image_size * config->image_size;
+	h->context = config->context_length;
+	h->samples = mem_array(counts.held_out, sizeof *h->samples);
+	if (h->samples)
+		h->count = choose(data, counts.held_out, most, h->samples);
+	h->rgb = mem_array(h->count, h->image);
+	enum status status = err_memory(err, "the held-out samples");
+	if (h->samples && h->rgb)
+		status = crop_all(h, config->image_size, err);
+	if (status == STATUS_OK)
+		status = list_texts(h, err);
+	if (status == STATUS_OK && h->count)
+		*held = h;
+	else
+		held_out_free(h);
+	return status;
+}
+
+void held_out_free(struct held_out *h)
+{
+	if (!h)
+		return;
+	free(h->samples);
+	free(h->rgb);
+	free(h->photo_of);
+	free(h->caption_of);
+	free(h);
+}
+
+size_t held_out_count(const struct held_out *h)
+{
+	return h ? h->count : 0;
+}
+
+/* ---- features --------------------------------------------------------------------------------------------------- */
+
+struct measuring {
+	const struct held_out *held;
+	const struct objective *objective;
+	struct network *network;
+	const struct weights *weights;
+	float *images, *texts;  /* [count,E] [texts,E], normalised */
+	int32_t *ids;           /* of one batch */
+	size_t *begin;
+	uint64_t *photo, *caption;
+};
+
+static void normalise(const float *from, size_t n, size_t E, float *to)
+{
+	for (size_t i = 0; i < n; i++) {
+		double sum = 0;
+		for (size_t e = 0; e < E; e++)
+			sum += (double)from[i * E + e] * (double)from[i * E + e];
+		for (size_t e = 0; e < E; e++)
+			to[i * E + e] = from[i * E + e] / fmaxf((float)sqrt(sum), 1e-12f);
+	}
+}
+
+/* Puts one caption's ids into place i of the batch. */
+static void put_text(struct measuring *m, size_t i, uint32_t photo, uint32_t which)
+{
+	size_t count, at = i ? m->begin[i] : 0;
+	const int32_t *ids = dataset_ids(m->held->data, DATASET_HELD_OUT, m->held->samples[photo], which, &count);
+
+	m->begin[0] = 0;
+	memcpy(m->ids + at, ids, count * sizeof *ids);
+	m->begin[i + 1] = at + count;
+	m->photo[i] = dataset_photo(m->held->data, DATASET_HELD_OUT, m->held->samples[photo]);
+	m->caption[i] = dataset_text(m->held->data, DATASET_HELD_OUT, m->held->samples[photo], which);
+}
+
+/* Photographs with their first captions: image features and losses. */
+static enum status measure_images(struct measuring *m, size_t batch, struct train_measure *measure, struct err *err)
+{
+	const struct held_out *h = m->held;
+	size_t counted = 0, done = 0;
+
+	for (size_t from = 0; from < h->count; from += batch) {
+		size_t n = h->count - from < batch ? h->count - from : batch;
+		struct losses losses;
+		for (size_t i = 0; i < n; i++)
+			put_text(m, i, (uint32_t)(from + i), 0);
+		struct objective_part part = {
+			.batch = {n, NULL, h->rgb + from * h->image, m->ids, m->begin, NULL},
+			.photo = m->photo,
+			.caption = m->caption,
+		};
+		enum status status = objective_losses(m->objective, m->network, m->weights, &part, &losses, err);
+		if (status != STATUS_OK)
+			return status;
+		normalise(network_image_features(m->network), n, h->E, m->images + from * h->E);
+		measure->contrastive += losses.contrastive * (double)n;
+		measure->caption += losses.caption * (double)losses.counted;
+		counted += losses.counted;
+		done += n;
+	}
+	measure->contrastive /= (double)done;
+	measure->caption /= counted ? (double)counted : 1;
+	return STATUS_OK;
+}
+
+static enum status measure_texts(struct measuring *m, size_t batch, struct err *err)
+{
+	const struct held_out *h = m->held;
+
+	for (size_t from = 0; from < h->texts; from += batch) {
+		size_t n = h->texts - from < batch ? h->texts - from : batch;
+		for (size_t i = 0; i < n; i++)
+			put_text(m, i, h->photo_of[from + i], h->caption_of[from + i]);
+		struct network_batch texts = {n, NULL, NULL, m->ids, m->begin, NULL};
+		enum status status = network_forward(m->network, m->weights, &texts, NETWORK_CONTRASTIVE, err);
+		if (status != STATUS_OK)
+			return status;
+		normalise(network_text_features(m->network), n, h->E, m->texts + from * h->E);
+	}
+	return STATUS_OK;
+}
+
+/* ---- recall ----------------------------------------------------------------------------------------------------- */
+
+static void hit(size_t rank, double recall[3])
+{
+	recall[0] += rank < 1;
+	recall[1] += rank < 5;
+	recall[2] += rank < 10;
+}
+
+/* How many of n values, step apart, come before value at place own; the lower place wins a tie. */
+static size_t rank_of(const float *values, size_t n, size_t step, size_t own)
+{
+	size_t rank = 0;
+	float value = values[own * step];
+
+	for (size_t i = 0; i < n; i++)
+		rank += values[i * step] > value || (values[i * step] == value && i < own);
+	return rank;
+}
+
+/* similarity[texts,count] */
+static void count_hits(const struct held_out *h, const float *similarity, struct train_measure *measure)
+{
+	double scale = 100 / (double)h->texts;
+
+	for (size_t t = 0; t < h->texts; t++)
+		hit(rank_of(similarity + t * h->count, h->count, 1, h->photo_of[t]), measure->text_to_image);
+	for (size_t i = 0, t = 0; i < h->count; i++) {
+		size_t best = h->texts;
+		for (; t < h->texts && h->photo_of[t] == i; t++) {
+			size_t rank = rank_of(similarity + i, h->texts, h->count, t);
+			best = rank < best ? rank : best;
+		}
+		hit(best, measure->image_to_text);
+	}
+	for (int k = 0; k < 3; k++) {
+		measure->text_to_image[k] *= scale;
+		measure->image_to_text[k] *= 100 / (double)h->count;
+	}
+}
+
+enum status held_out_measure(const struct held_out *h, const struct objective *objective, struct network *network,
+			     const struct weights *weights, size_t batch, struct train_measure *measure, struct err *err)
+{
+	struct measuring m = {.held = h, .objective = objective, .network = network, .weights = weights};
+	float *similarity = mem_floats(mem_product(h->texts, h->count));
+	enum status status = STATUS_OK;
+
+	*measure = (struct train_measure){0};
+	m.images = mem_floats(mem_product(h->count, h->E));
+	m.texts = mem_floats(mem_product(h->texts, h->E));
+	m.ids = mem_array(mem_product(batch, h->context), sizeof *m.ids);
+	m.begin = mem_array(batch + 1, sizeof *m.begin);
+	m.photo = mem_array(batch, sizeof *m.photo);
+	m.caption = mem_array(batch, sizeof *m.caption);
+	if (!similarity || !m.images || !m.texts || !m.ids || !m.begin || !m.photo || !m.caption)
+		status = err_memory(err, "the held-out features");
+	if (status == STATUS_OK)
+		status = measure_images(&m, batch, measure, err);
+	if (status == STATUS_OK)
+		status = measure_texts(&m, batch, err);
+	if (status == STATUS_OK) {
+		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)h->texts, (int)h->count, (int)h->E, 1, m.texts, (int)h->E,
+			    m.images, (int)h->E, 0, similarity, (int)h->count);
+		count_hits(h, similarity, measure);
+	}
+	free(similarity);
+	free(m.images);
+	free(m.texts);
+	free(m.ids);
+	free(m.begin);
+	free(m.photo);
+	free(m.caption);
+	return status;
+}

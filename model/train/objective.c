@@ -1,0 +1,151 @@
+/* objective.c: see objective.h. */
+#include "model/train/objective.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/train/loss.h"
+#include "schema/base/memory.h"
+
+#include "schema/base/banned.h"
+
+/* What the contrastive loss needs of all parts together. */
+struct gathered {
+	size_t N, E;
+	float *image, *text, *dimage, *dtext; /* [N,E] */
+	uint64_t *photo, *caption;            /* [N] */
+	uint32_t *partner;                    /* [N] */
+	float *share;                         /* [N] */
+	uint64_t *shows, *says;               /* [N] */
+};
+
+static enum status gathered_init(struct gathered *g, const struct objective_part *parts, size_t count, size_t E, struct err *err)
+{
+	*g = (struct gathered){.E = E};
+	for (size_t k = 0; k < count; k++)
+		g->N += parts[k].batch.B;
+	size_t n = mem_product(g->N, E);
+	g->image = mem_floats(n);
+	g->text = mem_floats(n);
+	g->dimage = mem_floats(n);
+	g->dtext = mem_floats(n);
+	g->photo = mem_array(g->N, sizeof *g->photo);
+	g->caption = mem_array(g->N, sizeof *g->caption);
+	g->partner = mem_array(g->N, sizeof *g->partner);
+	g->share = mem_floats(g->N);
+	g->shows = mem_array(g->N, sizeof *g->shows);
+	g->says = mem_array(g->N, sizeof *g->says);
+	if (!g->image || !g->text || !g->dimage || !g->dtext || !g->photo || !g->caption || !g->partner || !g->share || !g->shows || !g->says)
+		return err_memory(err, "the features of a batch");
+	size_t at = 0;
+	for (size_t k = 0; k < count; at += parts[k++].batch.B) {
+		memcpy(g->photo + at, parts[k].photo, parts[k].batch.B * sizeof *g->photo);
+		memcpy(g->caption + at, parts[k].caption, parts[k].batch.B * sizeof *g->caption);
+		for (size_t i = 0; i < parts[k].batch.B; i++) {
+			g->partner[at + i] = (uint32_t)(at + (parts[k].partner ? parts[k].partner[i] : i));
+			g->share[at + i] = parts[k].partner ? parts[k].share[i] : 1;
+			g->shows[at + i] = parts[k].shows ? parts[k].shows[i] : 0;
+			g->says[at + i] = parts[k].shows ? parts[k].says[i] : 0;
+		}
+	}
+	return STATUS_OK;
+}
+
+static void gathered_release(struct gathered *g)
+{
+	free(g->image);
+	free(g->text);
+	free(g->dimage);
+	free(g->dtext);
+	free(g->photo);
+	free(g->caption);
+	free(g->partner);
+	free(g->share);
+	free(g->shows);
+	free(g->says);
+}
+
+static enum network_want wanted(const struct objective *o)
+{
+	return (o->contrastive_weight != 0 ? NETWORK_CONTRASTIVE : 0) | (o->caption_weight != 0 ? NETWORK_CAPTION : 0);
+}
+
+static enum status contrastive(const struct objective *o, struct gathered *g, const struct weights *weights, float *dlog_scale,
+			       struct losses *losses, struct err *err)
+{
+	struct loss_pairs pairs = {g->N, g->E, g->image, g->text, g->photo, g->caption, g->partner, g->share, g->shows, g->says};
+	return loss_contrastive(&pairs, *weights->logit_scale, o->contrastive_weight, g->dimage, g->dtext, dlog_scale,
+				&losses->contrastive, err);
+}
+
+static void take_features(struct gathered *g, const struct network *network, size_t at, size_t B)
+{
+	memcpy(g->image + at * g->E, network_image_features(network), B * g->E * sizeof(float));
+	memcpy(g->text + at * g->E, network_text_features(network), B * g->E * sizeof(float));
+}
+
+static void finish(const struct objective *o, double caption_sum, struct losses *losses)
+{
+	losses->caption = losses->counted ? caption_sum / (double)losses->counted : 0;
+	losses->total = (double)o->contrastive_weight * losses->contrastive + (double)o->caption_weight * losses->caption;
+}
+
+enum status objective_gradient(const struct objective *o, struct network *network, struct parameters *p, const struct objective_part *parts,
+			       size_t count, struct losses *losses, struct err *err)
+{
+	enum network_want want = wanted(o);
+	struct gathered g;
+	double caption_sum = 0;
+	enum status status = gathered_init(&g, parts, count, p->config.embed_dim, err);
+
+	*losses = (struct losses){0};
+	size_t at = 0;
+	for (size_t k = 0; k < count && status == STATUS_OK; at += parts[k++].batch.B) {
+		losses->counted += network_counted(&parts[k].batch);
+		/* Features of all but the last part need no decoder; of a lone caption loss nothing is needed beforehand. */
+		bool last = k + 1 == count;
+		if (!last && !(want & NETWORK_CONTRASTIVE))
+			continue;
+		status = network_forward(network, &p->weights, &parts[k].batch, last ? want : NETWORK_CONTRASTIVE, err);
+		if (status == STATUS_OK && want & NETWORK_CONTRASTIVE)
+			take_features(&g, network, at, parts[k].batch.B);
+	}
+	if (status == STATUS_OK && want & NETWORK_CONTRASTIVE)
+		status = contrastive(o, &g, &p->weights, p->gradients.logit_scale, losses, err);
+	float each = losses->counted ? o->caption_weight / (float)losses->counted : 0;
+	for (size_t k = count; k-- > 0 && status == STATUS_OK;) {
+		double sum;
+		at -= parts[k].batch.B;
+		if (k + 1 < count)
+			status = network_forward(network, &p->weights, &parts[k].batch, want, err);
+		if (status != STATUS_OK)
+			break;
+		network_backward(network, &p->weights, &p->gradients, g.dimage + at * g.E, g.dtext + at * g.E, each, &sum);
+		caption_sum += sum;
+	}
+	finish(o, caption_sum, losses);
+	gathered_release(&g);
+	return status;
+}
+
+enum status objective_losses(const struct objective *o, struct network *network, const struct weights *weights,
+			     const struct objective_part *part, struct losses *losses, struct err *err)
+{
+	enum network_want want = wanted(o);
+	struct gathered g;
+	double sum = 0;
+	enum status status = gathered_init(&g, part, 1, network_embed_dim(network), err);
+
+	*losses = (struct losses){.counted = network_counted(&part->batch)};
+	if (status == STATUS_OK)
+		status = network_forward(network, weights, &part->batch, want, err);
+	if (status == STATUS_OK && want & NETWORK_CONTRASTIVE) {
+		take_features(&g, network, 0, part->batch.B);
+		status = contrastive(o, &g, weights, NULL, losses, err);
+	}
+	if (status == STATUS_OK)
+		network_backward(network, weights, NULL, NULL, NULL, 0, &sum);
+	finish(o, sum, losses);
+	gathered_release(&g);
+	return status;
+}

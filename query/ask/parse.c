@@ -1,0 +1,513 @@
+/* parse.c: see parse.h. */
+#include "query/ask/parse.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "schema/base/memory.h"
+
+#include "schema/base/banned.h"
+
+static bool is_space(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+enum status parse_words(const char *const *words, size_t count, const char *what, char **text, struct err *err)
+{
+	struct buffer joined = {0};
+	size_t begin = 0, end;
+
+	*text = NULL;
+	for (size_t i = 0; i < count; i++) {
+		if (i)
+			buffer_text(&joined, " ");
+		buffer_text(&joined, words[i]);
+	}
+	if (joined.failed) {
+		buffer_release(&joined);
+		return err_memory(err, what);
+	}
+	for (end = joined.size; end > 0 && is_space(joined.data[end - 1]);)
+		end--;
+	while (begin < end && is_space(joined.data[begin]))
+		begin++;
+	if (begin == end) {
+		buffer_release(&joined);
+		return err_set(err, STATUS_USAGE, "the %s is empty", what);
+	}
+	*text = mem_copy(joined.data + begin, end - begin);
+	buffer_release(&joined);
+	return *text ? STATUS_OK : err_memory(err, what);
+}
+
+/* ---- dates ------------------------------------------------------------------------------------------------------ */
+
+/* Days since 1970-01-01 in the Gregorian calendar; month may be 13. Years are counted from March, so that the leap day is
+ * the last of its year. */
+static int64_t days_of(int64_t year, int64_t month, int64_t day)
+{
+	int64_t months = year * 12 + month - 3; /* since March of the year 0 */
+	int64_t y = months / 12, m = months % 12;
+
+	return 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;
+}
+
+/* Exactly `digits` digits; moves on. -1 if they are not there. */
+static int take_number(const char **at, int digits)
+{
+	int n = 0;
+
+	for (int i = 0; i < digits; i++, (*at)++) {
+		if (**at < '0' || **at > '9')
+			return -1;
+		n = n * 10 + (**at - '0');
+	}
+	return n;
+}
+
+static bool take(const char **at, char c)
+{
+	bool there = **at == c;
+	*at += there;
+	return there;
+}
+
+/* HH:MM[:SS] behind a day; widens from and to. */
+static bool parse_clock(const char *at, int64_t *from, int64_t *to)
+{
+	int hour = take_number(&at, 2);
+	int minute = take(&at, ':') ? take_number(&at, 2) : -1;
+	int second = 0;
+	bool seconds = take(&at, ':');
+
+	if (seconds)
+		second = take_number(&at, 2);
+	if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59 || *at)
+		return false;
+	*from += hour * 3600 + minute * 60 + second;
+	*to = *from + (seconds ? 1 : 60);
+	return true;
+}
+
+static bool parse_calendar(const char *at, int64_t *from, int64_t *to)
+{
+	enum { DAY = 86400 };
+	int year = take_number(&at, 4), month, day;
+
+	if (year < 1)
+		return false;
+	if (!*at) {
+		*from = days_of(year, 1, 1) * DAY;
+		*to = days_of(year + 1, 1, 1) * DAY;
+		return true;
+	}
+	month = take(&at, '-') ? take_number(&at, 2) : -1;
+	if (month < 1 || month > 12)
+		return false;
+	*from = days_of(year, month, 1) * DAY;
+	*to = days_of(year, month + 1, 1) * DAY;
+	if (!*at)
+		return true;
+	day = take(&at, '-') ? take_number(&at, 2) : -1;
+	if (day < 1 || *from + day * (int64_t)DAY > *to)
+		return false;
+	*from += (day - 1) * (int64_t)DAY;
+	*to = *from + DAY;
+	return !*at || ((take(&at, 'T') || take(&at, ' ')) && parse_clock(at, from, to));
+}
+
+enum status parse_date(const char *text, int64_t *from, int64_t *to, struct err *err)
+{
+	if (parse_calendar(text, from, to))
+		return STATUS_OK;
+	return err_set(err, STATUS_USAGE, "'%s' is no date; hint: 2024, 2024-05, 2024-05-31 or 2024-05-31T18:30", text);
+}
+
+/* ---- filters ---------------------------------------------------------------------------------------------------- */
+
+enum status parse_near(const char *text, struct photo_filter *filter, struct err *err)
+{
+	double values[3];
+	const char *at = text;
+
+	for (int i = 0; i < 3; i++) {
+		char *end;
+		values[i] = strtod(at, &end);
+		if (end == at || !isfinite(values[i]) || *end != (i < 2 ? ',' : '\0'))
+			return err_set(err, STATUS_USAGE, "--near takes latitude,longitude,kilometres, not '%s'; hint: --near 48.86,2.35,5",
+				       text);
+		at = end + 1;
+	}
+	if (fabs(values[0]) > 90 || fabs(values[1]) > 180 || values[2] < 0)
+		return err_set(err, STATUS_USAGE, "--near '%s': latitude is within -90..90, longitude within -180..180, the distance not "
+			       "negative", text);
+	filter->has_near = true;
+	filter->latitude = values[0];
+	filter->longitude = values[1];
+	filter->km = values[2];
+	return STATUS_OK;
+}
+
+/* "." and ".." and doubled slashes are resolved without looking at the disk. */
+static char *lexical_path(const char *path)
+{
+	char folder[PATH_MAX];
+	struct buffer out = {0};
+	const char *parts[2] = {"", path};
+
+	if (path[0] != '/' && getcwd(folder, sizeof folder))
+		parts[0] = folder;
+	for (int i = 0; i < 2; i++)
+		for (const char *at = parts[i]; *at;) {
+			size_t n = strcspn(at, "/");
+			if (n == 2 && at[0] == '.' && at[1] == '.') {
+				while (out.size > 0 && out.data[--out.size] != '/')
+					;
+			} else if (n && !(n == 1 && at[0] == '.')) {
+				buffer_text(&out, "/");
+				buffer_append(&out, at, n);
+			}
+			at += n + (at[n] == '/');
+		}
+	char *result = out.failed ? NULL : mem_copy(out.size ? out.data : "/", out.size ? out.size : 1);
+	buffer_release(&out);
+	return result;
+}
+
+char *parse_folder(const char *path)
+{
+	char *real = realpath(path, NULL);
+	return real ? real : lexical_path(path);
+}
+
+/* "NAME@0.8": names[] owns the name. */
+static enum status parse_label(const char *text, size_t size, struct query *query, struct photo_label *label, struct err *err)
+{
+	char **grown = mem_resize(query->names, query->name_count + 1, sizeof *grown), *name = mem_copy(text, size), *end;
+
+	query->names = grown ? grown : query->names;
+	if (!grown || !name) {
+		free(name);
+		return err_memory(err, "a label");
+	}
+	query->names[query->name_count++] = name;
+	*label = (struct photo_label){.name = name};
+	char *at = strrchr(name, '@');
+	if (at && at[1]) {
+		double least = strtod(at + 1, &end);
+		if (!*end && !(least > 0 && least <= 1))
+			return err_set(err, STATUS_USAGE, "'%s': behind the @ of a label stands a probability above 0, at most 1", name);
+		if (!*end) {
+			label->least = least;
+			*at = '\0';
+		}
+	}
+	return *name ? STATUS_OK : err_set(err, STATUS_USAGE, "a label has no name; hint: label:NAME");
+}
+
+static enum status add_label(const char *text, size_t size, struct query *query, struct photo_filter *filter, struct err *err)
+{
+	if (filter->label_count == PHOTO_LABELS_MOST)
+		return err_set(err, STATUS_USAGE, "at most %d labels can be asked for at once", PHOTO_LABELS_MOST);
+	return parse_label(text, size, query, &filter->labels[filter->label_count++], err);
+}
+
+static enum status parse_filter(const struct arguments *args, struct query *query, struct err *err)
+{
+	struct photo_filter *filter = &query->filter;
+	const char *in = arguments_text(args, "in", NULL), *near = arguments_text(args, "near", NULL);
+	const char *since = arguments_text(args, "since", NULL), *until = arguments_text(args, "until", NULL);
+	enum status status = STATUS_OK;
+	int64_t unused;
+
+	filter->camera = arguments_text(args, "camera", NULL);
+	filter->text = arguments_text(args, "text", NULL);
+	for (size_t i = 0; i < args->given_count && status == STATUS_OK; i++)
+		if (strcmp(args->given[i].spec->name, "label") == 0)
+			status = add_label(args->given[i].value, strlen(args->given[i].value), query, filter, err);
+	if (status != STATUS_OK)
+		return status;
+	if (in) {
+		filter->in = query->in = parse_folder(in);
+		if (!query->in)
+			return err_memory(err, "a path");
+	}
+	if (since) {
+		filter->has_since = true;
+		status = parse_date(since, &filter->since, &unused, err);
+	}
+	if (until && status == STATUS_OK) {
+		filter->has_until = true;
+		status = parse_date(until, &unused, &filter->until, err);
+	}
+	if (status == STATUS_OK && since && until && filter->since >= filter->until)
+		return err_set(err, STATUS_USAGE, "--since %s is later than --until %s", since, until);
+	if (status == STATUS_OK && near)
+		status = parse_near(near, filter, err);
+	return status;
+}
+
+/* --not-X VALUE: a filter X of its own. */
+static enum status parse_except(const char *name, const char *value, struct query *query, struct photo_filter *filter, struct err *err)
+{
+	int64_t unused;
+
+	if (strcmp(name, "in") == 0) {
+		filter->in = parse_folder(value);
+		return filter->in ? STATUS_OK : err_memory(err, "a path");
+	}
+	if (strcmp(name, "since") == 0) {
+		filter->has_since = true;
+		return parse_date(value, &filter->since, &unused, err);
+	}
+	if (strcmp(name, "until") == 0) {
+		filter->has_until = true;
+		return parse_date(value, &unused, &filter->until, err);
+	}
+	if (strcmp(name, "near") == 0)
+		return parse_near(value, filter, err);
+	if (strcmp(name, "label") == 0)
+		return add_label(value, strlen(value), query, filter, err);
+	if (strcmp(name, "camera") == 0)
+		filter->camera = value;
+	else
+		filter->text = value;
+	return STATUS_OK;
+}
+
+static enum status parse_negations(const struct arguments *args, struct query *query, struct err *err)
+{
+	static const char negation[] = "not-";
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < args->given_count && status == STATUS_OK; i++) {
+		const char *name = args->given[i].spec->name;
+		if (strncmp(name, negation, strlen(negation)) == 0)
+			status = parse_except(name + strlen(negation), args->given[i].value, query,
+					      &query->except[query->except_count++], err);
+	}
+	return status;
+}
+
+static void link_except(struct query *query)
+{
+	for (size_t i = 0; i < query->except_count; i++) {
+		query->except[i].except = query->filter.except;
+		query->filter.except = &query->except[i];
+	}
+}
+
+/* ---- labels among the words ------------------------------------------------------------------------------------- */
+
+static const char *behind(const char *text, const char *prefix)
+{
+	size_t n = strlen(prefix);
+	return strncmp(text, prefix, n) == 0 ? text + n : NULL;
+}
+
+/* The label that begins here, behind the start of a word; *negated by its own minus. *end: behind it. */
+static const char *label_at(const char *at, bool whole, bool *negated, const char **end, size_t *size)
+{
+	const char *name = behind(at, "label:");
+
+	*negated = !name && (name = behind(at, "-label:"));
+	if (!name)
+		return NULL;
+	if (*name == '"' && strchr(name + 1, '"')) {
+		*size = (size_t)(strchr(name + 1, '"') - name) - 1;
+		*end = name + *size + 2;
+		return name + 1;
+	}
+	*size = whole ? strlen(name) : strcspn(name, " \t\r\n");
+	*end = name + *size;
+	return name;
+}
+
+static enum status take_label(const char *name, size_t size, bool negated, struct query *query, struct err *err)
+{
+	return add_label(name, size, query, negated ? &query->except[query->except_count++] : &query->filter, err);
+}
+
+/* A word without its labels. *minus: it follows a - on its own, which is then the label's. */
+static enum status take_word(const char *word, bool *minus, struct query *query, struct buffer *rest, struct err *err)
+{
+	enum status status = STATUS_OK;
+	bool begins = true;
+
+	for (const char *at = word; *at && status == STATUS_OK;) {
+		const char *end, *name = NULL;
+		size_t size;
+		bool negated;
+		if (begins)
+			name = label_at(at, at == word, &negated, &end, &size);
+		if (name) {
+			status = take_label(name, size, negated || *minus, query, err);
+			*minus = false;
+			at = end;
+		} else {
+			begins = is_space(*at);
+			buffer_append(rest, at++, 1);
+		}
+	}
+	return status == STATUS_OK && rest->failed ? err_memory(err, "the query") : status;
+}
+
+static bool is_sign(const char *word)
+{
+	return strcmp(word, "+") == 0 || strcmp(word, "-") == 0;
+}
+
+static bool is_blank(const struct buffer *text)
+{
+	for (size_t i = 0; i < text->size; i++)
+		if (!is_space(text->data[i]))
+			return false;
+	return true;
+}
+
+static bool has_label(const struct arguments *args)
+{
+	for (size_t i = 0; i < args->count; i++)
+		if (strstr(args->words[i], "label:"))
+			return true;
+	return false;
+}
+
+/* Labels go from the words to the filters; a sign in front of one goes with it. */
+static enum status take_labels(const struct arguments *args, struct query *query, struct err *err)
+{
+	enum status status = STATUS_OK;
+
+	query->words = mem_array(args->count, sizeof *query->words);
+	if (!query->words)
+		return err_memory(err, "the query");
+	for (size_t i = 0; i < args->count && status == STATUS_OK; i++) {
+		struct buffer rest = {0};
+		bool sign = i > 0 && is_sign(args->words[i - 1]), minus = sign && args->words[i - 1][0] == '-', was = minus;
+		size_t labels = query->name_count;
+		status = take_word(args->words[i], &minus, query, &rest, err);
+		bool took = query->name_count > labels;
+		if (status == STATUS_OK && took && sign && (was != minus || args->words[i - 1][0] == '+') && query->word_count)
+			free(query->words[--query->word_count]);
+		if (status == STATUS_OK && (!took || !is_blank(&rest))) {
+			char *word = mem_copy(rest.data ? rest.data : "", rest.size);
+			status = word ? STATUS_OK : err_memory(err, "the query");
+			if (word)
+				query->words[query->word_count++] = word;
+		}
+		buffer_release(&rest);
+	}
+	return status;
+}
+
+/* "in /photos, not-camera Canon": what is asked for where nothing else is. */
+static char *filters_title(const struct arguments *args)
+{
+	static const char *const names[] = {"in", "since", "until", "camera", "near", "text", "label"};
+	struct buffer title = {0};
+
+	for (size_t i = 0; i < args->given_count; i++) {
+		const char *name = args->given[i].spec->name, *plain = strncmp(name, "not-", 4) == 0 ? name + 4 : name;
+		for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+			if (strcmp(plain, names[k]) == 0 && args->given[i].value)
+				buffer_format(&title, "%s%s %s", title.size ? ", " : "", name, args->given[i].value);
+	}
+	if (!title.failed)
+		return title.data;
+	buffer_release(&title);
+	return NULL;
+}
+
+static bool has_terms(const struct arguments *args)
+{
+	return args->count || arguments_flag(args, "add") || arguments_flag(args, "sub");
+}
+
+enum status query_parse_filters(const struct arguments *args, struct query *query, struct err *err)
+{
+	*query = (struct query){0};
+	query->except = mem_array(args->given_count, sizeof *query->except);
+	enum status status = query->except ? parse_filter(args, query, err) : err_memory(err, "the filters");
+	if (status == STATUS_OK)
+		status = parse_negations(args, query, err);
+	if (status == STATUS_OK)
+		link_except(query);
+	else
+		query_release(query);
+	return status;
+}
+
+/* A word may hold several labels, each of at least "-label:x". */
+static size_t labels_most(const struct arguments *args)
+{
+	size_t n = args->given_count;
+
+	for (size_t i = 0; i < args->count; i++)
+		n += strlen(args->words[i]) / strlen("label:") + 1;
+	return n;
+}
+
+static char *title_of(const struct arguments *args, const struct query *query, bool list)
+{
+	char *terms = list ? filters_title(args) : compose_title(&query->composition);
+	struct buffer title = {0};
+
+	if (terms)
+		buffer_text(&title, terms);
+	for (size_t i = 0; i < query->name_count && !arguments_flag(args, "label") && !arguments_flag(args, "not-label"); i++)
+		buffer_format(&title, "%slabel:%s", title.size ? " " : "", query->names[i]);
+	free(terms);
+	if (title.failed)
+		buffer_release(&title);
+	return title.data;
+}
+
+enum status query_parse(const struct arguments *args, struct query *query, struct err *err)
+{
+	struct arguments rest = *args;
+
+	*query = (struct query){0};
+	query->except = mem_array(labels_most(args), sizeof *query->except);
+	enum status status = query->except ? parse_filter(args, query, err) : err_memory(err, "the filters");
+	if (status == STATUS_OK)
+		status = parse_negations(args, query, err);
+	if (status == STATUS_OK && has_label(args)) {
+		status = take_labels(args, query, err);
+		rest.words = (const char *const *)query->words;
+		rest.count = query->word_count;
+	}
+	if (status == STATUS_OK)
+		link_except(query);
+	bool list = status == STATUS_OK && !photo_filter_empty(&query->filter) && !has_terms(&rest);
+	if (status == STATUS_OK && !list)
+		status = compose_parse(&rest, &query->composition, err);
+	if (status == STATUS_OK) {
+		query->text = title_of(args, query, list);
+		status = query->text ? STATUS_OK : err_memory(err, "the query");
+	}
+	if (status != STATUS_OK)
+		query_release(query);
+	return status;
+}
+
+void query_release(struct query *query)
+{
+	compose_release(&query->composition);
+	free(query->text);
+	free(query->in);
+	for (size_t i = 0; i < query->except_count; i++)
+		free((char *)query->except[i].in);
+	free(query->except);
+	for (size_t i = 0; i < query->word_count; i++)
+		free(query->words[i]);
+	free(query->words);
+	for (size_t i = 0; i < query->name_count; i++)
+		free(query->names[i]);
+	free(query->names);
+	*query = (struct query){0};
+}

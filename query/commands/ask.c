@@ -1,0 +1,315 @@
+/* ask.c: coca ask: a question about photographs, answered by a head that was taught the answers, or by which of some choices the
+ * model finds likeliest.
+ *
+ *     with a head   image tokens, question -> decoder's states -> head -> a probability for each answer it knows
+ *     choices       log p("question answer" | photo) - log p("question answer"), as score.h has it, softmax over the choices
+ */
+#include "query/commands/commands.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/net/answer_states.h"
+#include "query/teach/classify.h"
+#include "query/show/format.h"
+#include "query/teach/labelling.h"
+#include "query/find/match.h"
+#include "query/session/score.h"
+#include "query/ask/photo.h"
+#include "schema/catalog/texts.h"
+#include "schema/base/json.h"
+#include "schema/base/packed.h"
+
+#include "schema/base/banned.h"
+
+struct asking {
+	struct cli *cli;
+	struct library library;
+	const char *question;
+	struct labels choices;
+	struct head head;
+	struct head_reader *reader;   /* NULL: choices */
+	struct coca_text *texts;      /* [choices] question and answer; of a head: the question alone */
+	size_t text_count;
+	double *prior;                /* [choices] */
+	int64_t *nulls;               /* [null_count] contents, for the priors; noise where there are fewer */
+	size_t null_count;
+	float *tokens;                /* [1 + SCORE_NULLS,N,W]: the photograph's, then the nulls' */
+	float *states, *scratch, *p;
+	float *sums;                  /* [choices * (1 + SCORE_NULLS)] */
+	struct coca_pair *pairs;
+	struct ranked_label *ranked;
+	size_t answers, limit, done, failed;
+	enum format format;
+	bool several;
+};
+
+/* ---- choices ---------------------------------------------------------------------------------------------------- */
+
+/* "what is it?" and "a dog": "what is it? a dog". */
+static enum status add_text(struct asking *a, const char *answer, struct err *err)
+{
+	struct buffer text = {0};
+	struct coca_text *to = &a->texts[a->text_count];
+	int32_t *ids;
+	bool cut;
+
+	buffer_format(&text, answer ? "%s %s" : "%s", a->question, answer);
+	enum status status = text.failed ? err_memory(err, "a question")
+					 : engine_text_ids(&a->library.engine, text.data, text.size, &ids, to, &cut, err);
+	buffer_release(&text);
+	if (status != STATUS_OK)
+		return status;
+	a->text_count++;
+	if (cut)
+		note(a->cli, "the question%s is longer than the model's %zu ids: what is behind them is not used",
+		     answer ? " with its answer" : "", coca_config(a->library.engine.model)->context_length);
+	return STATUS_OK;
+}
+
+/* Tokens of the pictures that say how likely each text is anyway: photographs of the library, or noise. */
+static enum status load_nulls(struct asking *a, int64_t asked, size_t *count, struct err *err)
+{
+	size_t each = a->library.engine.tokens * a->library.engine.width, n = 0;
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < a->null_count && n < SCORE_NULLS && status == STATUS_OK; i++) {
+		bool found = false;
+		if (a->nulls[i] != asked)
+			status = subject_tokens(&a->library, a->nulls[i], a->tokens + (1 + n) * each, &found, err);
+		n += found;
+	}
+	for (size_t number = 1; n < SCORE_NULLS && status == STATUS_OK; number++, n++)
+		status = match_noise(&a->library.engine, number, a->tokens + (1 + n) * each, err);
+	*count = n;
+	return status;
+}
+
+static enum status rank_choices(struct asking *a, int64_t content, struct err *err)
+{
+	size_t n, C = a->text_count, P = 0;
+	double most = -INFINITY, sum = 0;
+	enum status status = load_nulls(a, content, &n, err);
+
+	for (size_t c = 0; c < C; c++)
+		for (size_t i = 0; i <= n; i++)
+			a->pairs[P++] = (struct coca_pair){i, c};
+	if (status == STATUS_OK)
+		status = coca_likelihood(a->library.engine.model, a->library.engine.state, a->tokens, 1 + n, a->texts, C, a->pairs, P, a->sums,
+					 NULL, err);
+	if (status != STATUS_OK)
+		return status;
+	for (size_t c = 0; c < C; c++) {
+		const float *own = a->sums + c * (1 + n);
+		double score = (double)own[0] - SCORE_TEXT_PRIOR * score_log_mean(own + 1, n);
+		a->p[c] = (float)score;
+		most = fmax(most, score);
+	}
+	for (size_t c = 0; c < C; c++)
+		sum += exp((double)a->p[c] - most);
+	for (size_t c = 0; c < C; c++)
+		a->p[c] = (float)(exp((double)a->p[c] - most) / sum);
+	return STATUS_OK;
+}
+
+/* ---- a head ----------------------------------------------------------------------------------------------------- */
+
+/* Tokens and states are rounded as those it learned from. */
+static enum status rank_answers(struct asking *a, struct err *err)
+{
+	size_t n = a->texts[0].count, W = a->library.engine.width, size = packed_tokens_size(n, W);
+	void *blob = mem_array(size, 1);
+	enum status status = blob ? STATUS_OK : err_memory(err, "an answer");
+
+	if (status == STATUS_OK)
+		status = coca_decoder_states(a->library.engine.model, a->library.engine.state, a->tokens, a->texts, a->states, err);
+	if (status == STATUS_OK) {
+		packed_tokens_write(a->states, n, W, blob);
+		status = packed_tokens_read(blob, size, n, W, a->states, err);
+	}
+	if (status == STATUS_OK)
+		head_read(a->reader, a->states, n, a->scratch, a->p);
+	free(blob);
+	return status;
+}
+
+/* ---- a photograph ----------------------------------------------------------------------------------------------- */
+
+static enum status print(struct asking *a, const char *path, struct err *err)
+{
+	struct buffer out = {0};
+
+	if (a->format == FORMAT_JSON) {
+		buffer_text(&out, "{\"path\":");
+		json_string(&out, path, strlen(path));
+		buffer_text(&out, ",\"question\":");
+		json_string(&out, a->question, strlen(a->question));
+		buffer_text(&out, ",\"answers\":[");
+	} else if (a->several) {
+		format_visible(path, strlen(path), &out);
+		buffer_text(&out, "\n");
+	}
+	for (size_t i = 0; i < a->limit; i++) {
+		size_t which = a->ranked[i].label;
+		const char *answer = a->reader ? a->head.labels[which] : a->choices.names[which];
+		if (a->format == FORMAT_JSON) {
+			buffer_text(&out, i ? ",{\"answer\":" : "{\"answer\":");
+			json_string(&out, answer, strlen(answer));
+			buffer_text(&out, ",\"probability\":");
+			json_number(&out, a->ranked[i].probability);
+			buffer_text(&out, "}");
+			continue;
+		}
+		buffer_format(&out, "%3zu  %6.2f %%  ", i + 1, 100 * a->ranked[i].probability);
+		format_visible(answer, strlen(answer), &out);
+		buffer_text(&out, "\n");
+	}
+	buffer_text(&out, a->format == FORMAT_JSON ? "]}\n" : "");
+	a->done++;
+	return format_print(a->cli->out, &out, err);
+}
+
+static enum status ask(struct asking *a, const char *path, struct err *err)
+{
+	int64_t content;
+	enum status status = subject_file(&a->library, path, NULL, a->tokens, &content, err);
+
+	if (status != STATUS_OK && status != STATUS_MEMORY) {
+		cli_fail(a->cli, err);
+		a->failed++;
+		return STATUS_OK;
+	}
+	if (status == STATUS_OK)
+		status = a->reader ? rank_answers(a, err) : rank_choices(a, content, err);
+	if (status != STATUS_OK)
+		return status;
+	classify_sort(a->p, a->answers, a->ranked);
+	return print(a, path, err);
+}
+
+/* ---- command ---------------------------------------------------------------------------------------------------- */
+
+static enum status parse(const struct arguments *args, struct asking *a, struct err *err)
+{
+	const char *choices = arguments_text(args, "choices", NULL), *head = arguments_text(args, "head", NULL);
+
+	if (args->count < 2)
+		return err_set(err, STATUS_USAGE, "coca ask takes photographs and, last, a question");
+	if (!choices == !head)
+		return err_set(err, STATUS_USAGE, "coca ask takes --head HEAD, which was taught answers, or --choices A,B,C, one of them");
+	a->question = args->words[args->count - 1];
+	a->several = args->count > 2;
+	if (!*a->question)
+		return err_set(err, STATUS_USAGE, "the question is empty");
+	enum status status = arguments_number(args, "limit", 5, 1, 1000000, &a->limit, err);
+	if (status == STATUS_OK)
+		status = format_parse(arguments_text(args, "format", "text"), &a->format, err);
+	if (status == STATUS_OK && a->format == FORMAT_PATHS0)
+		status = err_set(err, STATUS_USAGE, "--format takes text or json here");
+	return status == STATUS_OK && choices ? labels_split(choices, &a->choices, err) : status;
+}
+
+static enum status prepare_nulls(struct asking *a, struct err *err)
+{
+	enum { SPARE = 8 }; /* one is asked about, some may be away */
+	size_t most = SCORE_NULLS + SPARE;
+
+	a->nulls = mem_array(most, sizeof *a->nulls);
+	if (!a->nulls)
+		return err_memory(err, "photographs");
+	if (!a->library.catalog || !a->library.row.id)
+		return STATUS_OK;
+	return catalog_contents_sample(a->library.catalog, most, a->nulls, &a->null_count, err);
+}
+
+static enum status prepare(struct asking *a, const char *head, struct err *err)
+{
+	enum status status = subject_library(a->cli, CATALOG_READ, &a->library, err);
+	const struct engine *engine = &a->library.engine;
+
+	if (status == STATUS_OK && head)
+		status = labelling_find(&a->library, head, true, &a->head, err);
+	if (status == STATUS_OK && head)
+		status = head_reader_new(&a->head, &a->reader, err);
+	if (status == STATUS_OK && !head)
+		status = prepare_nulls(a, err);
+	if (status != STATUS_OK)
+		return status;
+	size_t C = a->answers = head ? a->head.labels_count : a->choices.count, n = coca_config(engine->model)->context_length;
+	size_t pairs = mem_product(head ? 1 : C, 1 + SCORE_NULLS);
+	a->limit = a->limit < C ? a->limit : C;
+	a->texts = mem_array(head ? 1 : C, sizeof *a->texts);
+	a->tokens = mem_floats(mem_product(head ? 1 : 1 + SCORE_NULLS, engine->tokens * engine->width));
+	a->states = mem_floats(mem_product(n, engine->width));
+	a->scratch = mem_floats(head ? head_reader_scratch(a->reader, n) : 1);
+	a->p = mem_floats(C);
+	a->ranked = mem_array(C, sizeof *a->ranked);
+	a->sums = mem_floats(pairs);
+	a->pairs = mem_array(pairs, sizeof *a->pairs);
+	if (!a->texts || !a->tokens || !a->states || !a->scratch || !a->p || !a->ranked || !a->sums || !a->pairs)
+		return err_memory(err, "a question");
+	for (size_t c = 0; c < C && status == STATUS_OK && !head; c++)
+		status = add_text(a, a->choices.names[c], err);
+	return status == STATUS_OK && head ? add_text(a, NULL, err) : status;
+}
+
+static void release(struct asking *a)
+{
+	for (size_t i = 0; i < a->text_count; i++)
+		free((void *)a->texts[i].ids);
+	free(a->texts);
+	free(a->nulls);
+	free(a->tokens);
+	free(a->states);
+	free(a->scratch);
+	free(a->p);
+	free(a->ranked);
+	free(a->sums);
+	free(a->pairs);
+	head_reader_free(a->reader);
+	head_release(&a->head);
+	labels_release(&a->choices);
+	library_close(&a->library);
+}
+
+static int run(struct cli *cli, const struct arguments *args)
+{
+	struct asking a = {.cli = cli};
+	struct err err;
+	int code = EXIT_DONE;
+	enum status status = parse(args, &a, &err);
+
+	if (status == STATUS_OK)
+		status = prepare(&a, arguments_text(args, "head", NULL), &err);
+	for (size_t i = 0; i + 1 < args->count && status == STATUS_OK; i++)
+		status = ask(&a, args->words[i], &err);
+	if (status != STATUS_OK)
+		code = cli_fail(cli, &err);
+	else if (a.failed)
+		code = a.done ? EXIT_SKIPPED : EXIT_FAILED;
+	release(&a);
+	return code;
+}
+
+static const struct option_spec options[] = {
+	{"head", 0, "HEAD", OPTION_TEXT | OPTION_FILE, "a head that was taught answers (coca tune answers): its file, or its name"},
+	{"choices", 0, "A,B,C", OPTION_TEXT, "answers to choose from, without a head"},
+	{"limit", 'n', "N", OPTION_NUMBER, "show the best N answers (default 5)"},
+	{"format", 0, "FORMAT", OPTION_TEXT, "text or json (one object a line)"},
+	{0},
+};
+
+const struct command command_ask = {
+	.name = "ask",
+	.synopsis = "FILE... QUESTION",
+	.summary = "ask a question about photographs",
+	.options = options,
+	.details = "With a head, the decoder's output for the question is classified into the answers that the head was taught.\n"
+		   "With choices, each is put behind the question; the probabilities are the softmax of log p(question, answer | photo) less\n"
+		   "log p(question, answer), the mean over 64 other photos of the library (or pictures of noise): else short and common\n"
+		   "answers would win. They say which of the choices fits best, not whether any does.\n"
+		   "  coca ask photo.jpg \"what colour is the car?\" --choices red,blue,white\n",
+	.run = run,
+	.passive_threads = true,
+};

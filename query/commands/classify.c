@@ -1,0 +1,272 @@
+/* classify.c: coca classify: which of some labels photographs have: by words, without training, or by a head that was taught. */
+#include "query/commands/commands.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "query/teach/classes.h"
+#include "query/teach/classify.h"
+#include "query/teach/encoder_tokens.h"
+#include "query/show/format.h"
+#include "query/teach/labelling.h"
+#include "query/ask/photo.h"
+#include "schema/base/packed.h"
+#include "schema/base/json.h"
+
+#include "schema/base/banned.h"
+
+struct classifier {
+	struct cli *cli;
+	struct library library;
+	struct labels labels;
+	struct head head;             /* of --head; else zeroed, and labels are words */
+	struct head_reader *reader;
+	float *tokens, *scratch, *p;  /* [M,D], the reader's, [labels] */
+	float *embeddings;            /* [labels,E] */
+	float *photo;                 /* [E] */
+	struct ranked_label *ranked;  /* [labels] */
+	size_t limit, done, failed, again;
+	enum format format;
+	bool several, exact;
+};
+
+static const char *label_name(const struct classifier *c, size_t label)
+{
+	return c->reader ? c->head.labels[label] : c->labels.names[label];
+}
+
+static void print_json(const struct classifier *c, const char *path, size_t path_size, struct buffer *out)
+{
+	buffer_text(out, "{\"path\":");
+	json_string(out, path, path_size);
+	buffer_text(out, ",\"labels\":[");
+	for (size_t i = 0; i < c->limit; i++) {
+		const char *name = label_name(c, c->ranked[i].label);
+		buffer_text(out, i ? ",{\"label\":" : "{\"label\":");
+		json_string(out, name, strlen(name));
+		buffer_text(out, ",\"probability\":");
+		json_number(out, c->ranked[i].probability);
+		if (!c->reader) {
+			buffer_text(out, ",\"similarity\":");
+			json_number(out, (double)c->ranked[i].similarity);
+		}
+		buffer_text(out, "}");
+	}
+	buffer_text(out, "]}\n");
+}
+
+/* What the head says of the photograph whose tokens, or embedding, are there. */
+static void rank_labels(struct classifier *c)
+{
+	size_t M = c->head.n ? encoded_size(&c->library.engine) / c->head.D : 1;
+
+	head_read(c->reader, c->head.n ? c->tokens : c->photo, M, c->scratch, c->p);
+	classify_sort(c->p, c->head.labels_count, c->ranked);
+}
+
+static enum status print(struct classifier *c, const char *path, size_t path_size, struct err *err)
+{
+	struct buffer out = {0};
+
+	if (c->reader)
+		rank_labels(c);
+	else
+		classify(c->photo, c->embeddings, c->labels.count, c->library.engine.embed,
+			 (double)coca_logit_scale(c->library.engine.model), c->ranked);
+	c->done++;
+	if (c->format == FORMAT_JSON) {
+		print_json(c, path, path_size, &out);
+		return format_print(c->cli->out, &out, err);
+	}
+	if (c->several) {
+		format_visible(path, path_size, &out);
+		buffer_text(&out, "\n");
+	}
+	for (size_t i = 0; i < c->limit; i++) {
+		const char *name = label_name(c, c->ranked[i].label);
+		buffer_format(&out, "%3zu  %6.2f %%  ", i + 1, 100 * c->ranked[i].probability);
+		format_visible(name, strlen(name), &out);
+		buffer_text(&out, "\n");
+	}
+	return format_print(c->cli->out, &out, err);
+}
+
+static enum status classify_file(struct classifier *c, const char *path, struct err *err)
+{
+	int64_t content;
+	enum status status = c->reader ? encoded_file(&c->library, path, c->head.n ? c->tokens : NULL, c->head.n ? NULL : c->photo, err)
+				       : subject_file(&c->library, path, c->photo, NULL, &content, err);
+
+	if (status == STATUS_OK)
+		return print(c, path, strlen(path), err);
+	if (status == STATUS_MEMORY)
+		return status;
+	cli_fail(c->cli, err);
+	c->failed++;
+	return STATUS_OK;
+}
+
+/* A content's tokens for the head; *found false: it has none, and its files are away. */
+static enum status load_tokens(struct classifier *c, int64_t content, bool *found, struct err *err)
+{
+	void *blob = NULL;
+	size_t size;
+	enum encoded how;
+	enum status status = encoded_content(&c->library, content, &blob, &size, &how, err);
+
+	*found = blob != NULL;
+	if (status == STATUS_OK && blob)
+		status = packed_tokens_read(blob, size, encoded_size(&c->library.engine) / c->head.D, c->head.D, c->tokens, err);
+	c->again += how == ENCODED_NOW;
+	free(blob);
+	return status;
+}
+
+static enum status classify_content(void *context, int64_t content, const float *embedding, struct err *err)
+{
+	struct classifier *c = context;
+	struct buffer path = {0};
+	bool found = true;
+	enum status status = subject_path(&c->library, content, NULL, &path, err);
+
+	memcpy(c->photo, embedding, c->library.engine.embed * sizeof *embedding);
+	if (status == STATUS_OK && path.data && c->reader && c->head.n)
+		status = load_tokens(c, content, &found, err);
+	if (status == STATUS_OK && path.data && found)
+		status = print(c, path.data, path.size, err);
+	buffer_release(&path);
+	return status;
+}
+
+static enum status read_labels(const struct arguments *args, struct labels *labels, struct err *err)
+{
+	const char *list = arguments_text(args, "labels", NULL), *file = arguments_text(args, "labels-file", NULL);
+
+	if (arguments_flag(args, "head")) {
+		if (list || file || arguments_flag(args, "templates"))
+			return err_set(err, STATUS_USAGE,
+				       "--head has its own labels: --labels, --labels-file and --templates do not go with it");
+		return STATUS_OK;
+	}
+	if (!list == !file)
+		return err_set(err, STATUS_USAGE, "coca classify takes --labels A,B,C, --labels-file FILE or --head HEAD, one of them");
+	return list ? labels_split(list, labels, err) : labels_read(file, labels, err);
+}
+
+static enum status parse(const struct arguments *args, struct classifier *c, struct err *err)
+{
+	bool all = arguments_flag(args, "all");
+
+	if (args->count == 0 && !all)
+		return err_set(err, STATUS_USAGE, "coca classify takes photographs, or --all");
+	if (args->count && all)
+		return err_set(err, STATUS_USAGE, "--all stands for the whole library: give it or photographs");
+	c->exact = arguments_flag(args, "exact");
+	c->several = all || args->count > 1;
+	enum status status = arguments_number(args, "limit", 5, 1, 1000000, &c->limit, err);
+	if (status == STATUS_OK)
+		status = format_parse(arguments_text(args, "format", "text"), &c->format, err);
+	if (status == STATUS_OK && c->format == FORMAT_PATHS0)
+		status = err_set(err, STATUS_USAGE, "--format takes text or json here");
+	if (status == STATUS_OK)
+		status = read_labels(args, &c->labels, err);
+	return status;
+}
+
+static enum status prepare_head(struct classifier *c, const char *name, struct err *err)
+{
+	enum status status = labelling_find(&c->library, name, false, &c->head, err);
+
+	if (status == STATUS_OK)
+		status = head_reader_new(&c->head, &c->reader, err);
+	if (status != STATUS_OK)
+		return status;
+	size_t C = c->head.labels_count, size = encoded_size(&c->library.engine);
+	c->tokens = mem_floats(size);
+	c->scratch = mem_floats(head_reader_scratch(c->reader, c->head.n ? size / c->head.D : 1));
+	c->p = mem_floats(C);
+	c->photo = mem_floats(c->library.engine.embed);
+	c->ranked = mem_array(C, sizeof *c->ranked);
+	c->limit = c->limit < C ? c->limit : C;
+	return c->tokens && c->scratch && c->p && c->photo && c->ranked ? STATUS_OK : err_memory(err, "labels");
+}
+
+static enum status prepare(struct classifier *c, const char *templates, const char *head, struct err *err)
+{
+	enum status status = subject_library(c->cli, CATALOG_READ, &c->library, err);
+	size_t n = c->labels.count, embed = c->library.engine.embed;
+
+	if (status != STATUS_OK)
+		return status;
+	if (head)
+		return prepare_head(c, head, err);
+	c->limit = c->limit < n ? c->limit : n;
+	c->library.engine.exact = c->exact;
+	c->embeddings = mem_floats(mem_product(n, embed));
+	c->photo = mem_floats(embed);
+	c->ranked = mem_array(n, sizeof *c->ranked);
+	if (!c->embeddings || !c->photo || !c->ranked)
+		return err_memory(err, "labels");
+	return classes_embed(c->cli, &c->library.engine, c->labels.names, n, templates, c->embeddings, err);
+}
+
+static int run(struct cli *cli, const struct arguments *args)
+{
+	struct classifier c = {.cli = cli};
+	struct err err;
+	int code = EXIT_DONE;
+	enum status status = parse(args, &c, &err);
+
+	if (status == STATUS_OK)
+		status = prepare(&c, arguments_text(args, "templates", NULL), arguments_text(args, "head", NULL), &err);
+	for (size_t i = 0; i < args->count && status == STATUS_OK; i++)
+		status = classify_file(&c, args->words[i], &err);
+	if (status == STATUS_OK && args->count == 0 && c.library.row.id)
+		status = catalog_embeddings_each(c.library.catalog, c.library.row.id, c.library.engine.embed, classify_content, &c, &err);
+	if (status != STATUS_OK) {
+		code = cli_fail(cli, &err);
+	} else if (c.failed) {
+		code = c.done ? EXIT_SKIPPED : EXIT_FAILED;
+	} else if (c.done == 0) {
+		fprintf(cli->log, "coca: the library holds no photograph that is indexed by this model; hint: coca index DIR\n");
+		code = EXIT_NO_RESULT;
+	}
+	if (status == STATUS_OK && c.again)
+		note(cli, "%zu photos had no stored tokens and were encoded again; hint: coca index has --encoder-budget", c.again);
+	labels_release(&c.labels);
+	head_reader_free(c.reader);
+	head_release(&c.head);
+	free(c.tokens);
+	free(c.scratch);
+	free(c.p);
+	free(c.embeddings);
+	free(c.photo);
+	free(c.ranked);
+	library_close(&c.library);
+	return code;
+}
+
+static const struct option_spec options[] = {
+	{"labels", 0, "A,B,C", OPTION_TEXT, "the labels to choose from"},
+	{"labels-file", 0, "FILE", OPTION_TEXT | OPTION_FILE, "labels, one a line: those with commas, and many"},
+	{"head", 0, "HEAD", OPTION_TEXT | OPTION_FILE, "a head that was taught (coca tune): its file, or the name it is installed under"},
+	{"templates", 0, "FILE", OPTION_TEXT | OPTION_FILE, "prompts, one a line, {} for the label (default: some are built in)"},
+	{"all", 0, NULL, OPTION_FLAG, "the whole library"},
+	{"exact", 0, NULL, OPTION_FLAG, "decode every pixel of a file that is not indexed: the reference, slower"},
+	{"limit", 'n', "N", OPTION_NUMBER, "show the best N labels of each photo (default 5)"},
+	{"format", 0, "FORMAT", OPTION_TEXT, "text or json (one object a line)"},
+	{0},
+};
+
+const struct command command_classify = {
+	.name = "classify",
+	.synopsis = "FILE...|--all",
+	.summary = "choose among labels, without training, or by a head that was taught",
+	.options = options,
+	.details = "Each label is put into some prompts (\"a photo of a {}.\"); the mean of their embeddings stands for it. Probabilities are\n"
+		   "the softmax of logit scale x similarity: they say which of these labels fits best, not whether any fits.\n"
+		   "With --head, the labels are those it was taught; of a head for several labels, each has a probability of its own.\n"
+		   "--all uses the stored embeddings, or the stored tokens of the encoder for --head: no photo is read.\n",
+	.run = run,
+	.passive_threads = true,
+};

@@ -1,0 +1,17 @@
+/* commands.h: the subcommands that ask a library or a model something: see schema/cli/options.h. */
+#ifndef QUERY_COMMANDS_COMMANDS_H
+#define QUERY_COMMANDS_COMMANDS_H
+
+#include "schema/cli/options.h"
+
+extern const struct command command_search;
+extern const struct command command_texts, command_match, command_caption, command_classify;
+extern const struct command command_similar, command_duplicates;
+extern const struct command command_tune, command_heads, command_ask;
+extern const struct command command_embed;
+extern const struct command command_eval;
+extern const struct command command_inspect, command_model;
+extern const struct command command_status;
+extern const struct command command_verify;
+
+#endif

@@ -1,0 +1,208 @@
+/* model.c: coca model: what a model is, and the same model in 8 bits. */
+#include "query/commands/commands.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "model/image/image.h"
+#include "model/net/quantize.h"
+#include "query/session/engine.h"
+#include "query/commands/inspect.h"
+#include "schema/base/file.h"
+#include "schema/base/memory.h"
+
+#include "schema/base/banned.h"
+
+enum { PICTURES = 64, COPY_MOST = 256 << 20 };
+
+static const char config_name[] = "open_clip_config.json", weights_name[] = "open_clip_model.safetensors";
+
+struct job {
+	struct cli *cli;
+	struct engine engine;
+	struct quantize_loss loss;
+	float *pixels; /* [3,S,S] */
+	char *from;    /* the model's folder */
+	const char *to;
+};
+
+/* ---- measuring ---------------------------------------------------------------------------------------------------- */
+
+static enum status measure_photo(struct job *job, const char *path, struct err *err)
+{
+	struct file_map map;
+	enum status status = file_map_open(path, &map, err);
+
+	if (status != STATUS_OK)
+		return status;
+	status = engine_pixels(&job->engine, map.data, map.size, ENGINE_LEAST(&job->engine), job->pixels, err);
+	if (status == STATUS_OK)
+		status = quantize_measure(job->engine.model, job->engine.state, job->pixels, 1, &job->loss, err);
+	else
+		err_prefix(err, "'%s'", path);
+	file_map_close(&map);
+	return status;
+}
+
+static enum status measure_made_up(struct job *job, struct err *err)
+{
+	size_t side = job->engine.side;
+	const struct config *config = coca_config(job->engine.model);
+	uint8_t *rgb = mem_array(mem_product(side, side), 3);
+	enum status status = rgb ? STATUS_OK : err_memory(err, "a picture");
+
+	for (uint64_t seed = 0; seed < PICTURES && status == STATUS_OK; seed++) {
+		quantize_picture(seed, side, rgb);
+		image_normalise(rgb, side, config->mean, config->std, job->pixels);
+		status = quantize_measure(job->engine.model, job->engine.state, job->pixels, 1, &job->loss, err);
+	}
+	free(rgb);
+	return status;
+}
+
+static enum status measure(struct job *job, const struct arguments *args, struct err *err)
+{
+	enum status status = STATUS_OK;
+
+	job->pixels = mem_floats(mem_product(3 * job->engine.side, job->engine.side));
+	if (!job->pixels)
+		return err_memory(err, "a picture");
+	for (size_t i = 1; i < args->count && status == STATUS_OK; i++)
+		status = measure_photo(job, args->words[i], err);
+	if (args->count == 1)
+		status = measure_made_up(job, err);
+	return status;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------ */
+
+/* Copies a file of the model's folder; one that is not there is passed over. */
+static enum status copy(const struct job *job, const char *name, struct err *err)
+{
+	char *from = path_join(job->from, name), *to = path_join(job->to, name);
+	struct file_writer writer = {0};
+	uint8_t *bytes = NULL;
+	size_t size;
+	enum status status = from && to ? STATUS_OK : err_memory(err, "a path");
+
+	if (status == STATUS_OK && access(from, F_OK) == 0) {
+		status = file_read(from, COPY_MOST, &bytes, &size, err);
+		if (status == STATUS_OK)
+			status = file_writer_open(to, &writer, err);
+		if (status == STATUS_OK && fwrite(bytes, 1, size, writer.stream) != size)
+			status = err_set(err, STATUS_IO, "cannot write '%s': %s", to, strerror(errno));
+		if (status == STATUS_OK)
+			status = file_writer_commit(&writer, err);
+		file_writer_abort(&writer);
+	}
+	free(bytes);
+	free(from);
+	free(to);
+	return status;
+}
+
+/* The weights come last: a folder that was left half-way is no model. */
+static enum status write_folder(struct job *job, bool keep, struct err *err)
+{
+	static const char *const others[] = {config_name, "merges.txt", "bpe_simple_vocab_16e6.txt.gz", "tokenizer.json", "README.md"};
+	char *weights = path_join(job->to, weights_name);
+	enum status status = weights ? path_make_folder(job->to, err) : err_memory(err, "a path");
+
+	for (size_t i = 0; i < sizeof others / sizeof *others && status == STATUS_OK; i++)
+		status = copy(job, others[i], err);
+	if (status == STATUS_OK)
+		status = quantize_write(job->engine.model, weights, &job->loss, keep, err);
+	free(weights);
+	return status;
+}
+
+static enum status refuse_existing(const char *folder, struct err *err)
+{
+	char *config = path_join(folder, config_name), *weights = path_join(folder, weights_name);
+	enum status status = config && weights ? STATUS_OK : err_memory(err, "a path");
+
+	if (status == STATUS_OK && (access(config, F_OK) == 0 || access(weights, F_OK) == 0))
+		status = err_set(err, STATUS_USAGE, "'%s' has a model already; hint: --out names a folder that is to be made", folder);
+	free(config);
+	free(weights);
+	return status;
+}
+
+static double megabytes(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? (double)st.st_size / 1e6 : 0;
+}
+
+static enum status quantize(struct cli *cli, const struct arguments *args, struct err *err)
+{
+	struct job job = {.cli = cli, .to = arguments_text(args, "out", NULL)};
+	enum status status = job.to ? refuse_existing(job.to, err) : err_set(err, STATUS_USAGE, "coca model quantize needs --out DIR");
+
+	if (status == STATUS_OK)
+		status = engine_open(cli->model, &job.engine, err);
+	if (status == STATUS_OK) {
+		const char *path = coca_weights_path(job.engine.model), *slash = strrchr(path, '/');
+		job.from = slash ? mem_copy(path, (size_t)(slash - path) + (slash == path)) : mem_copy(".", 1);
+		status = job.from ? measure(&job, args, err) : err_memory(err, "a path");
+	}
+	if (status == STATUS_OK && quantize_mean(&job.loss) < QUANTIZE_LEAST && !arguments_flag(args, "force"))
+		status = err_set(err, STATUS_FORMAT, "embeddings in 8 bits have a cosine of %.5f to those in fp32 on average, less than %.3f; "
+				 "hint: --force writes the model all the same", quantize_mean(&job.loss), QUANTIZE_LEAST);
+	if (status == STATUS_OK)
+		status = write_folder(&job, arguments_flag(args, "keep"), err);
+	if (status == STATUS_OK) {
+		char *weights = path_join(job.to, weights_name);
+		fprintf(cli->out, "%zu pictures: cosine to fp32 %.5f on average, %.5f at worst\n", job.loss.images, quantize_mean(&job.loss),
+			job.loss.worst);
+		fprintf(cli->out, "%.1f MB became %.1f MB: %s\n", megabytes(coca_weights_path(job.engine.model)), weights ? megabytes(weights) : 0,
+			job.to);
+		free(weights);
+	}
+	engine_close(&job.engine);
+	free(job.pixels);
+	free(job.from);
+	return status;
+}
+
+/* ---- the command -------------------------------------------------------------------------------------------------- */
+
+static int run(struct cli *cli, const struct arguments *args)
+{
+	const char *name = args->count ? args->words[0] : "";
+	enum status status;
+	struct err err;
+
+	if (strcmp(name, "info") == 0 && args->count <= 2)
+		status = inspect_model(cli, args->count == 2 ? args->words[1] : cli->model, &err);
+	else if (strcmp(name, "quantize") == 0)
+		status = quantize(cli, args, &err);
+	else
+		status = err_set(&err, STATUS_USAGE, "coca model takes info [DIR] or quantize --out DIR [PHOTO...]");
+	return status == STATUS_OK ? EXIT_DONE : cli_fail(cli, &err);
+}
+
+static const struct option_spec options[] = {
+	{"out", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "quantize: the folder to write, which has no model yet"},
+	{"keep", 0, NULL, OPTION_FLAG,
+	 "quantize: leave the weights as they are, to train on; int8 becomes the default all the same"},
+	{"force", 0, NULL, OPTION_FLAG, "quantize: write the model whatever was measured"},
+	{0},
+};
+
+const struct command command_model = {
+	.name = "model",
+	.synopsis = "info [DIR] | quantize --out DIR [PHOTO...]",
+	.summary = "print what a model is, or write it in 8 bits",
+	.options = options,
+	.details = "info      configuration, parameters, precision, digests\n"
+		   "quantize  writes the model (--model) with the matrices of its image encoder's blocks as 8-bit numbers, a\n"
+		   "          scale for each output, and int8 is the precision it is used with. Those of its decoder, for\n"
+		   "          reranking, are added to its weights, so that a first search need not make them. The PHOTOs, or 64\n"
+		   "          drawn pictures, are encoded both ways first; below a mean cosine of 0.995 it is refused.\n",
+	.run = run,
+};

@@ -1,0 +1,390 @@
+/* search.c: coca search: words and photos -> embedding -> candidates -> reranked -> photos -> text, JSON, paths or a page. */
+#include "query/commands/commands.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "query/find/background.h"
+#include "query/show/explain.h"
+#include "query/teach/labelling.h"
+#include "query/session/library.h"
+#include "query/show/output.h"
+#include "query/ask/parse.h"
+#include "query/find/rerank.h"
+#include "query/session/score.h"
+#include "query/find/search.h"
+#include "query/find/by_text.h"
+#include "query/find/trust.h"
+
+#include "schema/base/banned.h"
+
+struct search {
+	struct cli *cli;
+	struct query query;
+	struct library library;
+	struct engine other;             /* --rerank-model; zeroed without */
+	struct catalog_model other_row;
+	struct reranker reranker;
+	struct coca_text *texts;         /* [T] the words that rerank, and their ids, ours */
+	double *weights;                 /* [T] */
+	struct vectors *vectors;
+	struct candidate *candidates;
+	size_t count, limit, depth;      /* depth 0: no reranking */
+	size_t dropped;                  /* by --min-score */
+	struct background background;
+	bool explain;
+	float *each;                     /* the likelihoods id by id, for --explain */
+	struct explanation why;
+	double least;                    /* --min-score; NAN: none */
+	struct results results;
+	struct output output;
+};
+
+/* How long each part took, for --times. */
+struct times {
+	double last, open, embed, find, rerank, match, list;
+};
+
+static void lap(struct times *times, double *part)
+{
+	double now = cli_now();
+	*part = now - times->last;
+	times->last = now;
+}
+
+static enum status parse(struct search *s, const struct arguments *args, struct err *err)
+{
+	bool without = arguments_flag(args, "no-rerank");
+
+	if (without && (arguments_flag(args, "rerank") || arguments_flag(args, "rerank-model")))
+		return err_set(err, STATUS_USAGE, "--no-rerank contradicts --rerank and --rerank-model");
+	enum status status = arguments_number(args, "limit", 10, 1, 1000000, &s->limit, err);
+	if (status == STATUS_OK)
+		status = arguments_number(args, "rerank", SCORE_DEPTH, 1, 1000000, &s->depth, err);
+	if (status == STATUS_OK)
+		status = arguments_real(args, "min-score", NAN, &s->least, err);
+	if (status == STATUS_OK && (s->least < 0 || s->least > 1))
+		return err_set(err, STATUS_USAGE, "--min-score takes a number from 0 to 1, not '%s'", arguments_text(args, "min-score", ""));
+	if (status == STATUS_OK)
+		status = output_parse(args, s->cli->out, &s->output, err);
+	if (status == STATUS_OK)
+		status = query_parse(args, &s->query, err);
+	if (without)
+		s->depth = 0;
+	s->explain = arguments_flag(args, "explain");
+	return status;
+}
+
+/* The query's words in the tokens of the model that reranks: none, and nothing is reranked. */
+static enum status prepare_texts(struct search *s, struct err *err)
+{
+	const struct composition *query = &s->query.composition;
+	struct engine *engine = s->reranker.engine;
+	size_t *terms = mem_array(query->count, sizeof *terms), T = 0;
+	enum status status = STATUS_OK;
+	bool cut;
+
+	s->texts = mem_array(query->count, sizeof *s->texts);
+	s->weights = mem_array(query->count, sizeof *s->weights);
+	if (!terms || !s->texts || !s->weights)
+		status = err_memory(err, "the query");
+	else
+		T = compose_texts(query, terms, s->weights);
+	for (size_t k = 0; k < T && status == STATUS_OK; k++) {
+		const char *words = query->terms[terms[k]].value;
+		int32_t *ids;
+		status = engine_text_ids(engine, words, strlen(words), &ids, &s->texts[k], &cut, err);
+	}
+	s->reranker.texts = s->texts;
+	s->reranker.weights = s->weights;
+	s->reranker.text_count = T;
+	free(terms);
+	return status;
+}
+
+static enum status prepare_reranker(struct search *s, const char *other, struct err *err)
+{
+	struct engine *engine = &s->library.engine;
+	const struct catalog_model *row = &s->library.row;
+	enum status status;
+
+	if (other) {
+		status = engine_open(other, &s->other, err);
+		if (status != STATUS_OK)
+			return status;
+		engine = &s->other;
+		row = &s->other_row;
+		status = engine_identify(engine, s->library.catalog, &s->other_row, err);
+		if (status == STATUS_NOT_FOUND)
+			row = NULL;
+		else if (status != STATUS_OK)
+			return status;
+	}
+	s->reranker = (struct reranker){
+		.engine = engine,
+		.catalog = s->library.catalog,
+		.row = row,
+		.logit_scale = (double)coca_logit_scale(s->library.engine.model),
+	};
+	return STATUS_OK;
+}
+
+/* What the user might not expect of the query. */
+static void notice_terms(struct search *s)
+{
+	for (size_t i = 0; i < s->query.composition.count; i++) {
+		const struct term *t = &s->query.composition.terms[i];
+		if (t->guessed)
+			note(s->cli, "'%s' is taken as the photograph of that name; hint: text:%s for the word", t->value, t->value);
+		if (t->cut)
+			note(s->cli, "'%.60s' is longer than the model's %zu ids: what is behind them is not used", t->value,
+			     coca_config(s->library.engine.model)->context_length);
+	}
+}
+
+static enum status find(struct search *s, float *embedding, struct times *times, struct err *err)
+{
+	struct library *library = &s->library;
+	struct passing passing = {0};
+	size_t most = s->limit > s->depth ? s->limit : s->depth;
+	enum status status = compose_embed(library, &s->query.composition, embedding, err);
+
+	if (status != STATUS_OK)
+		return status;
+	notice_terms(s);
+	lap(times, &times->embed);
+	status = vectors_open(library->catalog, &library->row, NULL, &s->vectors, err);
+	if (status == STATUS_OK)
+		status = passing_find(library->catalog, &s->query.filter, &passing, err);
+	if (status == STATUS_OK)
+		status = search_passing(library->catalog, &library->row, s->vectors, &passing, embedding, most, &s->candidates, &s->count, err);
+	if (status == STATUS_OK)
+		status = tied_widen(s->cli, library, &passing, embedding, most, &s->candidates, &s->count, err);
+	passing_release(&passing);
+	lap(times, &times->find);
+	return status;
+}
+
+static enum status rerank(struct search *s, const float *embedding, struct err *err)
+{
+	size_t depth = s->depth < s->count ? s->depth : s->count, terms = coca_config(s->reranker.engine->model)->context_length - 1;
+	float *each = s->explain ? mem_floats(mem_product(depth * s->reranker.text_count, terms)) : NULL;
+	bool doubtful = false;
+
+	if (s->explain && !each)
+		return err_memory(err, "an explanation");
+	s->reranker.each = each; /* for the candidates alone: other photos have no slot in it */
+	enum status status = rerank_candidates(&s->reranker, s->candidates, s->count, s->depth, err);
+	s->reranker.each = NULL;
+	s->each = each;
+	if (status != STATUS_OK)
+		return status;
+	if (s->reranker.encoded)
+		note(s->cli, "%zu of the best %zu photos had no stored image tokens and were encoded again; "
+			     "hint: coca index has --token-budget", s->reranker.encoded, s->count < s->depth ? s->count : s->depth);
+	if (s->reranker.kept)
+		note(s->cli, "%zu photos could not be reranked, as their files are away: they keep their similarity", s->reranker.kept);
+	/* Of a sum, embedding and likelihoods need not agree; what passes a filter need not be near. */
+	if (photo_filter_empty(&s->query.filter) && s->query.composition.count == 1) {
+		struct trust trust = {&s->reranker, &s->library.engine, &s->library.row, s->vectors, embedding};
+		status = trust_check(&trust, s->candidates, s->count, &doubtful, err);
+	}
+	if (doubtful)
+		note(s->cli, TRUST_WARNING, s->cli->model);
+	return status;
+}
+
+/* Every candidate's match; those below --min-score are dropped. */
+static enum status judge(struct search *s, const float *embedding, bool reranked, struct err *err)
+{
+	struct reranker *reranker = reranked ? &s->reranker : NULL;
+	enum status status = background_make(&s->library, reranker, embedding, s->candidates, s->count, &s->background, err);
+	size_t kept = 0;
+
+	if (status != STATUS_OK)
+		return status;
+	for (size_t i = 0; i < s->count; i++)
+		s->candidates[i].match = background_match(&s->background, &s->candidates[i]);
+	if (s->explain) {
+		s->reranker.each = s->each;
+		status = explain_open(&s->background, reranker, s->candidates, s->count, &s->why, err);
+	}
+	if (isnan(s->least))
+		return status;
+	if (!s->background.known)
+		note(s->cli, "the library is too small to say how likely a match is: --min-score leaves nothing out");
+	for (size_t i = 0; i < s->count; i++)
+		if (!(s->candidates[i].match < s->least))
+			s->candidates[kept++] = s->candidates[i];
+	s->dropped = s->count - kept;
+	s->count = kept;
+	return status;
+}
+
+static enum status answer(struct search *s, struct times *times, struct err *err)
+{
+	struct library *library = &s->library;
+	float *embedding = mem_floats(library->engine.embed);
+	bool reranked = false;
+	enum status status = embedding ? find(s, embedding, times, err) : err_memory(err, "an embedding");
+
+	if (status == STATUS_OK && s->depth)
+		status = prepare_texts(s, err);
+	if (status == STATUS_OK && s->reranker.text_count && s->count) {
+		reranked = true;
+		status = rerank(s, embedding, err);
+	}
+	lap(times, &times->rerank);
+	if (status == STATUS_OK && s->count)
+		status = judge(s, embedding, reranked, err);
+	lap(times, &times->match);
+	if (status == STATUS_OK)
+		status = search_photos(library->catalog, &s->query.filter, s->candidates, s->count, NULL, s->limit, &s->results, err);
+	lap(times, &times->list);
+	free(embedding);
+	return status;
+}
+
+static enum status print(struct search *s, struct err *err)
+{
+	if (s->explain && s->count)
+		s->results.why = &s->why;
+	return output_results(s->cli, &s->output, s->query.text, s->library.catalog, &s->results, err);
+}
+
+static void explain_nothing(struct search *s)
+{
+	if (s->dropped)
+		fprintf(s->cli->log, "coca: no photograph matches by %g or more\n", s->least);
+	else if (!photo_filter_empty(&s->query.filter))
+		fprintf(s->cli->log, "coca: no photograph passes the filter\n");
+	else
+		fprintf(s->cli->log, "coca: the library holds no photograph that is indexed by this model; hint: coca index DIR\n");
+}
+
+static void release(struct search *s)
+{
+	results_release(&s->results);
+	explain_release(&s->why);
+	for (size_t k = 0; k < s->reranker.text_count; k++)
+		free((void *)s->texts[k].ids);
+	free(s->texts);
+	free(s->weights);
+	free(s->each);
+	free(s->candidates);
+	vectors_close(s->vectors);
+	engine_close(&s->other);
+	query_release(&s->query);
+}
+
+/* Filters alone: what passes, newest first; with labels, the most probable first. No model is needed, unless a head was not asked about
+ * every photograph yet. */
+static int run_list(struct search *s)
+{
+	struct library *library = &s->library;
+	struct photo_filter *filter = &s->query.filter;
+	struct err err;
+	int code = EXIT_DONE;
+	enum status status = catalog_open(s->cli->database, CATALOG_READ, &library->catalog, &err);
+
+	if (status == STATUS_OK)
+		status = labelling_resolve(s->cli, library, &s->query, &err);
+	if (status == STATUS_OK)
+		status = filter->label_count ? labelling_list(library->catalog, filter, s->limit, &s->results, &err)
+					     : search_newest(library->catalog, filter, s->limit, &s->results, &err);
+	if (status == STATUS_OK)
+		status = output_results(s->cli, &s->output, s->query.text, library->catalog, &s->results, &err);
+	if (status != STATUS_OK) {
+		code = cli_fail(s->cli, &err);
+	} else if (s->results.count == 0) {
+		explain_nothing(s);
+		code = EXIT_NO_RESULT;
+	}
+	release(s);
+	library_close(library);
+	return code;
+}
+
+static int run(struct cli *cli, const struct arguments *args)
+{
+	struct search s = {.cli = cli};
+	struct times times = {.last = cli_now()};
+	struct err err;
+	int code = EXIT_DONE;
+	enum status status = parse(&s, args, &err);
+
+	if (status == STATUS_OK && !s.query.composition.count)
+		return run_list(&s);
+	if (status == STATUS_OK)
+		status = library_open(cli, &s.library, &err);
+	if (status == STATUS_OK)
+		status = labelling_resolve(cli, &s.library, &s.query, &err);
+	if (status == STATUS_OK && s.depth)
+		status = prepare_reranker(&s, arguments_text(args, "rerank-model", NULL), &err);
+	s.library.engine.exact = s.other.exact = arguments_flag(args, "exact");
+	lap(&times, &times.open);
+	if (status == STATUS_OK)
+		status = answer(&s, &times, &err);
+	if (status == STATUS_OK)
+		status = print(&s, &err);
+	if (status == STATUS_OK && s.results.count == 0) {
+		explain_nothing(&s);
+		code = EXIT_NO_RESULT;
+	}
+	if (status == STATUS_OK && arguments_flag(args, "times"))
+		fprintf(cli->log, "coca: open %.1f ms, embed %.1f, find %.1f, rerank %.1f, match %.1f, list %.1f\n", 1e3 * times.open,
+			1e3 * times.embed, 1e3 * times.find, 1e3 * times.rerank, 1e3 * times.match, 1e3 * times.list);
+	release(&s);
+	if (status != STATUS_OK)
+		return library_fail(cli, &s.library, &err);
+	library_close(&s.library);
+	return code;
+}
+
+static const struct option_spec options[] = {
+	{"add", 0, "X", OPTION_TEXT | OPTION_MANY | OPTION_FILE, "add words or a photo to the query, with a weight if X is 2:words or 2:FILE"},
+	{"sub", 0, "X", OPTION_TEXT | OPTION_MANY | OPTION_FILE, "subtract words or a photo"},
+	{"limit", 'n', "N", OPTION_NUMBER, "show the best N photos (default 10)"},
+	{"rerank", 0, "N", OPTION_OPTIONAL, "put the best N in order by caption likelihood, too (default, N = 50)"},
+	{"no-rerank", 0, NULL, OPTION_FLAG, "order by similarity alone"},
+	{"rerank-model", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "another model for the caption likelihood"},
+	{"min-score", 0, "X", OPTION_REAL, "only photos whose match, from 0 to 1, is at least this"},
+	FILTER_OPTIONS,
+	{"exact", 0, NULL, OPTION_FLAG, "decode every pixel of photos that are not stored: the reference, slower"},
+	{"explain", 0, NULL, OPTION_FLAG, "say why each photo ranks where it does"},
+	OUTPUT_OPTIONS,
+	{"times", 0, NULL, OPTION_FLAG, "say how long each part took"},
+	{0},
+};
+
+const struct command command_search = {
+	.name = "search",
+	.synopsis = "[QUERY...]",
+	.summary = "find photographs by words, and by other photographs",
+	.options = options,
+	.details = "Several words are one query; + and - on their own add and subtract, as --add and --sub do:\n"
+		   "    coca search beach + 2:sunset - people          coca search beach --add 2:sunset --sub people\n"
+		   "    coca search --add ./photo.jpg --sub text:snow\n"
+		   "The query is the normalised sum of weight x unit embedding. X is a photo if it starts with photo:, /, ./ or\n"
+		   "../, ends as pictures do (.jpg, .png, ...), or (in --add and --sub) names a file; else, or after text:, it\n"
+		   "is words. A number and a colon in front are the weight, but 10:30 is a time. Added words rerank, each with its\n"
+		   "part in the sum; subtracted words and photos count by similarity alone.\n"
+		   "Every photo is listed, copies too, and those whose drive is away (\"missing\").\n"
+		   "The score is the similarity, or with reranking logit scale x similarity + weight x caption log-likelihood\n"
+		   "(counted from the mean of the reranked). It ranks the photos of one query. The match is comparable between\n"
+		   "queries: how likely the photo shows what is asked for at all, even odds assumed beforehand, from similarity and\n"
+		   "likelihood against those of other photos of the library and of the query in general, by constants that were\n"
+		   "fitted on captioned photos with the shipped model. With photos alone or --no-rerank it is calibrated on\n"
+		   "similarity only, and tells a photo that stands out, but not sense from nonsense. About 0.5 is a sensible\n"
+		   "--min-score; exit code 3: nothing matches. --explain: words above 0 fit this photo better than they fit the\n"
+		   "other reranked ones.\n"
+		   "label:NAME and -label:NAME among the words (or --label, --not-label) ask for what a head was taught (coca tune):\n"
+		   "    coca search label:receipts          coca search \"a table\" -label:receipts label:kitchen@0.8\n"
+		   "NAME may be HEAD/LABEL; @0.8 asks for a probability. Labels alone are listed by probability.\n"
+		   "Without a query, photos that pass the filters are listed, newest first. Dates are the camera's local time: a\n"
+		   "photo of 23:30 is of that day wherever it was taken. --not-X lets through exactly what --X would not, also what\n"
+		   "X is not known of; it may be given more than once.\n",
+	.run = run,
+	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */
+};

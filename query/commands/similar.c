@@ -1,0 +1,120 @@
+/* similar.c: coca similar: photographs like a given one, by its stored embedding where it is indexed. */
+#include "query/commands/commands.h"
+
+#include <stdlib.h>
+
+#include "query/find/background.h"
+#include "query/ask/compose.h"
+#include "query/session/library.h"
+#include "query/show/output.h"
+#include "query/ask/parse.h"
+#include "query/find/search.h"
+
+#include "schema/base/banned.h"
+
+struct similar {
+	const char *file;
+	char *path;                /* as the catalog would hold it */
+	size_t limit;
+	struct composition query;  /* the file */
+	struct output output;
+	struct library library;
+	struct vectors *vectors;
+	struct candidate *candidates;
+	size_t count;
+	struct results results;
+};
+
+static enum status find(struct similar *s, const float *embedding, struct err *err)
+{
+	static const struct photo_filter all;
+	struct library *library = &s->library;
+	struct background background;
+	enum status status = vectors_open(library->catalog, &library->row, NULL, &s->vectors, err);
+
+	if (status == STATUS_OK)
+		status = background_make(library, NULL, embedding, NULL, 0, &background, err);
+	/* One more, as the file itself is left out. */
+	if (status == STATUS_OK)
+		status = search_candidates(library->catalog, &library->row, s->vectors, &all, embedding, s->limit + 1, &s->candidates,
+					   &s->count, err);
+	for (size_t i = 0; i < s->count; i++)
+		s->candidates[i].match = background_match(&background, &s->candidates[i]);
+	if (status == STATUS_OK)
+		status = search_photos(library->catalog, &all, s->candidates, s->count, s->path, s->limit, &s->results, err);
+	return status;
+}
+
+static enum status answer(struct similar *s, struct cli *cli, struct err *err)
+{
+	float *embedding = mem_floats(s->library.engine.embed);
+	enum status status = embedding ? compose_embed(&s->library, &s->query, embedding, err) : err_memory(err, "an embedding");
+
+	if (status == STATUS_OK)
+		status = find(s, embedding, err);
+	if (status == STATUS_OK)
+		status = output_results(cli, &s->output, s->file, s->library.catalog, &s->results, err);
+	free(embedding);
+	return status;
+}
+
+static enum status parse(struct similar *s, const struct arguments *args, FILE *stream, struct err *err)
+{
+	if (args->count != 1)
+		return err_set(err, STATUS_USAGE, "coca similar takes one file");
+	s->file = args->words[0];
+	enum status status = arguments_number(args, "limit", 10, 1, 1000000, &s->limit, err);
+	if (status == STATUS_OK)
+		status = output_parse(args, stream, &s->output, err);
+	if (status == STATUS_OK)
+		status = compose_photo(s->file, &s->query, err);
+	if (status == STATUS_OK) {
+		s->path = parse_folder(s->file);
+		status = s->path ? STATUS_OK : err_memory(err, "a path");
+	}
+	return status;
+}
+
+static int run(struct cli *cli, const struct arguments *args)
+{
+	struct similar s = {0};
+	struct err err;
+	int code = EXIT_DONE;
+	enum status status = parse(&s, args, cli->out, &err);
+
+	if (status == STATUS_OK)
+		status = library_open(cli, &s.library, &err);
+	s.library.engine.exact = arguments_flag(args, "exact");
+	if (status == STATUS_OK)
+		status = answer(&s, cli, &err);
+	if (status == STATUS_OK && s.results.count == 0) {
+		fprintf(cli->log, "coca: the library holds no other photograph that is indexed by this model; hint: coca index DIR\n");
+		code = EXIT_NO_RESULT;
+	}
+	results_release(&s.results);
+	compose_release(&s.query);
+	free(s.candidates);
+	free(s.path);
+	vectors_close(s.vectors);
+	if (status != STATUS_OK)
+		return library_fail(cli, &s.library, &err);
+	library_close(&s.library);
+	return code;
+}
+
+static const struct option_spec options[] = {
+	{"limit", 'n', "N", OPTION_NUMBER, "show the best N photos (default 10)"},
+	{"exact", 0, NULL, OPTION_FLAG, "decode every pixel of a file that is not indexed: the reference, slower"},
+	OUTPUT_OPTIONS,
+	{0},
+};
+
+const struct command command_similar = {
+	.name = "similar",
+	.synopsis = "FILE",
+	.summary = "find photographs like this one",
+	.options = options,
+	.details = "The file need not be indexed. It is left out itself; copies of it elsewhere are listed.\n",
+	.run = run,
+	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */
+};

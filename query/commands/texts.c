@@ -1,0 +1,241 @@
+/* texts.c: coca texts: sentences into the catalog, for `coca match`, and, tied to photographs, for `coca search`. */
+#include "query/commands/commands.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "query/show/format.h"
+#include "query/ask/photo.h"
+#include "query/find/texts.h"
+#include "schema/catalog/texts.h"
+#include "schema/base/json.h"
+#include "schema/vectors/vectors.h"
+
+#include "schema/base/banned.h"
+
+/* ---- add -------------------------------------------------------------------------------------------------------- */
+
+static void print_report(struct cli *cli, const char *collection, const struct texts_report *report)
+{
+	enum { NAMED_MOST = 20 };
+	size_t left_out = report->unknown + report->malformed;
+
+	if (left_out) {
+		fprintf(cli->log, "%zu lines were skipped:\n", left_out);
+		for (const char *line = report->lines.data; line && *line;) {
+			size_t n = strcspn(line, "\n");
+			struct err visible;
+			err_set(&visible, STATUS_OK, "%.*s", (int)n, line);
+			fprintf(cli->log, "  %s\n", visible.text);
+			line += n + (line[n] == '\n');
+		}
+		if (left_out > NAMED_MOST)
+			fprintf(cli->log, "  and %zu more\n", left_out - NAMED_MOST);
+	}
+	if (report->unknown)
+		note(cli, "%zu photos are not in the catalog; hint: coca index DIR, then add the file again", report->unknown);
+	note(cli, "%zu texts added to '%s', %zu were there already", report->added, collection, report->known);
+}
+
+/* A search would do it as well; done here, the first one need not wait. */
+static enum status refresh(struct library *library, struct err *err)
+{
+	struct vectors_options options = {.set = VECTORS_TEXTS};
+	struct vectors *vectors = NULL;
+	enum status status = vectors_open(library->catalog, &library->row, &options, &vectors, err);
+
+	vectors_close(vectors);
+	return status;
+}
+
+static int add(struct cli *cli, const struct arguments *args, const char *given)
+{
+	struct library library = {0};
+	struct texts_report report = {0};
+	struct err err;
+	size_t embedded, skipped = 0;
+	enum status status = STATUS_OK;
+
+	if (args->count < 2)
+		status = err_set(&err, STATUS_USAGE, "coca texts add takes a file, or - for standard input");
+	if (status == STATUS_OK)
+		status = subject_library(cli, CATALOG_WRITE, &library, &err);
+	for (size_t i = 1; i < args->count && status == STATUS_OK; i++) {
+		char *collection = given ? mem_copy(given, strlen(given)) : texts_collection(args->words[i]);
+		status = collection ? texts_add(&library, args->words[i], collection, &report, &err) : err_memory(&err, "a name");
+		if (status == STATUS_OK)
+			print_report(cli, collection, &report);
+		skipped += report.unknown + report.malformed;
+		texts_report_release(&report);
+		free(collection);
+	}
+	if (status == STATUS_OK)
+		status = texts_embed(cli, &library.engine, library.catalog, &library.row, &embedded, &err);
+	if (status == STATUS_OK)
+		status = refresh(&library, &err);
+	library_close(&library);
+	if (status != STATUS_OK)
+		return cli_fail(cli, &err);
+	return skipped ? EXIT_SKIPPED : EXIT_DONE;
+}
+
+/* ---- list ------------------------------------------------------------------------------------------------------- */
+
+struct listing {
+	struct library library;
+	enum format format;
+	struct buffer out;
+	size_t count;
+};
+
+static enum status list_collection(void *context, const struct text_collection *c, struct err *err)
+{
+	struct listing *l = context;
+	(void)err;
+
+	if (l->format == FORMAT_JSON) {
+		buffer_text(&l->out, "{\"collection\":");
+		json_string(&l->out, c->name, strlen(c->name));
+		buffer_format(&l->out, ",\"texts\":%lld,\"tied\":%lld,\"embedded\":%lld}\n", (long long)c->texts, (long long)c->tied,
+			      (long long)c->embedded);
+	} else {
+		if (l->count == 0)
+			buffer_format(&l->out, "%8s %8s  %s\n", "texts", "tied", "collection");
+		buffer_format(&l->out, "%8lld %8lld  ", (long long)c->texts, (long long)c->tied);
+		format_visible(c->name, strlen(c->name), &l->out);
+		buffer_text(&l->out, "\n");
+	}
+	l->count++;
+	return STATUS_OK;
+}
+
+static enum status list_text(void *context, const struct catalog_text *text, const float *embedding, struct err *err)
+{
+	struct listing *l = context;
+	struct buffer path = {0};
+	enum status status = text->photo_content ? subject_path(&l->library, text->photo_content, NULL, &path, err) : STATUS_OK;
+
+	if (status == STATUS_OK && l->format == FORMAT_JSON) {
+		buffer_format(&l->out, "{\"id\":%lld,\"collection\":", (long long)text->id);
+		json_string(&l->out, text->collection, strlen(text->collection));
+		buffer_text(&l->out, ",\"text\":");
+		json_string(&l->out, text->text, text->text_size);
+		buffer_text(&l->out, ",\"path\":");
+		if (path.data)
+			json_string(&l->out, path.data, path.size);
+		else
+			buffer_text(&l->out, "null");
+		buffer_format(&l->out, ",\"embedded\":%s}\n", embedding ? "true" : "false");
+	} else if (status == STATUS_OK) {
+		buffer_format(&l->out, "%6lld  ", (long long)text->id);
+		format_visible(text->text, text->text_size, &l->out);
+		if (path.data) {
+			buffer_text(&l->out, "  [");
+			format_visible(path.data, path.size, &l->out);
+			buffer_text(&l->out, "]");
+		}
+		buffer_text(&l->out, "\n");
+	}
+	l->count++;
+	buffer_release(&path);
+	return status;
+}
+
+static int list(struct cli *cli, const struct arguments *args, const char *collection)
+{
+	struct listing l = {0};
+	struct err err;
+	enum status status = format_parse(arguments_text(args, "format", "text"), &l.format, &err);
+
+	if (status == STATUS_OK && (args->count != 1 || l.format == FORMAT_PATHS0))
+		status = err_set(&err, STATUS_USAGE, args->count != 1 ? "coca texts list takes no words; hint: --collection NAME"
+								    : "--format takes text or json here");
+	if (status == STATUS_OK)
+		status = subject_library(cli, CATALOG_READ, &l.library, &err);
+	if (status == STATUS_OK && l.library.catalog && collection)
+		status = catalog_texts_each(l.library.catalog, l.library.row.id, l.library.engine.embed, collection, list_text, &l, &err);
+	else if (status == STATUS_OK && l.library.catalog)
+		status = catalog_collections_each(l.library.catalog, l.library.row.id, list_collection, &l, &err);
+	if (status == STATUS_OK)
+		status = format_print(cli->out, &l.out, &err);
+	buffer_release(&l.out);
+	library_close(&l.library);
+	if (status != STATUS_OK)
+		return cli_fail(cli, &err);
+	if (l.count)
+		return EXIT_DONE;
+	if (collection)
+		fprintf(cli->log, "coca: there is no collection '%s'; hint: coca texts list\n", collection);
+	else
+		fprintf(cli->log, "coca: the catalog holds no texts; hint: coca texts add FILE\n");
+	return EXIT_NO_RESULT;
+}
+
+/* ---- forget ----------------------------------------------------------------------------------------------------- */
+
+static int forget(struct cli *cli, const struct arguments *args)
+{
+	struct catalog *catalog = NULL;
+	struct err err;
+	size_t n = 0;
+	enum status status = STATUS_OK;
+
+	if (args->count != 2)
+		status = err_set(&err, STATUS_USAGE, "coca texts forget takes the name of a collection");
+	if (status == STATUS_OK)
+		status = catalog_open(cli->database, CATALOG_WRITE, &catalog, &err);
+	if (status == STATUS_OK)
+		status = catalog_texts_forget(catalog, args->words[1], &n, &err);
+	catalog_close(catalog);
+	if (status != STATUS_OK)
+		return cli_fail(cli, &err);
+	if (n == 0) {
+		err_set(&err, STATUS_NOT_FOUND, "there is no collection '%s'; hint: coca texts list", args->words[1]);
+		cli_fail(cli, &err);
+		return EXIT_NO_RESULT;
+	}
+	note(cli, "%zu texts forgotten", n);
+	return EXIT_DONE;
+}
+
+/* ---- command ---------------------------------------------------------------------------------------------------- */
+
+static int run(struct cli *cli, const struct arguments *args)
+{
+	const char *what = args->count ? args->words[0] : "";
+	const char *collection = arguments_text(args, "collection", NULL);
+	struct err err;
+
+	if (collection && !*collection) {
+		err_set(&err, STATUS_USAGE, "--collection needs a name");
+		return cli_fail(cli, &err);
+	}
+	if (strcmp(what, "add") == 0)
+		return add(cli, args, collection);
+	if (strcmp(what, "list") == 0)
+		return list(cli, args, collection);
+	if (strcmp(what, "forget") == 0)
+		return forget(cli, args);
+	err_set(&err, STATUS_USAGE, "coca texts takes add, list or forget, not '%s'", what);
+	return cli_fail(cli, &err);
+}
+
+static const struct option_spec options[] = {
+	{"collection", 0, "NAME", OPTION_TEXT, "add to this collection (default: the file's name), or list its texts"},
+	{"format", 0, "FORMAT", OPTION_TEXT, "of list: text or json (one object a line)"},
+	{0},
+};
+
+const struct command command_texts = {
+	.name = "texts",
+	.synopsis = "add FILE.tsv|FILE.txt|-...   list   forget COLLECTION",
+	.summary = "keep sentences to match photographs with, or tied to photographs",
+	.options = options,
+	.details = "A line of a .tsv file ties a text to a photo: PATH, TAB, text. PATH is absolute, or relative to the file's folder or\n"
+		   "to an indexed folder; a content's number or hash will do, too. Lines whose photo is not indexed are named and\n"
+		   "skipped (exit code 4). Of any other file, and of standard input (-), each line is a text.\n"
+		   "A text that is there already costs nothing. `coca match` answers with texts, `coca search` finds photos by theirs.\n",
+	.run = run,
+	.passive_threads = true,
+	.handles_interrupt = true,
+};

@@ -1,0 +1,578 @@
+/* tune.c: coca tune: a head is taught on photographs with labels, or on questions with answers, and told how well it does.
+ *
+ *     sources -> lesson (tokens, once) -> learning, early stopping -> measured on what is held out -> file, catalog
+ */
+#include "query/commands/commands.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "query/teach/classes.h"
+#include "query/show/format.h"
+#include "query/teach/labelling.h"
+#include "query/teach/lesson.h"
+#include "query/teach/marks.h"
+#include "schema/base/json.h"
+
+#include "schema/base/banned.h"
+
+/* Of the encoder's tokens in the catalog, if nothing else is said: as `coca index` has it. */
+static const size_t BUDGET = (size_t)1 << 30;
+enum { EPOCHS_WITHOUT_STOP = 20 };
+
+struct tuning {
+	struct cli *cli;
+	const struct arguments *args;
+	struct library library;
+	struct lesson lesson;
+	struct query filters;        /* of --pick and --rest */
+	struct tune_options options;
+	const char *out, *name;
+	size_t queries, holdout, budget, pick_count;
+	bool answers, linear, compare, own_start;
+	enum format format;
+	char config_digest[33], weights_digest[33];
+	double looking;              /* seconds */
+	struct buffer table;         /* of --compare */
+};
+
+struct taught {
+	struct head head;
+	struct tune_result result;
+	struct marks marks;
+	double seconds;
+};
+
+/* ---- options ---------------------------------------------------------------------------------------------------- */
+
+static enum status parse_reals(struct tuning *t, struct err *err)
+{
+	const struct {
+		const char *name;
+		double most, *value;
+	} reals[] = {
+		{"lr", 1e3, &t->options.rate}, {"weight-decay", 100, &t->options.weight_decay}, {"drop", 0.9, &t->options.drop},
+		{"smoothing", 0.9, &t->options.smoothing}, {"balance", 1, &t->options.balance},
+	};
+
+	for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
+		enum status status = arguments_real(t->args, reals[i].name, *reals[i].value, reals[i].value, err);
+		if (status != STATUS_OK)
+			return status;
+		if (!(*reals[i].value >= 0 && *reals[i].value <= reals[i].most))
+			return err_set(err, STATUS_USAGE, "--%s takes a number from 0 to %g, not %g", reals[i].name, reals[i].most,
+				       *reals[i].value);
+	}
+	return STATUS_OK;
+}
+
+static enum status parse_numbers(struct tuning *t, struct err *err)
+{
+	size_t seed;
+	const struct {
+		const char *name;
+		size_t fallback, least, most, *value;
+	} numbers[] = {
+		{"queries", 1, 1, 64, &t->queries}, {"holdout", 10, 0, 1000000, &t->holdout},
+		{"epochs", t->options.epochs, 1, 100000, &t->options.epochs},
+		{"patience", t->options.patience, 0, 100000, &t->options.patience}, {"batch", t->options.batch, 1, 4096, &t->options.batch},
+		{"pick-count", 50, 1, 1000000, &t->pick_count}, {"seed", 1, 0, SIZE_MAX, &seed},
+	};
+
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+		enum status status = arguments_number(t->args, numbers[i].name, numbers[i].fallback, numbers[i].least, numbers[i].most,
+						      numbers[i].value, err);
+		if (status != STATUS_OK)
+			return status;
+	}
+	t->options.seed = seed;
+	if (t->holdout == 1)
+		return err_set(err, STATUS_USAGE, "--holdout 1 keeps every photograph aside: nothing is left to learn from");
+	return arguments_size(t->args, "encoder-budget", BUDGET, &t->budget, err);
+}
+
+static enum status parse(struct tuning *t, struct err *err)
+{
+	const struct arguments *args = t->args;
+	const char *what = args->count ? args->words[0] : "";
+
+	t->answers = strcmp(what, "answers") == 0;
+	if (!t->answers && strcmp(what, "labels") != 0)
+		return err_set(err, STATUS_USAGE, "coca tune takes `labels` or `answers` first%s%s%s", *what ? ", not '" : "", what,
+			       *what ? "'" : "");
+	t->linear = arguments_flag(args, "linear");
+	t->compare = arguments_flag(args, "compare");
+	t->own_start = !arguments_flag(args, "from-scratch");
+	t->out = arguments_text(args, "out", NULL);
+	t->name = arguments_text(args, "name", NULL);
+	t->options = t->linear ? tune_linear_defaults : tune_defaults;
+	if (t->answers && (t->linear || t->compare || arguments_flag(args, "pick") || arguments_flag(args, "rest")))
+		return err_set(err, STATUS_USAGE, "--linear, --compare, --pick and --rest go with coca tune labels");
+	if (t->linear && arguments_flag(args, "queries"))
+		return err_set(err, STATUS_USAGE, "--linear has no queries");
+	enum status status = parse_reals(t, err);
+	if (status == STATUS_OK)
+		status = parse_numbers(t, err);
+	if (status == STATUS_OK)
+		status = format_parse(arguments_text(args, "format", "text"), &t->format, err);
+	if (status == STATUS_OK && t->format == FORMAT_PATHS0)
+		status = err_set(err, STATUS_USAGE, "--format takes text or json here");
+	if (status == STATUS_OK)
+		status = query_parse_filters(args, &t->filters, err);
+	return status;
+}
+
+/* ---- the lesson ------------------------------------------------------------------------------------------------- */
+
+static bool is_source(const struct option_spec *spec)
+{
+	return strcmp(spec->name, "tsv") == 0 || strcmp(spec->name, "shards") == 0 || strcmp(spec->name, "pick") == 0;
+}
+
+static enum status take_source(struct tuning *t, const char *option, const char *value, struct err *err)
+{
+	if (strcmp(option, "tsv") == 0)
+		return lesson_table(&t->lesson, value, err);
+	if (strcmp(option, "shards") == 0)
+		return lesson_shard(&t->lesson, value, err);
+	return lesson_pick(&t->lesson, value, &t->filters.filter, t->pick_count, err);
+}
+
+static enum status take_rest(struct tuning *t, struct err *err)
+{
+	size_t n, usual = 3 * t->lesson.count > 50 ? 3 * t->lesson.count : 50;
+	enum status status = arguments_number(t->args, "rest", usual, 1, 10000000, &n, err);
+
+	return status == STATUS_OK ? lesson_rest(&t->lesson, &t->filters.filter, n, err) : status;
+}
+
+static enum status read_lesson(struct tuning *t, struct err *err)
+{
+	const struct arguments *args = t->args;
+	size_t sources = 0;
+	double start = cli_now();
+	enum status status = arguments_number(args, "limit", 0, 1, SIZE_MAX, &t->lesson.limit, err);
+
+	if (status == STATUS_OK)
+		status = lesson_open(&t->lesson, t->budget, err);
+	for (size_t i = 0; i < args->given_count && status == STATUS_OK; i++)
+		if (is_source(args->given[i].spec)) {
+			status = take_source(t, args->given[i].spec->name, args->given[i].value, err);
+			sources++;
+		}
+	/* Behind --shards the shell gives the others as words. */
+	for (size_t i = 1; i < args->count && status == STATUS_OK; i++, sources++) {
+		size_t n = strlen(args->words[i]);
+		const char *end = args->words[i] + n;
+		bool tar = (n > 4 && strcmp(end - 4, ".tar") == 0) || (n > 7 && strcmp(end - 7, ".tar.gz") == 0);
+		if (tar)
+			status = lesson_shard(&t->lesson, args->words[i], err);
+		else if (t->answers)
+			status = lesson_table(&t->lesson, args->words[i], err);
+		else
+			status = lesson_folder(&t->lesson, args->words[i], err);
+	}
+	if (status == STATUS_OK && !sources)
+		status = err_set(err, STATUS_USAGE,
+				 t->answers ? "coca tune answers needs questions: FILE.tsv or --shards TAR"
+					    : "coca tune labels needs photographs: FOLDER, --tsv FILE, --shards TAR or --pick LABEL=WHAT");
+	if (status == STATUS_OK && arguments_flag(args, "rest"))
+		status = take_rest(t, err);
+	if (status == STATUS_OK)
+		status = lesson_finish(&t->lesson, t->holdout, err);
+	t->looking = cli_now() - start;
+	return status;
+}
+
+static enum status check_lesson(const struct tuning *t, struct err *err)
+{
+	const struct lesson *l = &t->lesson;
+	bool single = lesson_is_single(l);
+
+	if (l->count == 0)
+		return err_set(err, STATUS_NOT_FOUND, "there is no photograph to learn from");
+	if (l->label_count == 0)
+		return err_set(err, STATUS_USAGE, "no photograph has a label");
+	if (single && l->label_count < 2)
+		return err_set(err, STATUS_USAGE,
+			       "all photographs have the label '%s': there is nothing to tell apart; hint: --rest adds others", l->labels[0]);
+	if (l->counts[LESSON_TRAIN] < 2)
+		return err_set(err, STATUS_USAGE, "%zu photographs are too few to learn from", l->count);
+	return STATUS_OK;
+}
+
+static void describe_lesson(struct tuning *t)
+{
+	const struct lesson *l = &t->lesson;
+
+	note(t->cli, "%zu %s, %zu %s%s; %zu with stored tokens, %zu looked at now (%.1f s)", l->count, t->answers ? "questions" : "photos",
+	     l->label_count, t->answers ? "answers" : "labels", lesson_is_single(l) ? "" : ", of which a photo may have several or none",
+	     l->stored, l->encoded, t->looking);
+	note(t->cli, "learning from %zu, %zu say when to stop, %zu are held out%s", l->counts[LESSON_TRAIN], l->counts[LESSON_STOP],
+	     l->counts[LESSON_HELD_OUT], l->counts[LESSON_LEFT_OUT] ? "; copies of these are left out" : "");
+}
+
+/* ---- learning --------------------------------------------------------------------------------------------------- */
+
+static bool after_epoch(void *context, size_t epoch, double train_loss, double stop_loss)
+{
+	struct tuning *t = context;
+
+	if (t->cli->progress) {
+		fprintf(t->cli->log, "\r\033[Kepoch %zu  loss %.4f", epoch, train_loss);
+		if (isfinite(stop_loss))
+			fprintf(t->cli->log, ", of those that say when to stop %.4f", stop_loss);
+		fflush(t->cli->log);
+	}
+	return *t->cli->interrupted;
+}
+
+static enum status make_head(struct tuning *t, enum head_kind kind, struct head *head, struct err *err)
+{
+	const struct coca *model = t->library.engine.model;
+	const struct config *config = coca_config(model);
+	const struct lesson *l = &t->lesson;
+	bool answers = kind == HEAD_ANSWERS;
+	size_t D = kind == HEAD_LINEAR ? config->embed_dim : answers ? config->decoder.width : config->vision.width;
+	size_t E = answers ? config->decoder.width : config->embed_dim;
+	size_t heads = answers ? config->decoder.heads : config->pooling == POOL_NONE ? config->vision.heads : config->pool_heads;
+	time_t now = time(NULL);
+	struct tm date = {0};
+
+	if (kind == HEAD_POOLER && config->pooling == POOL_NONE)
+		E = D;
+	enum status status = head_init(head, kind, (const char *const *)l->labels, l->label_count, D, E, heads, t->queries, err);
+	if (status != STATUS_OK)
+		return status;
+	snprintf(head->config_digest, sizeof head->config_digest, "%s", t->config_digest);
+	snprintf(head->weights_digest, sizeof head->weights_digest, "%s", t->weights_digest);
+	snprintf(head->model, sizeof head->model, "%s", t->cli->model);
+	gmtime_r(&now, &date);
+	strftime(head->made, sizeof head->made, "%Y-%m-%dT%H:%M:%SZ", &date);
+	head->several = !lesson_is_single(l);
+	head->photos = l->counts[LESSON_TRAIN] + l->counts[LESSON_STOP];
+	head->held_out = l->counts[LESSON_HELD_OUT];
+	bool own = t->own_start && kind == HEAD_POOLER && config->pooling != POOL_NONE;
+	return tune_start(head, own ? coca_weights(model) : NULL, config, t->options.seed, err);
+}
+
+/* Measures probabilities p of what is held out. */
+static enum status mark(struct tuning *t, const struct head *head, float *(*probabilities)(struct tuning *, const struct head *,
+			const struct tune_item *, size_t, struct err *), struct marks *marks, struct err *err)
+{
+	struct tune_item *items = NULL;
+	size_t n;
+	enum status status = lesson_part(&t->lesson, LESSON_HELD_OUT, &items, NULL, &n, err);
+
+	*marks = (struct marks){0};
+	if (status == STATUS_OK && n) {
+		float *p = probabilities(t, head, items, n, err);
+		status = p ? marks_make(t->lesson.labels, t->lesson.label_count, !lesson_is_single(&t->lesson), items, p, n, marks, err)
+			   : err->status;
+		free(p);
+	}
+	free(items);
+	return status;
+}
+
+static float *by_head(struct tuning *t, const struct head *head, const struct tune_item *items, size_t n, struct err *err)
+{
+	float *p = mem_floats(mem_product(n, head->labels_count));
+
+	(void)t;
+	if (!p)
+		err_memory(err, "probabilities");
+	if (p && tune_measure(head, items, n, p, err) == STATUS_OK)
+		return p;
+	free(p);
+	return NULL;
+}
+
+static enum status teach(struct tuning *t, enum head_kind kind, const struct tune_options *options, struct taught *taught, struct err *err)
+{
+	struct tune_options own = *options;
+	struct tune_item *train = NULL, *stop = NULL;
+	struct buffer bytes = {0};
+	size_t n, m;
+	double start = cli_now();
+	enum status status = make_head(t, kind, &taught->head, err);
+
+	if (status == STATUS_OK)
+		status = lesson_part(&t->lesson, LESSON_TRAIN, &train, NULL, &n, err);
+	if (status == STATUS_OK)
+		status = lesson_part(&t->lesson, LESSON_STOP, &stop, NULL, &m, err);
+	if (status == STATUS_OK) {
+		own.stopped = after_epoch;
+		own.context = t;
+		if (!m && !arguments_flag(t->args, "epochs"))
+			own.epochs = EPOCHS_WITHOUT_STOP;
+		/* A few photographs make more than one step, too. */
+		while (own.batch > 4 && n / own.batch < 8 && !arguments_flag(t->args, "batch"))
+			own.batch /= 2;
+		status = tune_head(&taught->head, train, n, stop, m, &own, &taught->result, err);
+		if (t->cli->progress)
+			fprintf(t->cli->log, "\r\033[K");
+	}
+	if (status == STATUS_OK)
+		status = head_bytes(&taught->head, &bytes, err); /* what is measured is what is stored */
+	taught->seconds = cli_now() - start;
+	if (status == STATUS_OK)
+		status = mark(t, &taught->head, by_head, &taught->marks, err);
+	if (status == STATUS_OK && taught->marks.photos)
+		taught->head.accuracy = taught->marks.accuracy;
+	buffer_release(&bytes);
+	free(train);
+	free(stop);
+	return status;
+}
+
+/* ---- comparing -------------------------------------------------------------------------------------------------- */
+
+/* "a photo of a cat", "a photo of a dog": labels that begin with the same words are captions, and need no prompt around them. */
+static bool are_captions(char *const *labels, size_t n)
+{
+	size_t shared = strlen(labels[0]), words = 0;
+
+	for (size_t i = 1; i < n; i++) {
+		size_t k = 0;
+		while (k < shared && labels[i][k] == labels[0][k])
+			k++;
+		shared = k;
+	}
+	for (size_t k = 0; k < shared; k++)
+		words += labels[0][k] == ' ';
+	return words >= 2;
+}
+
+static enum status embed_names(struct tuning *t, float *names, struct err *err)
+{
+	const struct lesson *l = &t->lesson;
+	enum status status = STATUS_OK;
+	bool cut;
+
+	if (!are_captions(l->labels, l->label_count))
+		return classes_embed(t->cli, &t->library.engine, (const char *const *)l->labels, l->label_count, NULL, names, err);
+	for (size_t c = 0; c < l->label_count && status == STATUS_OK; c++)
+		status = engine_embed_text(&t->library.engine, l->labels[c], strlen(l->labels[c]), names + c * t->library.engine.embed, &cut,
+					   err);
+	return status;
+}
+
+/* The labels' names as zero-shot classification has them; the softmax is left out, as it changes no order. */
+static float *by_words(struct tuning *t, const struct head *head, const struct tune_item *items, size_t n, struct err *err)
+{
+	const struct lesson *l = &t->lesson;
+	size_t C = l->label_count, E = t->library.engine.embed;
+	float *p = mem_floats(mem_product(n, C)), *names = mem_floats(mem_product(C, E));
+
+	(void)head;
+	if (!p || !names)
+		err_memory(err, "probabilities");
+	enum status status = p && names ? embed_names(t, names, err) : STATUS_MEMORY;
+	for (size_t i = 0; i < n && status == STATUS_OK; i++)
+		for (size_t c = 0; c < C; c++)
+			p[i * C + c] = (float)engine_dot(items[i].embedding, names + c * E, E);
+	free(names);
+	if (status == STATUS_OK)
+		return p;
+	free(p);
+	return NULL;
+}
+
+static void compare_line(struct tuning *t, const char *method, const struct marks *m, double seconds)
+{
+	if (t->format == FORMAT_JSON)
+		buffer_format(&t->table, "%s{\"method\":\"%s\",\"accuracy\":%.4f,\"top5\":%.4f,\"balanced\":%.4f,\"seconds\":%.1f}",
+			      t->table.size ? "," : "", method, m->accuracy, m->top5, m->balanced, seconds);
+	else
+		buffer_format(&t->table, "%-14s  %6.2f  %6.2f  %8.2f  %7.1f\n", method, 100 * m->accuracy, 100 * m->top5, 100 * m->balanced,
+			      seconds);
+}
+
+static enum status compare(struct tuning *t, struct err *err)
+{
+	struct taught probe = {0};
+	struct marks words = {0};
+	double start = cli_now();
+	enum status status;
+
+	if (!lesson_is_single(&t->lesson) || t->lesson.counts[LESSON_HELD_OUT] == 0)
+		return err_set(err, STATUS_USAGE, "--compare wants one label for each photograph, and some that are held out");
+	if (t->format != FORMAT_JSON)
+		buffer_format(&t->table, "%-14s  %6s  %6s  %8s  %7s\n", "in percent", "top 1", "top 5", "balanced", "seconds");
+	status = mark(t, NULL, by_words, &words, err);
+	if (status == STATUS_OK) {
+		compare_line(t, "zero-shot", &words, cli_now() - start);
+		status = teach(t, HEAD_LINEAR, &tune_linear_defaults, &probe, err);
+	}
+	if (status == STATUS_OK)
+		compare_line(t, "linear probe", &probe.marks, probe.seconds);
+	marks_release(&words);
+	marks_release(&probe.marks);
+	head_release(&probe.head);
+	return status;
+}
+
+/* ---- results ---------------------------------------------------------------------------------------------------- */
+
+static enum status print(struct tuning *t, const struct taught *taught, struct err *err)
+{
+	const struct lesson *l = &t->lesson;
+	struct buffer out = {0};
+
+	if (t->format == FORMAT_JSON) {
+		buffer_format(&out, "{\"kind\":\"%s\",\"photos\":%zu,\"several\":%s,\"learned_from\":%zu,\"epochs\":%zu,\"best\":%zu,"
+				    "\"seconds\":%.2f,\"looking\":%.2f,", head_kind_name(taught->head.kind), l->count,
+			      taught->head.several ? "true" : "false", taught->head.photos, taught->result.epochs, taught->result.best, taught->seconds, t->looking);
+		if (t->compare)
+			buffer_format(&out, "\"compared\":[%s],", t->table.data);
+		if (taught->marks.photos)
+			marks_json(&taught->marks, &out);
+		else
+			buffer_text(&out, "\"held_out\":0");
+		buffer_text(&out, "}\n");
+	} else {
+		if (t->compare)
+			buffer_format(&out, "%s\n", t->table.data);
+		if (taught->marks.photos)
+			marks_text(&taught->marks, &out);
+	}
+	return format_print(t->cli->out, &out, err);
+}
+
+/* Into the catalog, and all of the library labelled. */
+static enum status install(struct tuning *t, struct head *head, struct err *err)
+{
+	struct library *library = &t->library;
+	struct labelled done;
+	int64_t id;
+
+	catalog_close(library->catalog);
+	library->catalog = NULL;
+	enum status status = catalog_open(t->cli->database, CATALOG_WRITE, &library->catalog, err);
+	if (status == STATUS_OK)
+		status = engine_identify(&library->engine, library->catalog, &library->row, err);
+	if (status == STATUS_OK)
+		status = labelling_install(library, t->name, head, &id, err);
+	if (status != STATUS_OK || head->kind == HEAD_ANSWERS)
+		return status;
+	status = labelling_run(t->cli, library, id, head, &done, err);
+	if (status == STATUS_OK) {
+		note(t->cli, "'%s' is installed; %zu photos of the library are labelled; hint: coca search label:%s", t->name,
+		     done.stored + done.encoded, head->labels[0]);
+		labelling_report(t->cli, t->name, &done);
+	}
+	return status;
+}
+
+static enum status tune(struct tuning *t, struct taught *taught, struct err *err)
+{
+	enum head_kind kind = t->answers ? HEAD_ANSWERS : t->linear ? HEAD_LINEAR : HEAD_POOLER;
+	enum status status = subject_library(t->cli, CATALOG_READ, &t->library, err);
+
+	if (status == STATUS_OK)
+		status = coca_digest(t->library.engine.model, t->config_digest, t->weights_digest, err);
+	t->lesson = (struct lesson){.cli = t->cli, .library = &t->library, .answers = t->answers};
+	if (status == STATUS_OK)
+		status = read_lesson(t, err);
+	if (status == STATUS_OK)
+		status = check_lesson(t, err);
+	if (status != STATUS_OK)
+		return status;
+	describe_lesson(t);
+	if (t->compare)
+		status = compare(t, err);
+	if (status == STATUS_OK)
+		status = teach(t, kind, &t->options, taught, err);
+	if (status != STATUS_OK)
+		return status;
+	if (t->compare)
+		compare_line(t, t->linear ? "linear probe" : "frozen pooler", &taught->marks, taught->seconds);
+	note(t->cli, "taught in %.1f s: %zu epochs, the best was number %zu", taught->seconds, taught->result.epochs, taught->result.best);
+	if (!taught->marks.photos)
+		note(t->cli, "nothing is held out, so nobody knows how well it does; hint: ten photographs or more of a label");
+	status = print(t, taught, err);
+	if (status == STATUS_OK && t->out)
+		status = head_save(&taught->head, t->out, err);
+	if (status == STATUS_OK && t->name)
+		status = install(t, &taught->head, err);
+	if (status == STATUS_OK && !t->out && !t->name && !t->compare)
+		note(t->cli, "the head is not kept; hint: --name NAME installs it, --out FILE writes it");
+	return status;
+}
+
+static int run(struct cli *cli, const struct arguments *args)
+{
+	struct tuning t = {.cli = cli, .args = args};
+	struct taught taught = {0};
+	struct err err;
+	enum status status = parse(&t, &err);
+	int code = EXIT_DONE;
+
+	if (status == STATUS_OK)
+		status = tune(&t, &taught, &err);
+	if (status != STATUS_OK)
+		code = cli_fail(cli, &err);
+	else if (t.lesson.skipped)
+		code = EXIT_SKIPPED;
+	marks_release(&taught.marks);
+	head_release(&taught.head);
+	buffer_release(&t.table);
+	lesson_release(&t.lesson);
+	query_release(&t.filters);
+	library_close(&t.library);
+	return code;
+}
+
+static const struct option_spec options[] = {
+	{"out", 'o', "FILE", OPTION_TEXT | OPTION_FILE, "write the head to a file"},
+	{"name", 0, "NAME", OPTION_TEXT, "install the head in the catalog under this name, and label the library with it"},
+	{"tsv", 0, "FILE", OPTION_TEXT | OPTION_MANY | OPTION_FILE,
+	 "lines of path, tab, label [tab label...]; of answers: path, tab, question, tab, answer"},
+	{"shards", 0, "TAR", OPTION_TEXT | OPTION_MANY | OPTION_FILE,
+	 "a WebDataset tar, plain or .gz: the first caption is the label (of answers: question, tab, answer)"},
+	{"limit", 0, "N", OPTION_NUMBER, "the first N photos of each shard only"},
+	{"pick", 0, "LABEL=WHAT", OPTION_TEXT | OPTION_MANY,
+	 "photos of the library: at or below the path WHAT, or nearest to the words WHAT; nothing: all that pass the filters"},
+	{"pick-count", 0, "N", OPTION_NUMBER, "how many are nearest to words (default 50)"},
+	{"rest", 0, "N", OPTION_OPTIONAL, "N other photos of the library, without a label (default: three times as many, at least 50)"},
+	FILTER_OPTIONS,
+	{"queries", 0, "N", OPTION_NUMBER, "queries of the pooler (default 1)"},
+	{"linear", 0, NULL, OPTION_FLAG, "a linear map on the embedding instead of a pooler on the encoder's tokens"},
+	{"from-scratch", 0, NULL, OPTION_FLAG, "start the pooler from random values, not from the model's own"},
+	{"compare", 0, NULL, OPTION_FLAG, "also measure zero-shot classification and a linear probe on the same photos"},
+	{"holdout", 0, "N", OPTION_NUMBER, "keep every Nth photo of a label, or of a shard, aside to measure on; 0: none (default 10)"},
+	{"epochs", 0, "N", OPTION_NUMBER, "how often to go through the photos at most (default 40; linear 100)"},
+	{"patience", 0, "N", OPTION_NUMBER, "stop after N epochs without a lower loss on a tenth that is not learned from (default 6)"},
+	{"batch", 0, "N", OPTION_NUMBER, "photos of a step (default 32, fewer of few)"},
+	{"lr", 0, "X", OPTION_REAL, "highest learning rate (default 1e-3)"},
+	{"weight-decay", 0, "X", OPTION_REAL, "of matrices (default 0.05)"},
+	{"drop", 0, "X", OPTION_REAL, "share of a photo's tokens left out of each step (default 0.3)"},
+	{"smoothing", 0, "X", OPTION_REAL, "share of the target that all labels have in equal parts (default 0.1)"},
+	{"balance", 0, "X", OPTION_REAL, "0: every photo counts alike, 1: every label does (default 0.5)"},
+	{"seed", 0, "N", OPTION_NUMBER, "of everything random (default 1)"},
+	{"encoder-budget", 0, "SIZE", OPTION_SIZE, "keep at most this much of the encoder's tokens in the catalog (default 1G)"},
+	{"format", 0, "FORMAT", OPTION_TEXT, "text or json (one line)"},
+	{0},
+};
+
+const struct command command_tune = {
+	.name = "tune",
+	.synopsis = "labels|answers [FOLDER|TAR|FILE.tsv]...",
+	.summary = "teach labels, or answers to questions, on top of the model",
+	.options = options,
+	.details = "The model stays as it is: what its encoder says of each photo is computed once (and kept in the catalog for photos of\n"
+		   "the library), and a pooler with a query of its own and a linear map learn from that in seconds. The head is one small\n"
+		   "file; it belongs to the model it was taught on.\n\n"
+		   "  coca tune labels --name pets ~/pets                # ~/pets/cat/*.jpg, ~/pets/dog/*.jpg; photos in ~/pets: neither\n"
+		   "  coca tune labels --name papers --pick receipts=~/Pictures/receipts --rest\n"
+		   "  coca search label:receipts --since 2024             coca classify photo.jpg --head papers\n"
+		   "  coca tune answers --out colours.head questions.tsv  coca ask photo.jpg \"what colour is it?\" --head colours.head\n\n"
+		   "Where each photo has exactly one label, one is chosen; else each label is judged for itself. Filters restrict\n"
+		   "--pick and --rest.\n",
+	.run = run,
+	.handles_interrupt = true,
+	.passive_threads = true,
+};

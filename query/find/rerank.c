@@ -1,0 +1,240 @@
+/* rerank.c: see rerank.h. */
+#include "query/find/rerank.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "model/net/likelihood.h"
+#include "query/session/score.h"
+#include "schema/base/file.h"
+#include "schema/base/memory.h"
+#include "schema/base/packed.h"
+
+#include "schema/base/banned.h"
+
+enum { GROUP = 64 }; /* candidates whose tokens are in memory at the same time */
+
+/* ---- tokens ----------------------------------------------------------------------------------------------------- */
+
+/* *blob stays NULL if there are none. A damaged blob is verify's to report; here it is as if there were none. */
+static enum status stored_tokens(const struct reranker *r, int64_t content, void **blob, struct err *err)
+{
+	const float *scales;
+	const int8_t *bytes;
+	size_t size;
+	enum status status = STATUS_OK;
+
+	*blob = NULL;
+	if (r->row)
+		status = catalog_tokens_get(r->catalog, content, r->row->id, blob, &size, err);
+	if (status == STATUS_OK && *blob &&
+	    packed_tokens_view(*blob, size, r->engine->tokens, r->engine->width, &scales, &bytes, NULL) != STATUS_OK) {
+		free(*blob);
+		*blob = NULL;
+	}
+	return status;
+}
+
+struct file_search {
+	struct reranker *reranker;
+	float *tokens, *embedding;
+	void *blob;
+};
+
+/* Stored tokens are 8 bit: what is encoded again becomes the same, so that the answer does not depend on the budget. */
+static enum status encode_as_stored(struct file_search *s, const struct photo *photo, struct err *err)
+{
+	struct engine *engine = s->reranker->engine;
+	void *blob = mem_array(packed_tokens_size(engine->tokens, engine->width), 1);
+
+	if (!blob)
+		return err_memory(err, "image tokens");
+	enum status status = engine_encode_file(engine, photo->path, ENGINE_LEAST(engine), s->embedding, s->tokens, err);
+	if (status == STATUS_OK) {
+		packed_tokens_write(s->tokens, engine->tokens, engine->width, blob);
+		s->blob = blob;
+	} else {
+		free(blob);
+	}
+	return status;
+}
+
+/* A file that has changed since it was indexed is another photograph. One that cannot be read counts as away. */
+static enum status try_file(void *context, const struct photo *photo, struct err *err)
+{
+	struct file_search *s = context;
+	struct stat st;
+
+	if (s->blob || photo->state != PHOTO_READY || stat(photo->path, &st) != 0 || (int64_t)st.st_size != photo->size ||
+	    (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec != photo->mtime_ns)
+		return STATUS_OK;
+	enum status status = encode_as_stored(s, photo, err);
+	return status == STATUS_MEMORY ? status : STATUS_OK;
+}
+
+/* The same from a file of the content; *blob stays NULL if there is none. */
+static enum status encoded_tokens(struct reranker *r, int64_t content, void **blob, struct err *err)
+{
+	struct file_search s = {r, mem_floats(mem_product(r->engine->tokens, r->engine->width)), mem_floats(r->engine->embed), NULL};
+	enum status status = s.tokens && s.embedding ? catalog_photos_of_content(r->catalog, content, false, try_file, &s, err) :
+						       err_memory(err, "image tokens");
+
+	free(s.tokens);
+	free(s.embedding);
+	if (status != STATUS_OK) {
+		free(s.blob);
+		s.blob = NULL;
+	}
+	*blob = s.blob;
+	r->encoded += s.blob != NULL;
+	r->kept += !s.blob;
+	return status;
+}
+
+/* As schema/base/packed.h writes them, the caller's to free; NULL: they cannot be had. */
+static enum status packed_tokens(struct reranker *r, int64_t content, void **blob, struct err *err)
+{
+	enum status status = stored_tokens(r, content, blob, err);
+
+	return status == STATUS_OK && !*blob ? encoded_tokens(r, content, blob, err) : status;
+}
+
+enum status rerank_tokens(struct reranker *r, int64_t content, float *tokens, bool *found, struct err *err)
+{
+	size_t N = r->engine->tokens, W = r->engine->width;
+	void *blob;
+	enum status status = packed_tokens(r, content, &blob, err);
+
+	*found = status == STATUS_OK && blob;
+	if (*found)
+		status = packed_tokens_read(blob, packed_tokens_size(N, W), N, W, tokens, err);
+	free(blob);
+	return status;
+}
+
+/* ---- likelihoods ------------------------------------------------------------------------------------------------ */
+
+/* Candidates whose likelihoods are computed together. */
+struct group {
+	struct candidate *candidates[GROUP];
+	int64_t contents[GROUP];
+	void *blobs[GROUP];
+	struct coca_image images[GROUP];
+	size_t count;
+	struct coca_pair *pairs;   /* [GROUP,T] */
+	float *sums;               /* [GROUP,T] */
+	float *ids;                /* [GROUP,T,C-1], or NULL */
+};
+
+static enum status load_group(struct reranker *r, struct candidate *candidates, size_t count, struct group *g, struct err *err)
+{
+	size_t N = r->engine->tokens, W = r->engine->width;
+	enum status status = STATUS_OK;
+
+	g->count = 0;
+	for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+		struct coca_image *image = &g->images[g->count];
+		void **blob = &g->blobs[g->count];
+		*image = (struct coca_image){0};
+		status = packed_tokens(r, candidates[i].content, blob, err);
+		if (status != STATUS_OK || !*blob)
+			continue;
+		g->candidates[g->count] = &candidates[i];
+		g->contents[g->count++] = candidates[i].content;
+		status = packed_tokens_view(*blob, packed_tokens_size(N, W), N, W, &image->scales, &image->bytes, err);
+	}
+	return status;
+}
+
+static enum status score_group(struct reranker *r, struct group *g, struct err *err)
+{
+	size_t T = r->text_count, terms = coca_config(r->engine->model)->context_length - 1;
+
+	for (size_t p = 0; p < g->count * T; p++)
+		g->pairs[p] = (struct coca_pair){p / T, p % T};
+	enum status status = coca_likelihood_images(r->engine->model, r->engine->state, g->images, g->count, r->texts, T, g->pairs,
+						    g->count * T, g->sums, g->ids, err);
+	for (size_t i = 0; i < g->count && status == STATUS_OK; i++) {
+		struct candidate *c = g->candidates[i];
+		double sum = 0;
+		for (size_t k = 0; k < T; k++)
+			sum += r->weights[k] * (double)g->sums[i * T + k];
+		c->likelihood = (float)sum;
+		c->reranked = true;
+		if (g->ids)
+			memcpy(r->each + c->slot * T * terms, g->ids + i * T * terms, T * terms * sizeof *g->ids);
+	}
+	return status;
+}
+
+enum status rerank_likelihoods(struct reranker *r, struct candidate *candidates, size_t count, struct err *err)
+{
+	size_t pairs = mem_product(GROUP, r->text_count);
+	struct group *g = mem_array(1, sizeof *g);
+	enum status status = STATUS_OK;
+
+	if (!g)
+		return err_memory(err, "likelihoods");
+	g->pairs = mem_array(pairs, sizeof *g->pairs);
+	g->sums = mem_array(pairs, sizeof *g->sums);
+	g->ids = r->each ? mem_floats(mem_product(pairs, coca_config(r->engine->model)->context_length)) : NULL;
+	if (!g->pairs || !g->sums || (r->each && !g->ids))
+		status = err_memory(err, "likelihoods");
+	for (size_t at = 0; at < count && status == STATUS_OK; at += GROUP) {
+		status = load_group(r, candidates + at, count - at < GROUP ? count - at : GROUP, g, err);
+		if (status == STATUS_OK && g->count > 0 && r->text_count > 0)
+			status = score_group(r, g, err);
+		if (status == STATUS_OK && r->row)
+			catalog_tokens_touch(r->catalog, g->contents, g->count, r->row->id);
+		for (size_t i = 0; i < g->count; i++)
+			free(g->blobs[i]);
+	}
+	free(g->pairs);
+	free(g->sums);
+	free(g->ids);
+	free(g);
+	return status;
+}
+
+/* ---- order ------------------------------------------------------------------------------------------------------ */
+
+static int by_score(const void *a, const void *b)
+{
+	const struct candidate *x = a, *y = b;
+
+	if (x->score != y->score)
+		return x->score > y->score ? -1 : 1;
+	return (x->content > y->content) - (x->content < y->content);
+}
+
+enum status rerank_candidates(struct reranker *r, struct candidate *candidates, size_t count, size_t depth, struct err *err)
+{
+	double sum = 0, most = -INFINITY;
+	size_t n = 0;
+
+	if (depth > count)
+		depth = count;
+	enum status status = rerank_likelihoods(r, candidates, depth, err);
+	if (status != STATUS_OK)
+		return status;
+	for (size_t i = 0; i < depth; i++)
+		if (candidates[i].reranked) {
+			sum += (double)candidates[i].likelihood;
+			most = fmax(most, (double)candidates[i].likelihood);
+			n++;
+		}
+	/* Likelihoods count from their mean: it makes no difference to the order of those that have one. */
+	double mean = n ? sum / (double)n : 0;
+	for (size_t i = 0; i < count; i++) {
+		double likelihood = candidates[i].reranked ? (double)candidates[i].likelihood - mean : 0;
+		/* What a text tells of a photo its pixels need not show. */
+		if (candidates[i].reranked)
+			likelihood += (double)candidates[i].told * (most - mean - likelihood);
+		double similarity = (double)candidates[i].similarity + (double)candidates[i].lift;
+		candidates[i].score = score_photo(r->logit_scale, similarity, likelihood);
+	}
+	qsort(candidates, depth, sizeof *candidates, by_score);
+	return STATUS_OK;
+}

@@ -1,0 +1,62 @@
+/* evalset.h: the samples of some shards, encoded: what `coca eval` measures on. Photographs are decoded at full size (the reference
+ * crop), in parallel, and forgotten; embeddings and, for reranking, image tokens as the catalog stores them are kept.
+ *
+ *     struct evalset set;
+ *     evalset_load(cli, &engine, paths, n, &choice, &set, err);
+ *     evalset_likelihoods(cli, &engine, &set, &ranking, true, err);
+ *     evalset_release(&set);
+ */
+#ifndef QUERY_MEASURE_EVALSET_H
+#define QUERY_MEASURE_EVALSET_H
+
+#include "query/session/engine.h"
+#include "query/measure/recall.h"
+#include "query/session/score.h"
+#include "schema/cli/options.h"
+
+struct evalchoice {
+	size_t every, offset; /* of each shard, the samples with index % every == offset */
+	size_t limit;         /* photos at most; 0: all */
+	bool tokens;          /* keep image tokens */
+	bool classes;         /* keep first captions instead of texts */
+	bool pairs;           /* keep one caption of each photo, and keys */
+};
+
+struct evalset {
+	size_t photos, texts, skipped;
+	float *photo_features;   /* [photos,E] */
+	float *text_features;    /* [texts,E] */
+	uint32_t *photo_ids;     /* [photos] 0, 1, ...: owner of each photo */
+	uint32_t *text_owner;    /* [texts] the photo a text belongs to */
+	uint8_t *tokens;         /* [photos,token_size], as packed.h writes them; NULL unless chosen */
+	size_t token_size;
+	int32_t *ids;            /* [texts,C] */
+	struct coca_text *encoded; /* [texts] into ids */
+	char **first;            /* [photos] first captions, in classes mode */
+	char **keys;             /* [photos] in pairs mode */
+	size_t photo_room, text_room;
+};
+
+/* Prints each sample that cannot be read to the log and counts it in skipped. */
+enum status evalset_load(struct cli *cli, struct engine *engine, const char *const *paths, size_t n, const struct evalchoice *choice,
+			 struct evalset *set, struct err *err);
+void evalset_release(struct evalset *set);
+
+/* Fills the likelihoods of a ranking's shortlists. by_text: queries are texts and items photos; else the other way round. */
+enum status evalset_likelihoods(struct cli *cli, struct engine *engine, const struct evalset *set, struct ranking *ranking, bool by_text,
+				struct err *err);
+
+/* How likely each text is whatever the photo: its likelihood under `most` photos of the set (at most SCORE_NULLS), evenly spread. */
+struct nulls {
+	size_t count;
+	uint32_t photos[SCORE_NULLS];
+	float *likelihood; /* [texts,count] */
+};
+enum status evalset_nulls(struct cli *cli, struct engine *engine, const struct evalset *set, size_t most, struct nulls *nulls,
+			  struct err *err);
+void nulls_release(struct nulls *nulls);
+
+/* log p(text) as it is for one photo: the photo itself is not among the nulls. */
+double nulls_prior(const struct nulls *nulls, size_t text, size_t photo);
+
+#endif

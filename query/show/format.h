@@ -1,0 +1,45 @@
+/* format.h: results as text for people, as JSON Lines, or as paths that end in NUL.
+ *
+ * JSON, one object a line: rank, path, score, match, similarity, caption_logprob, found_by ("pixels", or "text": then text and
+ * text_similarity are those of the text that found it, find/by_text.h), width, height, taken_at, latitude, longitude, camera, lens, format,
+ * missing; explain (explain.h) where that was asked for. What is not known is null. taken_at is local time,
+ * "2024-05-31T18:30:00", with "+02:00" where the offset is known. A byte of a path that is not UTF-8 is written as schema/base/json.h says, so that the path can be had back.
+ * Text: rank, score, match in percent where it is known, path, the text that found it in brackets; control characters in a path come as \xNN.
+ */
+#ifndef QUERY_SHOW_FORMAT_H
+#define QUERY_SHOW_FORMAT_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "query/find/search.h"
+#include "schema/cli/options.h"
+#include "schema/base/memory.h"
+#include "schema/base/status.h"
+
+enum format {
+	FORMAT_TEXT,
+	FORMAT_JSON,
+	FORMAT_PATHS0,
+	FORMAT_COLOURED, /* what text becomes on a terminal */
+};
+
+/* Text becomes coloured if stream is a terminal that is not dumb, and NO_COLOR is unset or empty (no-color.org). */
+enum format format_for(enum format format, FILE *stream);
+
+/* The value of --format. STATUS_USAGE if it is none of them. */
+enum status format_parse(const char *name, enum format *format, struct err *err);
+
+/* The i-th of the results. */
+void format_result(const struct results *results, size_t i, enum format format, struct buffer *out);
+
+/* Appends "2024-05-31T18:30:00" and, unless offset is CATALOG_NO_OFFSET, "+02:00". */
+void format_time(int64_t taken_at, int32_t offset, struct buffer *out);
+
+/* Appends bytes with control characters as \xNN. */
+void format_visible(const char *bytes, size_t size, struct buffer *out);
+
+/* Writes a buffer and releases it. STATUS_MEMORY if an append to it failed. */
+enum status format_print(FILE *out, struct buffer *buffer, struct err *err);
+
+#endif

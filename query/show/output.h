@@ -1,0 +1,32 @@
+/* output.h: where results go, for every command that lists photos: its options, text with thumbnails, JSON, paths, and the page.
+ *
+ *     static const struct option_spec options[] = {..., OUTPUT_OPTIONS, {0}};
+ *     output_parse(args, cli->out, &output, err);
+ *     output_results(cli, &output, title, library.catalog, &results, err);
+ */
+#ifndef QUERY_SHOW_OUTPUT_H
+#define QUERY_SHOW_OUTPUT_H
+
+#include "query/show/format.h"
+#include "query/show/preview.h"
+#include "query/find/search.h"
+#include "schema/cli/options.h"
+
+#define OUTPUT_OPTIONS                                                                                                               \
+	{"format", 0, "FORMAT", OPTION_TEXT, "text, json (one object a line) or paths0 (for xargs -0)"},                             \
+	{"preview", 0, "HOW", OPTION_OPTIONAL, "thumbnails in the terminal: auto (default), kitty, iterm, sixel or none"},           \
+	{"html", 0, "FILE", OPTION_TEXT | OPTION_FILE, "also write a page with thumbnails"}
+
+struct output {
+	enum format format;
+	enum preview preview;
+	bool blind;       /* thumbnails were asked for, but the terminal shows none */
+	const char *page; /* NULL: none */
+};
+
+enum status output_parse(const struct arguments *args, FILE *stream, struct output *output, struct err *err);
+/* title: what was asked. */
+enum status output_results(struct cli *cli, const struct output *output, const char *title, struct catalog *catalog,
+			   struct results *results, struct err *err);
+
+#endif

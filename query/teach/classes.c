@@ -1,0 +1,151 @@
+/* classes.c: see classes.h. */
+#include "query/teach/classes.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/words/prompts.h"
+#include "schema/base/memory.h"
+
+#include "schema/base/banned.h"
+
+/* ---- numbering -------------------------------------------------------------------------------------------------- */
+
+static int by_name(const void *a, const void *b, void *context)
+{
+	char *const *names = context;
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	int order = strcmp(names[x], names[y]);
+
+	return order ? order : (x > y) - (x < y);
+}
+
+enum status classes_number(char *const *names, size_t n, uint32_t *owner, uint32_t *first, size_t *classes, struct err *err)
+{
+	uint32_t *sorted = mem_array(n, sizeof *sorted), *leader = mem_array(n, sizeof *leader);
+	enum status status = sorted && leader ? STATUS_OK : err_memory(err, "classes");
+
+	*classes = 0;
+	if (status == STATUS_OK) {
+		for (size_t i = 0; i < n; i++)
+			sorted[i] = (uint32_t)i;
+		qsort_r(sorted, n, sizeof *sorted, by_name, (void *)names);
+		/* Equal names follow each other, the earliest first: it leads them. */
+		for (size_t i = 0; i < n; i++)
+			leader[sorted[i]] = i && strcmp(names[sorted[i - 1]], names[sorted[i]]) == 0 ? leader[sorted[i - 1]] : sorted[i];
+		for (size_t i = 0; i < n; i++)
+			if (leader[i] == i) {
+				first[*classes] = (uint32_t)i;
+				owner[i] = (uint32_t)(*classes)++;
+			} else {
+				owner[i] = owner[leader[i]];
+			}
+	}
+	free(sorted);
+	free(leader);
+	return status;
+}
+
+/* ---- embedding -------------------------------------------------------------------------------------------------- */
+
+static void normalise(float *x, size_t n)
+{
+	double sum = engine_dot(x, x, n);
+	float scale = sum > 0 ? (float)(1 / sqrt(sum)) : 0;
+
+	for (size_t i = 0; i < n; i++)
+		x[i] *= scale;
+}
+
+/* All prompts of one class as one batch. */
+static enum status embed_class(struct engine *engine, const char *name, const struct prompts *t, struct coca_text *texts,
+			       int32_t **ids, float *each /* [templates,E] */, float *embedding /* [E] */, struct err *err)
+{
+	enum status status = STATUS_OK;
+	bool cut;
+
+	for (size_t i = 0; i < t->count && status == STATUS_OK; i++) {
+		char *prompt = prompts_fill(t->lines[i], name);
+		status = prompt ? engine_text_ids(engine, prompt, strlen(prompt), &ids[i], &texts[i], &cut, err)
+				: err_memory(err, "a prompt");
+		free(prompt);
+	}
+	if (status == STATUS_OK)
+		status = coca_encode_texts(engine->model, engine->state, texts, t->count, each, NULL, err);
+	for (size_t i = 0; i < t->count; i++) {
+		free(ids[i]);
+		ids[i] = NULL;
+	}
+	if (status != STATUS_OK)
+		return status;
+	memset(embedding, 0, engine->embed * sizeof *embedding);
+	for (size_t i = 0; i < t->count * engine->embed; i++)
+		embedding[i % engine->embed] += each[i];
+	normalise(embedding, engine->embed);
+	return STATUS_OK;
+}
+
+enum status classes_embed(struct cli *cli, struct engine *engine, const char *const *names, size_t n, const char *templates,
+			  float *embeddings, struct err *err)
+{
+	struct prompts t = {0};
+	struct coca_text *texts = NULL;
+	int32_t **ids = NULL;
+	float *each = NULL; /* [templates,E] */
+	struct progress progress;
+	enum status status = prompts_read(templates, &t, err);
+
+	if (status == STATUS_OK) {
+		texts = mem_array(t.count, sizeof *texts);
+		ids = mem_array(t.count, sizeof *ids);
+		each = mem_floats(mem_product(t.count, engine->embed));
+		status = texts && ids && each ? STATUS_OK : err_memory(err, "prompts");
+	}
+
+	progress_start(&progress, cli, "encoding", "classes");
+	for (size_t c = 0; c < n && status == STATUS_OK; c++) {
+		status = embed_class(engine, names[c], &t, texts, ids, each, embeddings + c * engine->embed, err);
+		progress_show(&progress, c + 1, n);
+	}
+	progress_end(&progress);
+	prompts_release(&t);
+	free(texts);
+	free(ids);
+	free(each);
+	return status;
+}
+
+enum status classes_recall(struct cli *cli, struct engine *engine, const struct evalset *set, const char *templates, size_t *classes,
+			   struct recall *recall, struct err *err)
+{
+	struct ranking ranking = {0};
+	const char **names = NULL;
+	uint32_t *owner = mem_array(set->photos, sizeof *owner), *first = mem_array(set->photos, sizeof *first);
+	float *embeddings = NULL;
+	enum status status = owner && first ? STATUS_OK : err_memory(err, "classes");
+
+	if (status == STATUS_OK)
+		status = classes_number(set->first, set->photos, owner, first, classes, err);
+	if (status == STATUS_OK) {
+		embeddings = mem_floats(mem_product(*classes, engine->embed));
+		names = mem_array(*classes, sizeof *names);
+		status = embeddings && names ? STATUS_OK : err_memory(err, "embeddings");
+	}
+	for (size_t c = 0; status == STATUS_OK && c < *classes; c++)
+		names[c] = prompts_name(set->first[first[c]]);
+	if (status == STATUS_OK)
+		status = classes_embed(cli, engine, names, *classes, templates, embeddings, err);
+	/* A class's number is its own owner: photo_ids counts 0, 1, ... */
+	if (status == STATUS_OK)
+		status = ranking_make(set->photo_features, owner, set->photos, embeddings, set->photo_ids, *classes, engine->embed, 0,
+				      &ranking, err);
+	if (status == STATUS_OK)
+		*recall = recall_of(ranking.place, set->photos);
+	ranking_release(&ranking);
+	free(names);
+	free(embeddings);
+	free(owner);
+	free(first);
+	return status;
+}

@@ -1,0 +1,325 @@
+/* labelling.c: see labelling.h. */
+#include "query/teach/labelling.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "model/heads/tune.h"
+#include "query/teach/encoder_tokens.h"
+#include "schema/catalog/heads.h"
+
+#include "schema/base/banned.h"
+
+enum { GROUP = 256 /* photographs labelled, and written, together */ };
+
+/* ---- heads ------------------------------------------------------------------------------------------------------ */
+
+struct parsing {
+	struct head *head;
+	struct catalog_head *row;  /* may be NULL */
+};
+
+static enum status parse_head(void *context, const struct catalog_head *row, struct err *err)
+{
+	struct parsing *p = context;
+
+	if (p->row) {
+		*p->row = *row;
+		p->row->name = NULL;
+		p->row->bytes = NULL;
+	}
+	return head_parse(row->bytes, row->size, row->name, p->head, err);
+}
+
+static enum status check_sort(const struct head *head, const char *name, bool answers, struct err *err)
+{
+	bool is = head->kind == HEAD_ANSWERS;
+
+	if (is == answers)
+		return STATUS_OK;
+	return err_set(err, STATUS_USAGE,
+		       is ? "the head '%s' answers questions, it does not label; hint: coca ask FILE QUESTION --head %s"
+			  : "the head '%s' labels photographs, it does not answer; hint: coca classify FILE --head %s", name, name);
+}
+
+enum status labelling_find(struct library *library, const char *name, bool answers, struct head *head, struct err *err)
+{
+	struct parsing parsing = {head, NULL};
+	struct stat st;
+	enum status status;
+
+	*head = (struct head){0};
+	if (stat(name, &st) == 0 && S_ISREG(st.st_mode))
+		status = head_open(name, head, err);
+	else if (library->catalog && !strchr(name, '/'))
+		status = catalog_heads_each(library->catalog, name, parse_head, &parsing, err);
+	else
+		status = err_set(err, STATUS_NOT_FOUND, "there is no head '%s': no such file%s", name,
+				 library->catalog ? "" : ", and no catalog; hint: coca tune labels teaches one");
+	if (status == STATUS_NOT_FOUND)
+		err->status = status = STATUS_USAGE;
+	if (status == STATUS_OK)
+		status = check_sort(head, name, answers, err);
+	if (status == STATUS_OK && library->row.id) {
+		status = head_check(head, name, library->row.config_digest, library->row.weights_digest, library->row.name, err);
+	} else if (status == STATUS_OK) {
+		char config[33], weights[33];
+		status = coca_digest(library->engine.model, config, weights, err);
+		if (status == STATUS_OK)
+			status = head_check(head, name, config, weights, coca_weights_path(library->engine.model), err);
+	}
+	if (status != STATUS_OK)
+		head_release(head);
+	return status;
+}
+
+enum status labelling_install(struct library *library, const char *name, struct head *head, int64_t *id, struct err *err)
+{
+	struct buffer bytes = {0};
+	enum status status = head_bytes(head, &bytes, err);
+	struct catalog_head row = {.model = library->row.id, .name = name, .bytes = bytes.data, .size = bytes.size};
+
+	if (status == STATUS_OK && (!*name || strlen(name) > 255 || strchr(name, '/')))
+		status = err_set(err, STATUS_USAGE, "'%s' is no name for a head: it is 1 to 255 bytes without a slash", name);
+	if (status == STATUS_OK)
+		status = head_check(head, name, library->row.config_digest, library->row.weights_digest, library->row.name, err);
+	if (status == STATUS_OK)
+		status = catalog_head_put(library->catalog, &row, (const char *const *)head->labels,
+					  head->kind == HEAD_ANSWERS ? 0 : head->labels_count, err);
+	*id = row.id;
+	buffer_release(&bytes);
+	return status;
+}
+
+/* ---- labelling -------------------------------------------------------------------------------------------------- */
+
+struct group {
+	struct tune_item items[GROUP];
+	int64_t contents[GROUP];
+	size_t count;
+	float *embeddings;        /* [GROUP,D] of linear heads */
+	float *p;                 /* [GROUP,C] */
+	struct catalog_score *scores; /* [C] */
+	bool *has;                /* [C] */
+};
+
+static void release_items(struct group *g)
+{
+	for (size_t i = 0; i < g->count; i++)
+		free((void *)g->items[i].blob);
+	g->count = 0;
+}
+
+static enum status load_one(struct library *library, const struct head *head, int64_t content, struct group *g, struct labelled *done,
+			    struct err *err)
+{
+	struct tune_item *item = &g->items[g->count];
+	enum status status;
+
+	*item = (struct tune_item){0};
+	if (head->kind == HEAD_LINEAR) {
+		float *embedding = g->embeddings + g->count * head->D;
+		bool found;
+		status = catalog_embedding_get(library->catalog, content, library->row.id, embedding, head->D, &found, err);
+		item->embedding = embedding;
+		done->stored += found;
+		g->contents[g->count] = content;
+		g->count += status == STATUS_OK && found;
+		return status;
+	}
+	enum encoded how;
+	void *blob;
+	status = encoded_content(library, content, &blob, &item->size, &how, err);
+	if (status != STATUS_OK)
+		return status;
+	item->blob = blob;
+	done->stored += how == ENCODED_STORED;
+	done->encoded += how == ENCODED_NOW;
+	done->away += how == ENCODED_AWAY;
+	g->contents[g->count] = content;
+	g->count += blob != NULL;
+	return STATUS_OK;
+}
+
+static enum status write_one(struct catalog *catalog, int64_t id, const struct head *head, struct group *g, size_t i, struct err *err)
+{
+	const float *p = g->p + i * head->labels_count;
+	size_t n = 0;
+
+	head_decide(head, p, g->has);
+	for (size_t c = 0; c < head->labels_count; c++)
+		if (g->has[c] || p[c] >= HEAD_KEPT_LEAST)
+			g->scores[n++] = (struct catalog_score){c, (double)p[c], g->has[c]};
+	return catalog_scores_put(catalog, id, g->contents[i], g->scores, n, err);
+}
+
+static enum status label_group(struct library *library, int64_t id, const struct head *head, const int64_t *contents, size_t n,
+			       struct group *g, struct labelled *done, struct err *err)
+{
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < n && status == STATUS_OK; i++)
+		status = load_one(library, head, contents[i], g, done, err);
+	if (status == STATUS_OK)
+		status = tune_measure(head, g->items, g->count, g->p, err);
+	if (status == STATUS_OK)
+		status = catalog_begin(library->catalog, err);
+	if (status == STATUS_OK) {
+		for (size_t i = 0; i < g->count && status == STATUS_OK; i++)
+			status = write_one(library->catalog, id, head, g, i, err);
+		if (status == STATUS_OK)
+			status = catalog_commit(library->catalog, err);
+		else
+			catalog_rollback(library->catalog);
+	}
+	release_items(g);
+	return status;
+}
+
+enum status labelling_run(struct cli *cli, struct library *library, int64_t id, const struct head *head, struct labelled *done,
+			  struct err *err)
+{
+	struct group *g = mem_array(1, sizeof *g);
+	size_t C = head->labels_count, n = 0;
+	int64_t *contents = NULL;
+	struct progress progress;
+	enum status status = g ? catalog_unscored(library->catalog, id, library->row.id, &contents, &n, err) : err_memory(err, "labels");
+
+	*done = (struct labelled){0};
+	if (status != STATUS_OK)
+		goto out;
+	g->p = mem_floats(mem_product(GROUP, C));
+	g->scores = mem_array(C, sizeof *g->scores);
+	g->has = mem_array(C, sizeof *g->has);
+	g->embeddings = mem_floats(head->kind == HEAD_LINEAR ? mem_product(GROUP, head->D) : 1);
+	if (!g->p || !g->scores || !g->has || !g->embeddings)
+		status = err_memory(err, "labels");
+	progress_start(&progress, cli, "labelling", "photos");
+	for (size_t at = 0; at < n && status == STATUS_OK; at += GROUP) {
+		status = label_group(library, id, head, contents + at, n - at < GROUP ? n - at : GROUP, g, done, err);
+		progress_show(&progress, at + GROUP < n ? at + GROUP : n, n);
+	}
+	progress_end(&progress);
+out:
+	if (g) {
+		free(g->p);
+		free(g->scores);
+		free(g->has);
+		free(g->embeddings);
+	}
+	free(g);
+	free(contents);
+	return status;
+}
+
+void labelling_report(struct cli *cli, const char *name, const struct labelled *done)
+{
+	if (done->encoded)
+		note(cli, "%zu of %zu photos had no stored tokens for the head '%s' and were encoded again; hint: coca index has "
+			  "--encoder-budget", done->encoded, done->stored + done->encoded, name);
+	if (done->away)
+		note(cli, "%zu photos are not labelled by '%s': they have no stored tokens, and their files are away", done->away, name);
+}
+
+/* ---- queries ---------------------------------------------------------------------------------------------------- */
+
+static enum status open_engine(struct cli *cli, struct library *library, struct err *err)
+{
+	enum status status = library->engine.model ? STATUS_OK : engine_open(cli->model, &library->engine, err);
+
+	if (status == STATUS_OK && !library->row.id)
+		status = engine_identify(&library->engine, library->catalog, &library->row, err);
+	return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+}
+
+struct named_head {
+	int64_t id;
+	struct head *head;
+	char name[256];
+};
+
+static enum status take_head(void *context, const struct catalog_head *row, struct err *err)
+{
+	struct named_head *wanted = context;
+
+	if (row->id != wanted->id)
+		return STATUS_OK;
+	snprintf(wanted->name, sizeof wanted->name, "%s", row->name);
+	return head_parse(row->bytes, row->size, row->name, wanted->head, err);
+}
+
+/* Labels what the head was not asked about; only its own model can. */
+static enum status complete(struct cli *cli, struct library *library, const struct catalog_label *label, struct err *err)
+{
+	struct head head = {0};
+	struct named_head named = {.id = label->head, .head = &head};
+	struct labelled done;
+	size_t missing;
+	enum status status = catalog_unscored_count(library->catalog, label->head, label->model, &missing, err);
+
+	if (status != STATUS_OK || missing == 0)
+		return status;
+	status = catalog_heads_each(library->catalog, NULL, take_head, &named, err);
+	if (status == STATUS_OK)
+		status = open_engine(cli, library, err);
+	if (status == STATUS_OK && library->row.id != label->model) {
+		note(cli, "%zu photos are not labelled by '%s' yet, as it belongs to the model '%s'; hint: --model %s", missing, named.name,
+		     head.model, head.model);
+	} else if (status == STATUS_OK) {
+		status = labelling_run(cli, library, label->head, &head, &done, err);
+		if (status == STATUS_OK)
+			labelling_report(cli, named.name, &done);
+	}
+	head_release(&head);
+	return status;
+}
+
+static enum status resolve(struct cli *cli, struct library *library, struct photo_filter *filter, struct err *err)
+{
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < filter->label_count && status == STATUS_OK; i++) {
+		struct catalog_label label;
+		status = catalog_label_find(library->catalog, filter->labels[i].name, &label, err);
+		if (status != STATUS_OK)
+			break;
+		filter->labels[i].id = label.id;
+		status = complete(cli, library, &label, err);
+	}
+	return status;
+}
+
+enum status labelling_resolve(struct cli *cli, struct library *library, struct query *query, struct err *err)
+{
+	enum status status = resolve(cli, library, &query->filter, err);
+
+	for (size_t i = 0; i < query->except_count && status == STATUS_OK; i++)
+		status = resolve(cli, library, &query->except[i], err);
+	return status;
+}
+
+enum status labelling_list(struct catalog *catalog, const struct photo_filter *filter, size_t limit, struct results *results,
+			   struct err *err)
+{
+	int64_t *contents = NULL;
+	double *probabilities = NULL;
+	struct candidate *candidates = NULL;
+	size_t n;
+	enum status status =
+		catalog_label_contents(catalog, filter->labels[0].id, filter->labels[0].least, &contents, &probabilities, &n, err);
+
+	*results = (struct results){0};
+	if (status == STATUS_OK && !(candidates = mem_array(n, sizeof *candidates)))
+		status = err_memory(err, "the candidates");
+	for (size_t i = 0; i < n && status == STATUS_OK; i++)
+		candidates[i] = (struct candidate){
+			.content = contents[i], .similarity = NAN, .slot = i, .match = probabilities[i], .score = (double)NAN};
+	if (status == STATUS_OK)
+		status = search_photos(catalog, filter, candidates, n, NULL, limit, results, err);
+	free(contents);
+	free(probabilities);
+	free(candidates);
+	return status;
+}

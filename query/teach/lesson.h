@@ -1,0 +1,91 @@
+/* lesson.h: the photographs that a head learns from, with their labels (or questions and answers), as the frozen model sees them.
+ *
+ *     folder of folders, table, shards, catalog -> bytes -> [known to the catalog? stored tokens] -> decoded -> encoded -> items
+ *
+ *     struct lesson lesson = {.cli = cli, .library = &library};
+ *     lesson_open(&lesson, budget, err);
+ *     lesson_folder(&lesson, "pets", err); lesson_shard(&lesson, "cats.tar", err); ...
+ *     lesson_finish(&lesson, 10, err);                      // encodes what waits, sorts labels, keeps every tenth aside
+ *     lesson_release(&lesson);
+ *
+ * Tokens of photographs that the catalog knows are taken from it, and kept there once they are made (within the budget of the encoder's
+ * tokens); those of others live as long as the lesson. A photograph that cannot be read is named, counted and left out.
+ */
+#ifndef QUERY_TEACH_LESSON_H
+#define QUERY_TEACH_LESSON_H
+
+#include "model/heads/tune.h"
+#include "query/session/library.h"
+#include "query/ask/parse.h"
+#include "query/ask/photo.h"
+
+enum { LESSON_BATCH = 32 };
+
+enum lesson_part { LESSON_TRAIN, LESSON_STOP, LESSON_HELD_OUT, LESSON_LEFT_OUT /* the same photograph is held out */ };
+
+struct lesson_item {
+	char *name;               /* path, or key in a shard */
+	char *question;           /* of answers; else NULL */
+	uint32_t *labels;         /* ascending, each once */
+	size_t label_count;
+	uint8_t hash[CATALOG_HASH];
+	void *blob;               /* packed tokens: the encoder's, or the decoder's states under the question */
+	size_t size;
+	float *embedding;         /* [E] */
+	size_t shard_index;       /* place in its shard, from 1; 0: from elsewhere */
+	enum lesson_part part;
+};
+
+struct lesson_batch;
+struct lesson {
+	struct cli *cli;
+	struct library *library;
+	bool answers;             /* items have questions */
+	struct lesson_item *items;
+	size_t count, capacity;
+	char **labels;
+	size_t label_count, label_capacity;
+	size_t stored, encoded, skipped, kept; /* photographs: with stored tokens; encoded now; not readable; put into the catalog */
+	size_t counts[4];         /* of each part, set by lesson_finish */
+	size_t room;              /* bytes for tokens in the catalog */
+	size_t limit;             /* photographs of each shard at most; 0: all */
+	struct lesson_batch *batch;
+	struct progress progress;
+};
+
+enum status lesson_open(struct lesson *lesson, size_t budget, struct err *err);
+void lesson_release(struct lesson *lesson);
+
+/* Each subfolder's name is the label of all photographs below it; those in the folder itself have none. */
+enum status lesson_folder(struct lesson *lesson, const char *folder, struct err *err);
+/* Lines of path TAB label [TAB label]...; a path may come again with another label; one without a label has none. In a lesson of answers,
+ * lines of path TAB question TAB answer. Paths are relative to the table's folder. */
+enum status lesson_table(struct lesson *lesson, const char *path, struct err *err);
+/* The first caption is the label; or, in a lesson of answers, lines of question TAB answer are such captions. */
+enum status lesson_shard(struct lesson *lesson, const char *path, struct err *err);
+/* "LABEL=WHAT": photographs of the catalog that pass the filter and are at or below the path WHAT, or are among the `most` nearest to the words
+ * WHAT; WHAT empty: all that pass. */
+enum status lesson_pick(struct lesson *lesson, const char *pick, const struct photo_filter *filter, size_t most, struct err *err);
+/* Up to n photographs of the catalog that pass and are in the lesson with no label yet, drawn by their hashes: without a label. */
+enum status lesson_rest(struct lesson *lesson, const struct photo_filter *filter, size_t n, struct err *err);
+
+/* holdout: every holdout-th photograph of a shard, or of a label elsewhere, is held out; 0: none. */
+enum status lesson_finish(struct lesson *lesson, size_t holdout, struct err *err);
+
+/* Whether every photograph has exactly one label. */
+bool lesson_is_single(const struct lesson *lesson);
+
+/* The items of a part as tune.h wants them; the caller's to free. which[*n]: their places, may be NULL. */
+enum status lesson_part(const struct lesson *lesson, enum lesson_part part, struct tune_item **items, size_t **which, size_t *n,
+			struct err *err);
+
+/* ---- what the sources are made of ---- */
+
+enum status lesson_label(struct lesson *lesson, const char *name, size_t size, uint32_t *label, struct err *err);
+/* bytes: ours from now on. labels are copied. */
+enum status lesson_add(struct lesson *lesson, const char *name, uint8_t *bytes, size_t size, const char *question, const uint32_t *labels,
+		       size_t label_count, size_t shard_index, struct err *err);
+enum status lesson_add_file(struct lesson *lesson, const char *path, const char *question, const uint32_t *labels, size_t label_count,
+			    struct err *err);
+
+#endif

@@ -1,0 +1,53 @@
+/* file.h: files as bytes: mapped, read whole, or replaced in one step.
+ *
+ *     struct file_map map;
+ *     if (file_map_open(path, &map, err) == STATUS_OK) { ... map.data, map.size ...; file_map_close(&map); }
+ *
+ *     struct file_writer w;                        // the old file stays until commit
+ *     status = file_writer_open(path, &w, err);
+ *     fwrite(..., w.stream);
+ *     status = file_writer_commit(&w, err);        // fsync, rename, fsync of the folder
+ *
+ * Paths are bytes, NUL-terminated.
+ */
+#ifndef SCHEMA_BASE_FILE_H
+#define SCHEMA_BASE_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "schema/base/status.h"
+
+struct file_map {
+	const uint8_t *data; /* read only; NULL if the file is empty */
+	size_t size;
+};
+
+/* Maps a regular file. STATUS_NOT_FOUND if it does not exist, STATUS_IO otherwise. */
+enum status file_map_open(const char *path, struct file_map *map, struct err *err);
+void file_map_close(struct file_map *map); /* takes a closed or zeroed one */
+
+/* Reads a whole regular file of at most limit bytes; *bytes is the caller's to free, with a NUL behind it. */
+enum status file_read(const char *path, size_t limit, uint8_t **bytes, size_t *size, struct err *err);
+/* The same for text: STATUS_FORMAT if there is a NUL byte, which would end it early for whoever takes it for a string. */
+enum status file_read_text(const char *path, size_t limit, char **text, size_t *size, struct err *err);
+
+/* Replaces a file: written beside it as "path.tmp.PID", renamed over it by commit. Until then, and after
+ * abort or a crash, the old file is untouched. */
+struct file_writer {
+	FILE *stream;
+	char *path, *temporary;
+};
+
+enum status file_writer_open(const char *path, struct file_writer *writer, struct err *err);
+enum status file_writer_commit(struct file_writer *writer, struct err *err); /* aborts when it fails */
+void file_writer_abort(struct file_writer *writer); /* takes a finished or zeroed one */
+
+/* folder + "/" + name in one string, the caller's to free; NULL when out of memory. */
+char *path_join(const char *folder, const char *name);
+
+/* mkdir -p. */
+enum status path_make_folder(const char *path, struct err *err);
+
+#endif

@@ -1,0 +1,485 @@
+/* catalog.c: opening the catalog's file, its lock, its transactions and its statements. The tables are in migrate.c,
+ * what is done with them in the other catalog_*.c.
+ *
+ * Writers hold an flock on PATH.lock, which the system drops when they die. Readers open the file for writing all the same
+ * where they may: WAL needs its -shm file, and using tokens is noted. On a disk that is read only the file is opened as
+ * immutable.
+ */
+#include "schema/catalog/catalog.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "schema/catalog/internal.h"
+#include "schema/base/file.h"
+#include "schema/base/memory.h"
+
+#include "schema/base/banned.h"
+
+/* --- errors and statements --- */
+
+enum status catalog_failed(struct catalog *catalog, struct err *err)
+{
+	int code = sqlite3_errcode(catalog->db);
+	const char *reason = sqlite3_errmsg(catalog->db);
+	enum status status;
+
+	switch (code) {
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return err_set(err, STATUS_BUSY, "the catalog '%s' is in use; hint: try again when the other coca has ended", catalog->path);
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		status = err_set(err, STATUS_FORMAT, "the catalog '%s' is damaged: %s; hint: run `coca verify`", catalog->path, reason);
+		break;
+	case SQLITE_FULL:
+		status = err_set(err, STATUS_IO, "cannot write the catalog '%s': the disk is full", catalog->path);
+		break;
+	case SQLITE_IOERR:
+	case SQLITE_CANTOPEN:
+	case SQLITE_READONLY:
+	case SQLITE_PERM:
+	case SQLITE_AUTH:
+	case SQLITE_NOLFS:
+		status = err_set(err, STATUS_IO, "cannot use the catalog '%s': %s", catalog->path, reason);
+		break;
+	case SQLITE_NOMEM:
+	case SQLITE_TOOBIG:
+		status = err_set(err, STATUS_MEMORY, "cannot use the catalog '%s': %s", catalog->path, reason);
+		break;
+	case SQLITE_INTERRUPT:
+		return err_set(err, STATUS_INTERRUPTED, "interrupted while using the catalog '%s'", catalog->path);
+	default:
+		return err_set(err, STATUS_FAILED, "cannot use the catalog '%s': %s", catalog->path, reason);
+	}
+	/* SQLite ends the transaction by itself after some of these; after the others half of a change might stay. */
+	if (catalog_in_transaction(catalog))
+		sqlite3_exec(catalog->db, "ROLLBACK", NULL, NULL, NULL);
+	return status;
+}
+
+enum status catalog_prepare(struct catalog *catalog, const char *sql, sqlite3_stmt **statement, struct err *err)
+{
+	bool known = false;
+
+	*statement = NULL;
+	for (size_t i = 0; i < catalog->kept_count && !known; i++) {
+		known = catalog->kept[i].sql == sql;
+		if (known && !sqlite3_stmt_busy(catalog->kept[i].statement)) {
+			*statement = catalog->kept[i].statement;
+			return STATUS_OK;
+		}
+	}
+	/* A visitor that calls the function which visits it gets a statement of its own. */
+	bool keep = !known && catalog->kept_count < CATALOG_STATEMENTS_MOST;
+	if (sqlite3_prepare_v3(catalog->db, sql, -1, keep ? SQLITE_PREPARE_PERSISTENT : 0, statement, NULL) != SQLITE_OK)
+		return catalog_failed(catalog, err);
+	if (keep) {
+		catalog->kept[catalog->kept_count].sql = sql;
+		catalog->kept[catalog->kept_count++].statement = *statement;
+	}
+	return STATUS_OK;
+}
+
+void catalog_done(struct catalog *catalog, sqlite3_stmt *statement)
+{
+	if (!statement)
+		return;
+	for (size_t i = 0; i < catalog->kept_count; i++) {
+		if (catalog->kept[i].statement == statement) {
+			sqlite3_reset(statement);
+			sqlite3_clear_bindings(statement);
+			return;
+		}
+	}
+	sqlite3_finalize(statement);
+}
+
+enum status catalog_step(struct catalog *catalog, sqlite3_stmt *statement, bool *row, struct err *err)
+{
+	int code = sqlite3_step(statement);
+
+	*row = code == SQLITE_ROW;
+	return code == SQLITE_ROW || code == SQLITE_DONE ? STATUS_OK : catalog_failed(catalog, err);
+}
+
+enum status catalog_finish(struct catalog *catalog, sqlite3_stmt *statement, struct err *err)
+{
+	bool row;
+	enum status status = catalog_step(catalog, statement, &row, err);
+
+	catalog_done(catalog, statement);
+	return status;
+}
+
+enum status catalog_execute(struct catalog *catalog, const char *sql, struct err *err)
+{
+	return sqlite3_exec(catalog->db, sql, NULL, NULL, NULL) == SQLITE_OK ? STATUS_OK : catalog_failed(catalog, err);
+}
+
+/* --- transactions --- */
+
+bool catalog_in_transaction(const struct catalog *catalog)
+{
+	return !sqlite3_get_autocommit(catalog->db);
+}
+
+enum status catalog_begin(struct catalog *catalog, struct err *err)
+{
+	if (catalog_in_transaction(catalog))
+		return err_set(err, STATUS_FAILED, "a transaction of the catalog '%s' is open already", catalog->path);
+	return catalog_execute(catalog, "BEGIN IMMEDIATE", err);
+}
+
+enum status catalog_commit(struct catalog *catalog, struct err *err)
+{
+	if (!catalog_in_transaction(catalog))
+		return err_set(err, STATUS_IO, "cannot commit to the catalog '%s': an error before ended the transaction", catalog->path);
+	int moved = 0;
+	enum status status = STATUS_OK;
+	/* What is written to a file without a name, on a disk that was taken away, nobody will ever read. */
+	if (catalog->lock >= 0 && sqlite3_file_control(catalog->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved)
+		status = err_set(err, STATUS_IO, "the catalog '%s' is not there any more: it was moved, or its disk was taken away", catalog->path);
+	if (status == STATUS_OK)
+		status = catalog_execute(catalog, "COMMIT", err);
+	if (status != STATUS_OK)
+		catalog_rollback(catalog);
+	return status;
+}
+
+void catalog_rollback(struct catalog *catalog)
+{
+	if (catalog_in_transaction(catalog))
+		sqlite3_exec(catalog->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+enum status catalog_scope_enter(struct catalog *catalog, bool *own, struct err *err)
+{
+	*own = !catalog_in_transaction(catalog);
+	return *own ? catalog_begin(catalog, err) : catalog_execute(catalog, "SAVEPOINT scope", err);
+}
+
+enum status catalog_scope_leave(struct catalog *catalog, bool own, enum status status, struct err *err)
+{
+	if (status == STATUS_OK)
+		return own ? catalog_commit(catalog, err) : catalog_execute(catalog, "RELEASE scope", err);
+	if (own)
+		catalog_rollback(catalog);
+	else if (catalog_in_transaction(catalog))
+		sqlite3_exec(catalog->db, "ROLLBACK TO scope; RELEASE scope", NULL, NULL, NULL);
+	return status;
+}
+
+enum status catalog_snapshot_enter(struct catalog *catalog, bool *own, struct err *err)
+{
+	*own = !catalog_in_transaction(catalog);
+	return *own ? catalog_execute(catalog, "BEGIN", err) : STATUS_OK;
+}
+
+void catalog_snapshot_leave(struct catalog *catalog, bool own)
+{
+	if (own)
+		catalog_rollback(catalog);
+}
+
+/* --- the writers' lock --- */
+
+/* The process that holds the lock wrote its number into the file. */
+static enum status lock_taken(struct catalog *catalog, int fd, struct err *err)
+{
+	char text[32] = "";
+	ssize_t n = pread(fd, text, sizeof text - 1, 0);
+	long pid = n > 0 ? strtol(text, NULL, 10) : 0;
+
+	return err_set(err, STATUS_BUSY, "another coca (process %ld) is writing to the catalog '%s'; hint: wait until that `coca index` has ended",
+		       pid, catalog->path);
+}
+
+static enum status lock_writer(struct catalog *catalog, struct err *err)
+{
+	struct buffer name = {0};
+	char pid[32];
+	enum status status = STATUS_OK;
+
+	buffer_format(&name, "%s.lock", catalog->path);
+	if (name.failed)
+		return err_memory(err, "a file name");
+	int fd = open(name.data, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	if (fd < 0) {
+		status = err_set(err, STATUS_IO, "cannot write to '%s': %s", name.data, strerror(errno));
+	} else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		status = errno == EWOULDBLOCK ? lock_taken(catalog, fd, err)
+					      : err_set(err, STATUS_IO, "cannot lock '%s': %s", name.data, strerror(errno));
+		close(fd);
+	} else {
+		int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+		/* Only for the message above: a disk too full for it is no reason to stop. */
+		if (ftruncate(fd, 0) == 0 && pwrite(fd, pid, (size_t)n, 0) != n)
+			errno = 0;
+		catalog->lock = fd;
+	}
+	buffer_release(&name);
+	return status;
+}
+
+static enum status make_folder_of(const char *path, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash || slash == path)
+		return STATUS_OK;
+	char *folder = mem_copy(path, (size_t)(slash - path));
+	enum status status = folder ? path_make_folder(folder, err) : err_memory(err, "a path");
+	free(folder);
+	return status;
+}
+
+/* --- opening --- */
+
+/* What SQLite gets: never a name that it would take for a URI, unless immutable. NULL when out of memory. */
+static char *database_name(const char *path, bool immutable)
+{
+	struct buffer name = {0};
+
+	buffer_text(&name, immutable ? "file:" : "");
+	buffer_text(&name, *path == '/' ? "" : "./");
+	for (const char *p = path; *p; p++) {
+		if (immutable && !isalnum((unsigned char)*p) && *p != '/')
+			buffer_format(&name, "%%%02x", (unsigned char)*p);
+		else
+			buffer_append(&name, p, 1);
+	}
+	buffer_text(&name, immutable ? "?immutable=1" : "");
+	if (name.failed)
+		buffer_release(&name);
+	return name.data;
+}
+
+static void close_database(struct catalog *catalog)
+{
+	while (catalog->kept_count)
+		sqlite3_finalize(catalog->kept[--catalog->kept_count].statement);
+	sqlite3_close(catalog->db);
+	catalog->db = NULL;
+}
+
+/* Opens a connection and reads the first page, which is when SQLite finds out whether it can. */
+static enum status connect_database(struct catalog *catalog, int flags, struct err *err)
+{
+	char *name = database_name(catalog->path, flags & SQLITE_OPEN_URI);
+	enum status status = STATUS_OK;
+
+	if (!name)
+		return err_memory(err, "a file name");
+	int code = sqlite3_open_v2(name, &catalog->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
+	free(name);
+	if (!catalog->db)
+		return err_memory(err, "the catalog");
+	if (code != SQLITE_OK)
+		status = catalog_failed(catalog, err);
+	if (status == STATUS_OK) {
+		sqlite3_busy_timeout(catalog->db, CATALOG_PATIENCE_MS);
+		sqlite3_db_config(catalog->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+		status = catalog_execute(catalog, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA foreign_keys = ON;"
+						  "PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768;"
+						  "SELECT count(*) FROM sqlite_schema",
+					 err);
+	}
+	if (status != STATUS_OK)
+		close_database(catalog);
+	return status;
+}
+
+/* A reader that may write nothing at all. Changes that still lie in a write-ahead log cannot be seen that way, and the file
+ * without them may be half of a change. */
+static enum status connect_immutable(struct catalog *catalog, struct err *err)
+{
+	struct buffer wal = {0};
+	struct stat st;
+
+	buffer_format(&wal, "%s-wal", catalog->path);
+	if (wal.failed)
+		return err_memory(err, "a file name");
+	bool pending = stat(wal.data, &st) == 0 && st.st_size > 0;
+	buffer_release(&wal);
+	if (pending)
+		return err_set(err, STATUS_IO, "cannot open the catalog '%s': its last changes are in '%s-wal', which can only be read where "
+			       "files can be written; hint: copy both files to another folder", catalog->path, catalog->path);
+	return connect_database(catalog, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, err);
+}
+
+static enum status connect_reader(struct catalog *catalog, struct err *err)
+{
+	struct stat st;
+
+	if (stat(catalog->path, &st) != 0)
+		return err_set(err, errno == ENOENT || errno == ENOTDIR ? STATUS_NOT_FOUND : STATUS_IO,
+			       "cannot open the catalog '%s': %s; hint: `coca index DIR` makes it", catalog->path, strerror(errno));
+	enum status status = connect_database(catalog, SQLITE_OPEN_READWRITE, err);
+	return status == STATUS_IO ? connect_immutable(catalog, err) : status;
+}
+
+static enum status connect_writer(struct catalog *catalog, struct err *err)
+{
+	enum status status = make_folder_of(catalog->path, err);
+
+	if (status == STATUS_OK)
+		status = lock_writer(catalog, err);
+	return status == STATUS_OK ? connect_database(catalog, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err) : status;
+}
+
+static enum status read_number(struct catalog *catalog, const char *sql, int64_t *number, struct err *err)
+{
+	sqlite3_stmt *s;
+	bool row = false;
+	enum status status = catalog_prepare(catalog, sql, &s, err);
+
+	if (status == STATUS_OK)
+		status = catalog_step(catalog, s, &row, err);
+	*number = row ? sqlite3_column_int64(s, 0) : 0;
+	catalog_done(catalog, s);
+	return status;
+}
+
+/* Nothing of a file is touched before it is known to be ours. *version 0: it has no tables yet. */
+static enum status identify(struct catalog *catalog, int64_t *version, struct err *err)
+{
+	int64_t application, tables;
+	enum status status = read_number(catalog, "PRAGMA application_id", &application, err);
+
+	if (status == STATUS_OK)
+		status = read_number(catalog, "PRAGMA user_version", version, err);
+	if (status == STATUS_OK)
+		status = read_number(catalog, "SELECT count(*) FROM sqlite_schema", &tables, err);
+	if (status != STATUS_OK)
+		return status;
+	if (application != CATALOG_APPLICATION && (application || *version || tables))
+		return err_set(err, STATUS_FORMAT, "'%s' is no catalog of coca but another program's SQLite file", catalog->path);
+	if (*version > CATALOG_VERSION)
+		return err_set(err, STATUS_UNSUPPORTED, "the catalog '%s' has version %" PRId64 ", this program knows up to %d; hint: install a newer coca",
+			       catalog->path, *version, CATALOG_VERSION);
+	return STATUS_OK;
+}
+
+static enum status prepare_writer(struct catalog *catalog, int64_t version, struct err *err)
+{
+	/* Pages of 8 KB hold several embeddings of up to 1,000 components each without overflow pages. */
+	enum status status = catalog_execute(catalog, "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 4000;"
+						      "PRAGMA journal_size_limit = 67108864;"
+						      /* A commit that returned survives a power cut. Commits are seconds apart. */
+						      "PRAGMA synchronous = FULL", err);
+
+	return status == STATUS_OK && version < CATALOG_VERSION ? catalog_migrate(catalog, err) : status;
+}
+
+static enum status prepare_reader(struct catalog *catalog, int64_t version, struct err *err)
+{
+	if (version == 0)
+		return err_set(err, STATUS_NOT_FOUND, "the catalog '%s' is empty; hint: run `coca index DIR`", catalog->path);
+	if (version < CATALOG_VERSION)
+		return err_set(err, STATUS_UNSUPPORTED, "the catalog '%s' has the older version %" PRId64 "; hint: `coca index` brings it to version %d",
+			       catalog->path, version, CATALOG_VERSION);
+	return STATUS_OK;
+}
+
+static enum status read_uuid(struct catalog *catalog, struct err *err)
+{
+	sqlite3_stmt *s;
+	bool row = false;
+	enum status status = catalog_prepare(catalog, "SELECT value FROM meta WHERE key = 'uuid'", &s, err);
+
+	if (status == STATUS_OK)
+		status = catalog_step(catalog, s, &row, err);
+	if (status == STATUS_OK && (!row || sqlite3_column_bytes(s, 0) != (int)sizeof catalog->uuid - 1))
+		status = err_set(err, STATUS_FORMAT, "the catalog '%s' is damaged: it has no uuid; hint: run `coca verify`", catalog->path);
+	if (status == STATUS_OK)
+		memcpy(catalog->uuid, sqlite3_column_text(s, 0), sizeof catalog->uuid - 1);
+	catalog_done(catalog, s);
+	return status;
+}
+
+enum status catalog_open(const char *path, enum catalog_mode mode, struct catalog **catalog, struct err *err)
+{
+	struct catalog *c = mem_array(1, sizeof *c);
+	int64_t version = 0;
+
+	*catalog = NULL;
+	if (!c || !(c->path = mem_copy(path, strlen(path)))) {
+		free(c);
+		return err_memory(err, "the catalog");
+	}
+	c->lock = -1;
+	enum status status = mode == CATALOG_WRITE ? connect_writer(c, err) : connect_reader(c, err);
+	if (status == STATUS_OK)
+		status = identify(c, &version, err);
+	if (status == STATUS_OK)
+		status = mode == CATALOG_WRITE ? prepare_writer(c, version, err) : prepare_reader(c, version, err);
+	if (status == STATUS_OK)
+		status = read_uuid(c, err);
+	if (status == STATUS_OK)
+		status = catalog_filter_register(c, err);
+	if (status != STATUS_OK) {
+		catalog_close(c);
+		return status;
+	}
+	*catalog = c;
+	return STATUS_OK;
+}
+
+enum status catalog_open_damaged(const char *path, struct catalog **catalog, struct err *err)
+{
+	struct catalog *c = mem_array(1, sizeof *c);
+
+	*catalog = NULL;
+	if (!c || !(c->path = mem_copy(path, strlen(path)))) {
+		free(c);
+		return err_memory(err, "the catalog");
+	}
+	c->lock = -1;
+	enum status status = lock_writer(c, err);
+	if (status == STATUS_OK)
+		status = connect_database(c, SQLITE_OPEN_READWRITE, err);
+	if (status != STATUS_OK) {
+		catalog_close(c);
+		return status;
+	}
+	*catalog = c;
+	return STATUS_OK;
+}
+
+void catalog_disconnect(struct catalog *catalog)
+{
+	if (catalog->db)
+		close_database(catalog);
+}
+
+void catalog_close(struct catalog *catalog)
+{
+	if (!catalog)
+		return;
+	if (catalog->db) {
+		catalog_rollback(catalog);
+		close_database(catalog);
+	}
+	if (catalog->lock >= 0)
+		close(catalog->lock); /* after the last checkpoint */
+	free(catalog->path);
+	free(catalog);
+}
+
+const char *catalog_path(const struct catalog *catalog)
+{
+	return catalog->path;
+}
+
+const char *catalog_uuid(const struct catalog *catalog)
+{
+	return catalog->uuid;
+}

@@ -1,0 +1,236 @@
+/* check.c: counting what the catalog holds, and finding what is wrong in it: SQLite's own checks first, then rules
+ * that SQL cannot state as constraints.
+ */
+#include "schema/catalog/catalog.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "schema/catalog/internal.h"
+#include "schema/base/memory.h"
+#include "schema/base/packed.h"
+
+#include "schema/base/banned.h"
+
+enum status catalog_count(struct catalog *catalog, int64_t model, struct catalog_counts *counts, struct err *err)
+{
+	static const struct {
+		const char *sql;
+		size_t offset;
+	} columns[] = {
+		{"SELECT count(*) FROM photos", offsetof(struct catalog_counts, photos)},
+		{"SELECT count(*) FROM photos WHERE state = 1 AND gone_since = 0", offsetof(struct catalog_counts, failed)},
+		{"SELECT count(*) FROM photos WHERE gone_since <> 0", offsetof(struct catalog_counts, gone)},
+		{"SELECT count(*) FROM contents", offsetof(struct catalog_counts, contents)},
+		{"SELECT count(*) FROM embeddings WHERE ?1 IN (0, model)", offsetof(struct catalog_counts, embeddings)},
+		{"SELECT count(*) FROM image_tokens WHERE ?1 IN (0, model)", offsetof(struct catalog_counts, token_rows)},
+		{"SELECT ifnull(sum(bytes), 0) FROM image_tokens WHERE ?1 IN (0, model)", offsetof(struct catalog_counts, token_bytes)},
+		{"SELECT count(*) FROM encoder_tokens WHERE ?1 IN (0, model)", offsetof(struct catalog_counts, encoder_rows)},
+		{"SELECT ifnull(sum(bytes), 0) FROM encoder_tokens WHERE ?1 IN (0, model)", offsetof(struct catalog_counts, encoder_bytes)},
+		{"SELECT count(*) FROM texts", offsetof(struct catalog_counts, texts)},
+		{"SELECT count(*) FROM roots", offsetof(struct catalog_counts, roots)},
+	};
+	enum status status = STATUS_OK;
+
+	*counts = (struct catalog_counts){0};
+	for (size_t i = 0; i < sizeof columns / sizeof *columns && status == STATUS_OK; i++) {
+		sqlite3_stmt *s;
+		bool row = false;
+		status = catalog_prepare(catalog, columns[i].sql, &s, err);
+		if (status != STATUS_OK)
+			break;
+		if (sqlite3_bind_parameter_count(s))
+			sqlite3_bind_int64(s, 1, model);
+		status = catalog_step(catalog, s, &row, err);
+		if (row)
+			*(int64_t *)(void *)((char *)counts + columns[i].offset) = sqlite3_column_int64(s, 0);
+		catalog_done(catalog, s);
+	}
+	return status;
+}
+
+/* --- checking --- */
+
+struct check {
+	struct catalog *catalog;
+	problem_reporter report;
+	void *context;
+	size_t problems;
+};
+
+/* err's text, so that what is reported is one line whatever the bytes of a path are. */
+static void report(struct check *check, const struct err *err)
+{
+	check->problems++;
+	check->report(check->context, err->text);
+}
+
+/* Damage is what is looked for, so it is a finding; anything else ends the check. */
+static enum status found_or_failed(struct check *check, enum status status, struct err *err)
+{
+	if (status != STATUS_FORMAT)
+		return status;
+	report(check, err);
+	return STATUS_OK;
+}
+
+/* Every row of sql is a problem: its first column, set behind `what`. "ok" is what integrity_check says when all is well. */
+static enum status report_rows(struct check *check, const char *what, const char *sql, struct err *err)
+{
+	struct err problem;
+	sqlite3_stmt *s;
+	bool row;
+	enum status status = catalog_prepare(check->catalog, sql, &s, err);
+
+	while (status == STATUS_OK && (status = catalog_step(check->catalog, s, &row, err)) == STATUS_OK && row) {
+		const char *text = (const char *)sqlite3_column_text(s, 0);
+		if (text && strcmp(text, "ok") == 0)
+			continue;
+		err_set(&problem, STATUS_FORMAT, "%s '%s'", what, text ? text : "");
+		report(check, &problem);
+	}
+	catalog_done(check->catalog, s);
+	return found_or_failed(check, status, err);
+}
+
+static const struct {
+	const char *what, *sql;
+} rules[] = {
+	{"SQLite's integrity check finds", "PRAGMA integrity_check(1000)"},
+	{"a row refers to nothing in table", "SELECT \"table\" || ' row ' || ifnull(rowid, '?') || ' -> ' || parent FROM pragma_foreign_key_check"},
+	{"no content, though it was decoded:", "SELECT path FROM photos WHERE state = 0 AND content IS NULL"},
+	{"no embedding of any model:", "SELECT path FROM photos WHERE state = 0 AND content IS NOT NULL AND NOT EXISTS"
+				       " (SELECT 1 FROM embeddings e WHERE e.content = photos.content)"},
+	{"no reason for its failure:", "SELECT path FROM photos WHERE state = 1 AND ifnull(error, '') = ''"},
+	{"not an absolute path:", "SELECT path FROM photos WHERE substr(path, 1, 1) <> CAST('/' AS BLOB) OR instr(path, x'00')"},
+	{"no generation for model", "SELECT id FROM models WHERE id NOT IN (SELECT model FROM index_state)"},
+	{"image tokens without their blob, for content", "SELECT content FROM image_tokens WHERE id NOT IN (SELECT id FROM token_blobs)"},
+	{"image tokens of another size than their row says, for content",
+	 "SELECT content FROM image_tokens t JOIN token_blobs b ON b.id = t.id WHERE t.bytes <> length(b.blob)"},
+	{"encoder tokens without their blob, for content", "SELECT content FROM encoder_tokens WHERE id NOT IN (SELECT id FROM encoder_blobs)"},
+	{"encoder tokens of another size than their row says, for content",
+	 "SELECT content FROM encoder_tokens t JOIN encoder_blobs b ON b.id = t.id WHERE t.bytes <> length(b.blob)"},
+	{"a probability that is none, for content", "SELECT content FROM label_scores WHERE NOT probability BETWEEN 0 AND 1"},
+};
+
+/* One vector or set of tokens. numbers: [n] */
+static void check_numbers(struct check *check, const char *what, int64_t id, const float *numbers, size_t n)
+{
+	struct err problem;
+
+	for (size_t i = 0; i < n; i++) {
+		if (isfinite(numbers[i]))
+			continue;
+		err_set(&problem, STATUS_FORMAT, "%s %" PRId64 " has a component that is not a number", what, id);
+		report(check, &problem);
+		return;
+	}
+}
+
+/* sql: id, blob, dim of its model. */
+static enum status check_vectors(struct check *check, const char *what, const char *sql, struct err *err)
+{
+	struct err problem;
+	sqlite3_stmt *s;
+	bool row;
+	float *vector = NULL; /* [capacity] */
+	size_t capacity = 0;
+	enum status status = catalog_prepare(check->catalog, sql, &s, err);
+
+	while (status == STATUS_OK && (status = catalog_step(check->catalog, s, &row, err)) == STATUS_OK && row) {
+		int64_t id = sqlite3_column_int64(s, 0);
+		size_t dim = (size_t)sqlite3_column_int64(s, 2);
+		if (dim > capacity) {
+			free(vector);
+			vector = mem_floats(capacity = dim);
+		}
+		if (!vector) {
+			status = err_memory(err, "an embedding");
+		} else if (catalog_embedding_column(check->catalog, s, 1, vector, dim, &problem) != STATUS_OK) {
+			err_prefix(&problem, "%s %" PRId64, what, id);
+			report(check, &problem);
+		} else {
+			check_numbers(check, what, id, vector, dim);
+		}
+	}
+	catalog_done(check->catalog, s);
+	free(vector);
+	return found_or_failed(check, status, err);
+}
+
+/* sql: content, blob, and N and W where its model says them; else the blob's own are taken. */
+static enum status check_tokens(struct check *check, const char *what, const char *sql, struct err *err)
+{
+	struct err problem;
+	sqlite3_stmt *s;
+	bool row;
+	float *tokens = NULL; /* [N,W] of the largest model so far */
+	size_t capacity = 0;
+	enum status status = catalog_prepare(check->catalog, sql, &s, err);
+
+	while (status == STATUS_OK && (status = catalog_step(check->catalog, s, &row, err)) == STATUS_OK && row) {
+		int64_t content = sqlite3_column_int64(s, 0);
+		const void *blob = sqlite3_column_blob(s, 1);
+		size_t size = (size_t)sqlite3_column_bytes(s, 1), n = 0, w = 0;
+		if (sqlite3_column_count(s) == 2) {
+			packed_tokens_shape(blob, size, &n, &w);
+		} else {
+			n = (size_t)sqlite3_column_int64(s, 2);
+			w = (size_t)sqlite3_column_int64(s, 3);
+		}
+		if (!tokens || mem_product(n, w) > capacity) {
+			free(tokens);
+			tokens = mem_floats(capacity = mem_product(n, w));
+		}
+		if (!tokens) {
+			status = err_memory(err, "tokens");
+		} else if (packed_tokens_read(blob, size, n, w, tokens, &problem) != STATUS_OK) {
+			err_prefix(&problem, "content %" PRId64, content);
+			report(check, &problem);
+		} else {
+			check_numbers(check, what, content, tokens, n * w);
+		}
+	}
+	catalog_done(check->catalog, s);
+	free(tokens);
+	return found_or_failed(check, status, err);
+}
+
+enum status catalog_intact(struct catalog *catalog, bool *intact, struct err *err)
+{
+	sqlite3_stmt *s;
+	bool row = false;
+	enum status status = catalog_prepare(catalog, "PRAGMA integrity_check(1)", &s, err);
+
+	if (status == STATUS_OK)
+		status = catalog_step(catalog, s, &row, err);
+	*intact = status == STATUS_OK && row && sqlite3_column_bytes(s, 0) == 2 && memcmp(sqlite3_column_text(s, 0), "ok", 2) == 0;
+	catalog_done(catalog, s);
+	return status == STATUS_FORMAT ? STATUS_OK : status;
+}
+
+enum status catalog_check(struct catalog *catalog, problem_reporter reporter, void *context, size_t *problems, struct err *err)
+{
+	struct check check = {catalog, reporter, context, 0};
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < sizeof rules / sizeof *rules && status == STATUS_OK; i++)
+		status = report_rows(&check, rules[i].what, rules[i].sql, err);
+	if (status == STATUS_OK)
+		status = check_vectors(&check, "the embedding of content", "SELECT e.content, e.vector, m.dim FROM embeddings e"
+								     " JOIN models m ON m.id = e.model", err);
+	if (status == STATUS_OK)
+		status = check_vectors(&check, "the embedding of text", "SELECT e.text, e.vector, m.dim FROM text_embeddings e"
+								  " JOIN models m ON m.id = e.model", err);
+	if (status == STATUS_OK)
+		status = check_tokens(&check, "the image tokens of content",
+				      "SELECT t.content, b.blob, m.tokens, m.width FROM image_tokens t JOIN token_blobs b ON b.id = t.id"
+				      " JOIN models m ON m.id = t.model ORDER BY t.id", err);
+	if (status == STATUS_OK)
+		status = check_tokens(&check, "the encoder tokens of content",
+				      "SELECT t.content, b.blob FROM encoder_tokens t JOIN encoder_blobs b ON b.id = t.id ORDER BY t.id", err);
+	*problems = check.problems;
+	return status;
+}

@@ -1,0 +1,77 @@
+/* identity.c: see identity.h. */
+#include "schema/catalog/identity.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "schema/base/file.h"
+#include "schema/base/memory.h"
+
+#include "schema/base/banned.h"
+
+/* A file as catalog_digest_get knows it. */
+struct stamped {
+	char path[PATH_MAX];
+	int64_t size, mtime_ns;
+};
+
+/* The real path, so that the same model is known from every working directory and through every link. */
+static enum status stamp(const char *path, struct stamped *file, struct err *err)
+{
+	struct stat st;
+
+	if (!realpath(path, file->path) || stat(file->path, &st) != 0)
+		return err_set(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "cannot open '%s': %s", path, strerror(errno));
+	file->size = st.st_size;
+	file->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	return STATUS_OK;
+}
+
+/* Beside the weights as they were named, not as they resolve: download caches keep links to files of other names. */
+static enum status stamp_config(const struct identity_source *source, struct stamped *config, struct err *err)
+{
+	const char *slash = strrchr(source->weights_path, '/');
+	char *folder = slash ? mem_copy(source->weights_path, (size_t)(slash - source->weights_path + 1)) : mem_copy(".", 1);
+	char *path = folder ? path_join(folder, source->config_name) : NULL;
+	enum status status = path ? stamp(path, config, err) : err_memory(err, "a path");
+
+	free(path);
+	free(folder);
+	return status;
+}
+
+static enum status remembered(struct catalog *catalog, const struct stamped *file, char digest[33], bool *found, struct err *err)
+{
+	return catalog_digest_get(catalog, file->path, file->size, file->mtime_ns, digest, found, err);
+}
+
+static enum status remember(struct catalog *catalog, const struct stamped *file, const char *digest, struct err *err)
+{
+	return catalog_digest_put(catalog, file->path, file->size, file->mtime_ns, digest, err);
+}
+
+enum status identity_of_model(struct catalog *catalog, const struct identity_source *source, struct catalog_model *model,
+			      struct err *err)
+{
+	struct stamped weights, config;
+	bool weights_known = false, config_known = false;
+	enum status status = stamp(source->weights_path, &weights, err);
+
+	if (status == STATUS_OK)
+		status = stamp_config(source, &config, err);
+	if (status == STATUS_OK)
+		status = remembered(catalog, &weights, model->weights_digest, &weights_known, err);
+	if (status == STATUS_OK)
+		status = remembered(catalog, &config, model->config_digest, &config_known, err);
+	if (status == STATUS_OK && !(weights_known && config_known)) {
+		status = source->digest(source->model, model->config_digest, model->weights_digest, err);
+		if (status == STATUS_OK)
+			status = remember(catalog, &weights, model->weights_digest, err);
+		if (status == STATUS_OK)
+			status = remember(catalog, &config, model->config_digest, err);
+	}
+	return status == STATUS_OK ? catalog_model_put(catalog, model, err) : status;
+}

@@ -1,0 +1,206 @@
+/* migrate.c: the catalog's tables, as steps from one version to the next. A step that was ever released is never
+ * changed: what is wrong in it is mended by a later one. tests/data/catalog-v1.db holds a file of version 1.
+ *
+ * Paths, collections and texts are BLOBs: bytes, compared as bytes, never assumed to be UTF-8.
+ */
+#include "schema/catalog/internal.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "schema/base/banned.h"
+
+#define LIVE(row) row "state = 0 AND " row "gone_since = 0 AND " row "content IS NOT NULL"
+/* The state is named by the program that wrote it: 0 READY, 1 FAILED (enum photo_state). */
+static_assert(PHOTO_READY == 0 && PHOTO_FAILED == 1, "states are stored");
+
+/* The steps upwards are random: a generation that was lost with the last seconds before a power cut, after a vector file was
+ * made for it, must not come again for another set. */
+#define BUMP "UPDATE index_state SET generation = generation + 1 + (random() & 0xffffffff) WHERE "
+#define EMBEDDED(which) \
+	"EXISTS (SELECT 1 FROM embeddings e WHERE e.model = index_state.model AND e.content = " which ".content)"
+#define NO_OTHER(which) "NOT EXISTS (SELECT 1 FROM photos p WHERE p.content = " which ".content AND " LIVE("p.") " AND p.id <> " which ".id)"
+
+static const char version_1[] =
+	"CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
+	"INSERT INTO meta VALUES ('uuid', lower(hex(randomblob(16))));"
+
+	"CREATE TABLE models (id INTEGER PRIMARY KEY AUTOINCREMENT, config_digest TEXT NOT NULL, weights_digest TEXT NOT NULL,"
+	" name TEXT NOT NULL, dim INTEGER NOT NULL CHECK (dim > 0), tokens INTEGER NOT NULL, width INTEGER NOT NULL,"
+	" UNIQUE (config_digest, weights_digest));"
+	"CREATE TABLE weight_digests (path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,"
+	" digest TEXT NOT NULL) WITHOUT ROWID;"
+
+	"CREATE TABLE roots (id INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB NOT NULL UNIQUE,"
+	" indexed_at INTEGER NOT NULL DEFAULT 0);"
+	/* AUTOINCREMENT: an id that a vector file or a user's list still names never means another photo. */
+	"CREATE TABLE contents (id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 16));"
+	"CREATE TABLE photos (id INTEGER PRIMARY KEY AUTOINCREMENT, root INTEGER NOT NULL REFERENCES roots (id),"
+	" path BLOB NOT NULL UNIQUE, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,"
+	" content INTEGER REFERENCES contents (id), state INTEGER NOT NULL CHECK (state IN (0, 1)), error TEXT,"
+	" gone_since INTEGER NOT NULL, format TEXT, width INTEGER NOT NULL, height INTEGER NOT NULL,"
+	" orientation INTEGER NOT NULL, taken_at INTEGER, taken_offset INTEGER, latitude REAL, longitude REAL,"
+	" camera TEXT, lens TEXT);"
+	"CREATE INDEX photos_root ON photos (root);"
+	"CREATE INDEX photos_content ON photos (content);"
+	"CREATE INDEX photos_taken ON photos (taken_at) WHERE taken_at IS NOT NULL;"
+	"CREATE INDEX photos_failed ON photos (id) WHERE state = 1;"
+	"CREATE INDEX photos_gone ON photos (gone_since) WHERE gone_since <> 0;"
+
+	"CREATE TABLE embeddings (model INTEGER NOT NULL REFERENCES models (id), content INTEGER NOT NULL"
+	" REFERENCES contents (id) ON DELETE CASCADE, vector BLOB NOT NULL, PRIMARY KEY (model, content)) WITHOUT ROWID;"
+	"CREATE INDEX embeddings_content ON embeddings (content);"
+	/* The blobs lie apart: marking tokens as used must not rewrite them. used_at counts uses, not seconds: clocks go back. */
+	"CREATE TABLE image_tokens (id INTEGER PRIMARY KEY, content INTEGER NOT NULL REFERENCES contents (id) ON DELETE CASCADE,"
+	" model INTEGER NOT NULL REFERENCES models (id), bytes INTEGER NOT NULL, used_at INTEGER NOT NULL,"
+	" UNIQUE (content, model));"
+	"CREATE INDEX image_tokens_used ON image_tokens (used_at, bytes);"
+	"CREATE TABLE token_blobs (id INTEGER PRIMARY KEY REFERENCES image_tokens (id) ON DELETE CASCADE, blob BLOB NOT NULL);"
+
+	"CREATE TABLE texts (id INTEGER PRIMARY KEY AUTOINCREMENT, collection BLOB NOT NULL,"
+	" content INTEGER REFERENCES contents (id), text BLOB NOT NULL);"
+	"CREATE UNIQUE INDEX texts_same ON texts (collection, ifnull(content, 0), text);"
+	"CREATE INDEX texts_content ON texts (content) WHERE content IS NOT NULL;"
+	"CREATE TABLE text_embeddings (model INTEGER NOT NULL REFERENCES models (id), text INTEGER NOT NULL"
+	" REFERENCES texts (id) ON DELETE CASCADE, vector BLOB NOT NULL, PRIMARY KEY (model, text)) WITHOUT ROWID;"
+	"CREATE INDEX text_embeddings_text ON text_embeddings (text);"
+
+	/* The generation follows the set {content: embedded by the model, and a photo of it is READY and there}. */
+	"CREATE TABLE index_state (model INTEGER PRIMARY KEY REFERENCES models (id), generation INTEGER NOT NULL);"
+	"CREATE TRIGGER models_state AFTER INSERT ON models BEGIN INSERT INTO index_state VALUES (NEW.id, 0); END;"
+	"CREATE TRIGGER embeddings_added AFTER INSERT ON embeddings BEGIN " BUMP "model = NEW.model; END;"
+	"CREATE TRIGGER embeddings_changed AFTER UPDATE ON embeddings BEGIN " BUMP "model IN (OLD.model, NEW.model); END;"
+	"CREATE TRIGGER embeddings_removed AFTER DELETE ON embeddings"
+	" WHEN EXISTS (SELECT 1 FROM photos p WHERE p.content = OLD.content AND " LIVE("p.") ")"
+	" BEGIN " BUMP "model = OLD.model; END;"
+	"CREATE TRIGGER photos_added AFTER INSERT ON photos WHEN " LIVE("NEW.") " AND " NO_OTHER("NEW")
+	" BEGIN " BUMP EMBEDDED("NEW") "; END;"
+	"CREATE TRIGGER photos_removed AFTER DELETE ON photos WHEN " LIVE("OLD.") " AND " NO_OTHER("OLD")
+	" BEGIN " BUMP EMBEDDED("OLD") "; END;"
+	"CREATE TRIGGER photos_gained AFTER UPDATE OF content, state, gone_since ON photos WHEN " LIVE("NEW.")
+	" AND NOT (" LIVE("OLD.") " AND OLD.content = NEW.content) AND " NO_OTHER("NEW")
+	" BEGIN " BUMP EMBEDDED("NEW") "; END;"
+	"CREATE TRIGGER photos_lost AFTER UPDATE OF content, state, gone_since ON photos WHEN " LIVE("OLD.")
+	" AND NOT (" LIVE("NEW.") " AND OLD.content = NEW.content) AND " NO_OTHER("OLD")
+	" BEGIN " BUMP EMBEDDED("OLD") "; END;";
+
+#define TEXT_BUMP "UPDATE index_state SET text_generation = text_generation + 1 + (random() & 0xffffffff) WHERE model IN "
+
+static const char version_2[] =
+	/* The generation of texts follows the set {text: embedded by the model}. */
+	"ALTER TABLE index_state ADD COLUMN text_generation INTEGER NOT NULL DEFAULT 0;"
+	"DROP TRIGGER models_state;"
+	"CREATE TRIGGER models_state AFTER INSERT ON models BEGIN INSERT INTO index_state (model, generation) VALUES (NEW.id, 0); END;"
+	"CREATE TRIGGER text_embeddings_added AFTER INSERT ON text_embeddings BEGIN " TEXT_BUMP "(NEW.model); END;"
+	"CREATE TRIGGER text_embeddings_changed AFTER UPDATE ON text_embeddings BEGIN " TEXT_BUMP "(OLD.model, NEW.model); END;"
+	"CREATE TRIGGER text_embeddings_removed AFTER DELETE ON text_embeddings BEGIN " TEXT_BUMP "(OLD.model); END;"
+
+	/* log p(text | null): null is a content, or minus the number of a picture of noise. A cache, so no key to contents. */
+	"CREATE TABLE text_nulls (model INTEGER NOT NULL REFERENCES models (id), text INTEGER NOT NULL"
+	" REFERENCES texts (id) ON DELETE CASCADE, \"null\" INTEGER NOT NULL, likelihood REAL NOT NULL,"
+	" PRIMARY KEY (model, text, \"null\")) WITHOUT ROWID;"
+	"CREATE INDEX text_nulls_text ON text_nulls (text);"
+
+	/* Which text a model wrote about a content. */
+	"CREATE TABLE captions (model INTEGER NOT NULL REFERENCES models (id), content INTEGER NOT NULL"
+	" REFERENCES contents (id) ON DELETE CASCADE, text INTEGER NOT NULL REFERENCES texts (id) ON DELETE CASCADE,"
+	" likelihood REAL NOT NULL, PRIMARY KEY (model, content)) WITHOUT ROWID;"
+	"CREATE INDEX captions_content ON captions (content);"
+	"CREATE INDEX captions_text ON captions (text);";
+
+/* When the file's inode last changed: a file that another one of the same size and time replaced is told by it. 0: not known. */
+static const char version_3[] = "ALTER TABLE photos ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0;";
+
+static const char version_4[] =
+	/* A stamp of what a photo's file and those beside it said when they were read; and which texts they said. */
+	"ALTER TABLE photos ADD COLUMN facts INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE photo_texts (photo INTEGER NOT NULL REFERENCES photos (id) ON DELETE CASCADE, text INTEGER NOT NULL"
+	" REFERENCES texts (id) ON DELETE CASCADE, current INTEGER NOT NULL, PRIMARY KEY (photo, text)) WITHOUT ROWID;"
+	"CREATE INDEX photo_texts_text ON photo_texts (text);"
+	"CREATE TRIGGER photo_texts_removed AFTER DELETE ON photo_texts"
+	" WHEN NOT EXISTS (SELECT 1 FROM photo_texts p WHERE p.text = OLD.text)"
+	" BEGIN DELETE FROM texts WHERE id = OLD.text; END;"
+	/* A perceptual hash: for near-duplicates. */
+	"ALTER TABLE contents ADD COLUMN phash INTEGER;";
+
+static const char version_5[] =
+	/* What a model's poolers read, for the heads that are taught later: as image_tokens, within a budget of its own. */
+	"CREATE TABLE encoder_tokens (id INTEGER PRIMARY KEY, content INTEGER NOT NULL REFERENCES contents (id) ON DELETE CASCADE,"
+	" model INTEGER NOT NULL REFERENCES models (id), bytes INTEGER NOT NULL, used_at INTEGER NOT NULL,"
+	" UNIQUE (content, model));"
+	"CREATE INDEX encoder_tokens_used ON encoder_tokens (used_at, bytes);"
+	"CREATE TABLE encoder_blobs (id INTEGER PRIMARY KEY REFERENCES encoder_tokens (id) ON DELETE CASCADE, blob BLOB NOT NULL);"
+
+	/* A head is its file's bytes. What it says of each content is a cache, made again from tokens: scored has a row for each content
+	 * that it was asked about, label_scores one for each label that is not out of the question. */
+	"CREATE TABLE heads (id INTEGER PRIMARY KEY AUTOINCREMENT, model INTEGER NOT NULL REFERENCES models (id),"
+	" name BLOB NOT NULL UNIQUE, bytes BLOB NOT NULL);"
+	"CREATE TABLE labels (id INTEGER PRIMARY KEY AUTOINCREMENT, head INTEGER NOT NULL REFERENCES heads (id) ON DELETE CASCADE,"
+	" place INTEGER NOT NULL, name BLOB NOT NULL, UNIQUE (head, place));"
+	"CREATE INDEX labels_name ON labels (name);"
+	"CREATE TABLE scored (head INTEGER NOT NULL REFERENCES heads (id) ON DELETE CASCADE, content INTEGER NOT NULL"
+	" REFERENCES contents (id) ON DELETE CASCADE, PRIMARY KEY (head, content)) WITHOUT ROWID;"
+	"CREATE INDEX scored_content ON scored (content);"
+	"CREATE TABLE label_scores (label INTEGER NOT NULL REFERENCES labels (id) ON DELETE CASCADE, content INTEGER NOT NULL"
+	" REFERENCES contents (id) ON DELETE CASCADE, probability REAL NOT NULL, has INTEGER NOT NULL, PRIMARY KEY (label, content))"
+	" WITHOUT ROWID;"
+	"CREATE INDEX label_scores_content ON label_scores (content);";
+
+#define UNWHOLE " BEGIN UPDATE walks SET whole = 0 WHERE whole; END;"
+#define DIFFERS(column) "OLD." column " IS NOT NEW." column
+
+static const char version_6[] =
+	/* See folders.h. */
+	"CREATE TABLE walks (model INTEGER NOT NULL REFERENCES models (id) ON DELETE CASCADE, path BLOB NOT NULL, whole INTEGER NOT NULL,"
+	" PRIMARY KEY (model, path)) WITHOUT ROWID;"
+	"CREATE TABLE folders (model INTEGER NOT NULL REFERENCES models (id) ON DELETE CASCADE, path BLOB NOT NULL, stamp BLOB,"
+	" photos INTEGER NOT NULL, PRIMARY KEY (model, path)) WITHOUT ROWID;"
+	"CREATE TRIGGER photos_walk_added AFTER INSERT ON photos" UNWHOLE
+	"CREATE TRIGGER photos_walk_removed AFTER DELETE ON photos" UNWHOLE
+	"CREATE TRIGGER photos_walk_changed AFTER UPDATE ON photos WHEN " DIFFERS("path") " OR " DIFFERS("root") " OR " DIFFERS("size") " OR "
+	DIFFERS("mtime_ns") " OR " DIFFERS("ctime_ns") " OR " DIFFERS("content") " OR " DIFFERS("state") " OR " DIFFERS("gone_since") " OR "
+	DIFFERS("facts") UNWHOLE
+	"CREATE TRIGGER embeddings_walk_removed AFTER DELETE ON embeddings" UNWHOLE
+
+	/* All that a filter asks for, so that it need not look at the rows. */
+	"DROP INDEX photos_taken;"
+	"CREATE INDEX photos_taken ON photos (taken_at, content, state, gone_since) WHERE taken_at IS NOT NULL;"
+	"CREATE INDEX photos_place ON photos (latitude, longitude, content, state, gone_since) WHERE latitude IS NOT NULL;"
+	"CREATE INDEX photos_camera ON photos (camera, lens, content, state, gone_since);";
+
+/* steps[v] leads from version v to v + 1. */
+static const char *const steps[] = {version_1, version_2, version_3, version_4, version_5, version_6};
+static_assert(sizeof steps / sizeof *steps == CATALOG_VERSION, "a step for each version");
+
+static enum status read_version(struct catalog *catalog, int *version, struct err *err)
+{
+	sqlite3_stmt *s;
+	bool row = false;
+	enum status status = catalog_prepare(catalog, "PRAGMA user_version", &s, err);
+
+	if (status == STATUS_OK)
+		status = catalog_step(catalog, s, &row, err);
+	*version = row ? sqlite3_column_int(s, 0) : 0;
+	catalog_done(catalog, s);
+	return status;
+}
+
+enum status catalog_migrate(struct catalog *catalog, struct err *err)
+{
+	char sql[96];
+	int version;
+	bool own;
+	enum status status = catalog_scope_enter(catalog, &own, err);
+
+	if (status != STATUS_OK)
+		return status;
+	status = read_version(catalog, &version, err);
+	for (; status == STATUS_OK && version < CATALOG_VERSION; version++)
+		status = catalog_execute(catalog, steps[version], err);
+	if (status == STATUS_OK) {
+		snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d", CATALOG_APPLICATION, version);
+		status = catalog_execute(catalog, sql, err);
+	}
+	return catalog_scope_leave(catalog, own, status, err);
+}
