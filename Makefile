@@ -60,6 +60,10 @@ $(BUILD)/%.o: %.c Makefile build/setup.mk
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
+# Texts that the assembler puts into the objects beside them (schema/base/embed.h).
+EMBEDDED := $(sort $(shell find $(FLOORS) -path model/default -prune -o \( -name '*.txt' -o -name '*.sql' \) -print))
+$(foreach text,$(EMBEDDED),$(foreach source,$(wildcard $(dir $(text))*.c),$(eval $(BUILD)/$(source:.c=.o): $(text))))
+
 # ---- tests ------------------------------------------------------------------------------------------------------
 # tests/FLOOR/ROOM/NAME.c is a program linked with its own floor and those below; tests/tools/NAME.c is a tool (parity, ...)
 # linked with model and schema; tests/bench has the benchmarks; tests/cli/NAME.sh drives build/coca. What they share

@@ -13,7 +13,12 @@
 #include "schema/base/memory.h"
 #include "schema/vectors/vectors.h"
 
+#include "schema/base/embed.h"
+
 #include "schema/base/banned.h"
+
+EMBED_TEXT(help_forget, "indexer/commands/forget.txt");
+EMBED_TEXT(help_index, "indexer/commands/index.txt");
 
 /* --- index --- */
 
@@ -32,14 +37,6 @@ static const struct option_spec index_options[] = {
 	{"verbose", 'v', NULL, OPTION_FLAG, "say where the time went"},
 	{0},
 };
-
-static const char index_details[] =
-	"DIR may be a single photograph, too. Without one, the folders that were indexed before are looked through again.\n"
-	"A .cocaignore file in a folder of DIR leaves out what it lists, in .gitignore's syntax.\n"
-	"What is unchanged is skipped; a file that was moved, renamed or copied keeps its embedding. Photographs are only read.\n"
-	"What cannot be decoded is named and tried again when it changes; the exit code is then 4.\n"
-	"Ctrl-C keeps what is done; the next run goes on.\n"
-	"--watch holds the catalog only while it writes: searching, and indexing by hand, go on beside it.\n";
 
 /* Folders for one run: the words, or all roots of the catalog. */
 struct folders {
@@ -416,7 +413,7 @@ const struct command command_index = {
 	.synopsis = "[DIR...]",
 	.summary = "make folders of photographs searchable",
 	.options = index_options,
-	.details = index_details,
+	.details = help_index,
 	.run = run_index,
 	.handles_interrupt = true,
 	.passive_threads = true,
@@ -469,6 +466,6 @@ const struct command command_forget = {
 	.synopsis = "DIR...",
 	.summary = "take a folder out of the library; its files stay as they are",
 	.options = forget_options,
-	.details = "DIR is a folder that was indexed, a folder inside one, or a single photograph; it need not exist any more.\n",
+	.details = help_forget,
 	.run = run_forget,
 };

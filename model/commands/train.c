@@ -16,8 +16,11 @@
 #include "schema/base/blas.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
+#include "schema/base/embed.h"
 
 #include "schema/base/banned.h"
+
+EMBED_TEXT(help_train, "model/commands/train.txt");
 
 static const struct option_spec options[] = {
 	{"shards", 0, "TAR[=W,...]", OPTION_TEXT | OPTION_MANY | OPTION_FILE,
@@ -64,22 +67,6 @@ static const struct option_spec options[] = {
 	{"half", 0, NULL, OPTION_FLAG, "store the weights in half precision"},
 	{0},
 };
-
-static const char details[] =
-	"The folder can be used as --model and, if its configuration has no vision_cfg.stem, loaded by OpenCLIP.\n"
-	"A model that grows (--from with --config) computes the same as before at first: its new layers of towers and stem add nothing\n"
-	"until they have learned.\n"
-	"log.csv has a line for each step, curves.svg shows losses and recall, best.safetensors has the weights that recalled most.\n"
-	"Ctrl-C saves and leaves; --resume goes on.\n\n"
-	"Words behind a source's weight: FILE=1,classes has names of classes for captions, one a line, the usual one first; they are\n"
-	"put into prompts at random, and one class's texts are not each other's negatives. FILE=1,whole has its photographs neither cut,\n"
-	"mirrored, recoloured nor mixed: drawings whose captions say where things are. FILE=1,pairs has each sample beside its hardest\n"
-	"negative, as in X-a and X-b: both come in one batch. FILE=1,mix:0.1 replaces --mix.\n\n"
-	"  coca train --out mine --new-tokenizer 4096 --epochs 20 --shards photos.tar.gz=2 more.tar\n"
-	"  coca train --out mine --shards photos.tar things.tar=0.5,classes drawings.tar=1,whole --mix 0.5 --colour 0.3\n"
-	"  coca train --out mine --resume\n"
-	"  coca train --report mine other\n"
-	"  coca train --out tuned --from mine --tsv my-photos.tsv --freeze encoder,text --lr 1e-4 --epochs 3\n";
 
 enum { BATCH = 160 }; /* unless --batch says otherwise */
 
@@ -872,7 +859,7 @@ const struct command command_train = {
 	.synopsis = "--out DIR --shards TAR...",
 	.summary = "train a model on captioned photographs, or go on from one",
 	.options = options,
-	.details = details,
+	.details = help_train,
 	.run = run_train,
 	.handles_interrupt = true,
 	.passive_threads = true,

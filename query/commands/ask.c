@@ -20,8 +20,11 @@
 #include "schema/catalog/texts.h"
 #include "schema/base/json.h"
 #include "schema/base/packed.h"
+#include "schema/base/embed.h"
 
 #include "schema/base/banned.h"
+
+EMBED_TEXT(help_ask, "query/commands/ask.txt");
 
 struct asking {
 	struct cli *cli;
@@ -305,11 +308,7 @@ const struct command command_ask = {
 	.synopsis = "FILE... QUESTION",
 	.summary = "ask a question about photographs",
 	.options = options,
-	.details = "With a head, the decoder's output for the question is classified into the answers that the head was taught.\n"
-		   "With choices, each is put behind the question; the probabilities are the softmax of log p(question, answer | photo) less\n"
-		   "log p(question, answer), the mean over 64 other photos of the library (or pictures of noise): else short and common\n"
-		   "answers would win. They say which of the choices fits best, not whether any does.\n"
-		   "  coca ask photo.jpg \"what colour is the car?\" --choices red,blue,white\n",
+	.details = help_ask,
 	.run = run,
 	.passive_threads = true,
 };

@@ -17,7 +17,11 @@
 #include "schema/base/json.h"
 #include "schema/vectors/vectors.h"
 
+#include "schema/base/embed.h"
+
 #include "schema/base/banned.h"
+
+EMBED_TEXT(help_caption, "query/commands/caption.txt");
 
 enum { COMMIT_SECONDS = 3 };
 
@@ -338,13 +342,7 @@ const struct command command_caption = {
 	.synopsis = "FILE...|DIR|--all",
 	.summary = "describe photographs in a sentence each",
 	.options = options,
-	.details = "Printed are the log-likelihood of the caption, log p(caption | photo), the caption, and the photo.\n"
-		   "Greedy search takes the likeliest token each time. Beam search follows the K likeliest beginnings, and chooses the\n"
-		   "caption with the highest log-likelihood divided by its number of tokens (the end counted).\n"
-		   "A file need not be indexed; a folder and --all stand for the indexed photos, whose stored image tokens spare them\n"
-		   "decoding. With --store, photos of a folder or of --all that have a caption by this model are skipped, so that a run\n"
-		   "that was interrupted (Ctrl-C keeps what is done) goes on; a file that is named gets its caption anew.\n"
-		   "`coca search` finds photos by their captions, `coca texts forget captions` drops them.\n",
+	.details = help_caption,
 	.run = run,
 	.passive_threads = true,
 	.handles_interrupt = true,

@@ -12,8 +12,11 @@
 #include "query/ask/photo.h"
 #include "schema/base/packed.h"
 #include "schema/base/json.h"
+#include "schema/base/embed.h"
 
 #include "schema/base/banned.h"
+
+EMBED_TEXT(help_classify, "query/commands/classify.txt");
 
 struct classifier {
 	struct cli *cli;
@@ -263,10 +266,7 @@ const struct command command_classify = {
 	.synopsis = "FILE...|--all",
 	.summary = "choose among labels, without training, or by a head that was taught",
 	.options = options,
-	.details = "Each label is put into some prompts (\"a photo of a {}.\"); the mean of their embeddings stands for it. Probabilities are\n"
-		   "the softmax of logit scale x similarity: they say which of these labels fits best, not whether any fits.\n"
-		   "With --head, the labels are those it was taught; of a head for several labels, each has a probability of its own.\n"
-		   "--all uses the stored embeddings, or the stored tokens of the encoder for --head: no photo is read.\n",
+	.details = help_classify,
 	.run = run,
 	.passive_threads = true,
 };

@@ -12,8 +12,11 @@
 #include "query/show/page.h"
 #include "query/ask/parse.h"
 #include "schema/base/json.h"
+#include "schema/base/embed.h"
 
 #include "schema/base/banned.h"
+
+EMBED_TEXT(help_duplicates, "query/commands/duplicates.txt");
 
 struct work {
 	struct cli *cli;
@@ -195,9 +198,7 @@ const struct command command_duplicates = {
 	.synopsis = "",
 	.summary = "find photographs that are there more than once",
 	.options = options,
-	.details = "Copies have the same content; near copies look the same by a perceptual hash and by the embedding: smaller ones,\n"
-		   "compressed or brightened ones, other formats. The best of a group comes first: most pixels, then most bytes, then\n"
-		   "the oldest, then by path. Nothing is deleted. Exit code 3: there are none.\n",
+	.details = help_duplicates,
 	.run = run,
 	.passive_threads = true,
 };

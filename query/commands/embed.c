@@ -10,8 +10,11 @@
 #include "query/session/library.h"
 #include "schema/base/json.h"
 #include "schema/base/memory.h"
+#include "schema/base/embed.h"
 
 #include "schema/base/banned.h"
+
+EMBED_TEXT(help_embed, "query/commands/embed.txt");
 
 struct embedder {
 	struct cli *cli;
@@ -117,7 +120,7 @@ const struct command command_embed = {
 	.synopsis = "[FILE...]",
 	.summary = "print the embeddings of photographs and texts",
 	.options = options,
-	.details = "Embeddings have length 1. Texts come first, then files, each in the order given.\n",
+	.details = help_embed,
 	.run = run,
 	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */
 };

@@ -11,8 +11,11 @@
 #include "query/measure/pairs.h"
 #include "query/measure/sweep.h"
 #include "schema/base/memory.h"
+#include "schema/base/embed.h"
 
 #include "schema/base/banned.h"
+
+EMBED_TEXT(help_eval, "query/commands/eval.txt");
 
 enum { HELD_OUT_EVERY = 10, HELD_OUT_OFFSET = 9 };
 
@@ -342,10 +345,7 @@ const struct command command_eval = {
 	.synopsis = "--shards TAR...",
 	.summary = "measure recall at 1, 5 and 10, both ways, with and without reranking",
 	.options = options,
-	.details = "Each caption is a query for its photo; each photo is a query that any of its captions answers.\n"
-		   "Samples whose image cannot be read are named and left out (exit code 4).\n\n"
-		   "  coca eval --shards photos.tar.gz --heldout\n"
-		   "  coca eval --pairs --shards pairs.tar    which caption goes with a picture, which picture with a caption, and both\n",
+	.details = help_eval,
 	.run = run,
 	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */
 };

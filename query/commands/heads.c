@@ -10,8 +10,11 @@
 #include "query/ask/photo.h"
 #include "schema/catalog/heads.h"
 #include "schema/base/json.h"
+#include "schema/base/embed.h"
 
 #include "schema/base/banned.h"
+
+EMBED_TEXT(help_heads, "query/commands/heads.txt");
 
 struct listing {
 	struct cli *cli;
@@ -233,8 +236,7 @@ const struct command command_heads = {
 	.synopsis = "list [NAME]|add FILE...|save NAME FILE|forget NAME...",
 	.summary = "the heads that were taught and are installed",
 	.options = options,
-	.details = "A head is taught by coca tune. Installed, it labels the library: its labels can be searched for (coca search label:NAME),\n"
-		   "and what is indexed later is labelled, too. list NAME shows its labels and how many photos have each.\n",
+	.details = help_heads,
 	.run = run,
 	.passive_threads = true,
 };

@@ -13,8 +13,11 @@
 #include "query/ask/parse.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
+#include "schema/base/embed.h"
 
 #include "schema/base/banned.h"
+
+EMBED_TEXT(help_inspect, "query/commands/inspect.txt");
 
 /* ---- tokens ----------------------------------------------------------------------------------------------------- */
 
@@ -198,8 +201,6 @@ const struct command command_inspect = {
 	.synopsis = "tokens [--tokenizer FILE] -- TEXT | pixels --size N FILE | model [DIR]",
 	.summary = "print a text's ids, the crop a model sees of a photograph, or what a model is",
 	.options = options,
-	.details = "tokens  the ids of TEXT on one line, without start and end\n"
-		   "pixels  the reference crop of FILE as binary PPM (P6): shorter side to N, bicubic, centre\n"
-		   "model   configuration, parameters, digests\n",
+	.details = help_inspect,
 	.run = run,
 };

@@ -8,8 +8,11 @@
 #include "query/find/match.h"
 #include "query/ask/photo.h"
 #include "schema/base/json.h"
+#include "schema/base/embed.h"
 
 #include "schema/base/banned.h"
+
+EMBED_TEXT(help_match, "query/commands/match.txt");
 
 struct asking {
 	struct cli *cli;
@@ -183,10 +186,7 @@ const struct command command_match = {
 	.synopsis = "FILE...",
 	.summary = "find the texts that fit a photograph",
 	.options = options,
-	.details = "The texts are those of `coca texts` and the captions of `coca caption --store`; the photo need not be indexed.\n"
-		   "The score is the similarity, or with reranking logit scale x similarity + weight x (log p(text | photo) - log p(text)),\n"
-		   "where p(text) is the mean over 64 other photos of the library (or pictures of noise): else short and common\n"
-		   "texts would win. It is computed once for each text and kept. Texts that are equal are shown once.\n",
+	.details = help_match,
 	.run = run,
 	.passive_threads = true,
 };

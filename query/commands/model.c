@@ -13,8 +13,11 @@
 #include "query/commands/inspect.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
+#include "schema/base/embed.h"
 
 #include "schema/base/banned.h"
+
+EMBED_TEXT(help_model, "query/commands/model.txt");
 
 enum { PICTURES = 64, COPY_MOST = 256 << 20 };
 
@@ -199,10 +202,6 @@ const struct command command_model = {
 	.synopsis = "info [DIR] | quantize --out DIR [PHOTO...]",
 	.summary = "print what a model is, or write it in 8 bits",
 	.options = options,
-	.details = "info      configuration, parameters, precision, digests\n"
-		   "quantize  writes the model (--model) with the matrices of its image encoder's blocks as 8-bit numbers, a\n"
-		   "          scale for each output, and int8 is the precision it is used with. Those of its decoder, for\n"
-		   "          reranking, are added to its weights, so that a first search need not make them. The PHOTOs, or 64\n"
-		   "          drawn pictures, are encoded both ways first; below a mean cosine of 0.995 it is refused.\n",
+	.details = help_model,
 	.run = run,
 };

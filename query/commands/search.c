@@ -17,7 +17,11 @@
 #include "query/find/by_text.h"
 #include "query/find/trust.h"
 
+#include "schema/base/embed.h"
+
 #include "schema/base/banned.h"
+
+EMBED_TEXT(help_search, "query/commands/search.txt");
 
 struct search {
 	struct cli *cli;
@@ -363,28 +367,7 @@ const struct command command_search = {
 	.synopsis = "[QUERY...]",
 	.summary = "find photographs by words, and by other photographs",
 	.options = options,
-	.details = "Several words are one query; + and - on their own add and subtract, as --add and --sub do:\n"
-		   "    coca search beach + 2:sunset - people          coca search beach --add 2:sunset --sub people\n"
-		   "    coca search --add ./photo.jpg --sub text:snow\n"
-		   "The query is the normalised sum of weight x unit embedding. X is a photo if it starts with photo:, /, ./ or\n"
-		   "../, ends as pictures do (.jpg, .png, ...), or (in --add and --sub) names a file; else, or after text:, it\n"
-		   "is words. A number and a colon in front are the weight, but 10:30 is a time. Added words rerank, each with its\n"
-		   "part in the sum; subtracted words and photos count by similarity alone.\n"
-		   "Every photo is listed, copies too, and those whose drive is away (\"missing\").\n"
-		   "The score is the similarity, or with reranking logit scale x similarity + weight x caption log-likelihood\n"
-		   "(counted from the mean of the reranked). It ranks the photos of one query. The match is comparable between\n"
-		   "queries: how likely the photo shows what is asked for at all, even odds assumed beforehand, from similarity and\n"
-		   "likelihood against those of other photos of the library and of the query in general, by constants that were\n"
-		   "fitted on captioned photos with the shipped model. With photos alone or --no-rerank it is calibrated on\n"
-		   "similarity only, and tells a photo that stands out, but not sense from nonsense. About 0.5 is a sensible\n"
-		   "--min-score; exit code 3: nothing matches. --explain: words above 0 fit this photo better than they fit the\n"
-		   "other reranked ones.\n"
-		   "label:NAME and -label:NAME among the words (or --label, --not-label) ask for what a head was taught (coca tune):\n"
-		   "    coca search label:receipts          coca search \"a table\" -label:receipts label:kitchen@0.8\n"
-		   "NAME may be HEAD/LABEL; @0.8 asks for a probability. Labels alone are listed by probability.\n"
-		   "Without a query, photos that pass the filters are listed, newest first. Dates are the camera's local time: a\n"
-		   "photo of 23:30 is of that day wherever it was taken. --not-X lets through exactly what --X would not, also what\n"
-		   "X is not known of; it may be given more than once.\n",
+	.details = help_search,
 	.run = run,
 	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */
 };

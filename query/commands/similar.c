@@ -10,7 +10,11 @@
 #include "query/ask/parse.h"
 #include "query/find/search.h"
 
+#include "schema/base/embed.h"
+
 #include "schema/base/banned.h"
+
+EMBED_TEXT(help_similar, "query/commands/similar.txt");
 
 struct similar {
 	const char *file;
@@ -114,7 +118,7 @@ const struct command command_similar = {
 	.synopsis = "FILE",
 	.summary = "find photographs like this one",
 	.options = options,
-	.details = "The file need not be indexed. It is left out itself; copies of it elsewhere are listed.\n",
+	.details = help_similar,
 	.run = run,
 	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */
 };

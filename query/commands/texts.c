@@ -11,7 +11,11 @@
 #include "schema/base/json.h"
 #include "schema/vectors/vectors.h"
 
+#include "schema/base/embed.h"
+
 #include "schema/base/banned.h"
+
+EMBED_TEXT(help_texts, "query/commands/texts.txt");
 
 /* ---- add -------------------------------------------------------------------------------------------------------- */
 
@@ -231,10 +235,7 @@ const struct command command_texts = {
 	.synopsis = "add FILE.tsv|FILE.txt|-...   list   forget COLLECTION",
 	.summary = "keep sentences to match photographs with, or tied to photographs",
 	.options = options,
-	.details = "A line of a .tsv file ties a text to a photo: PATH, TAB, text. PATH is absolute, or relative to the file's folder or\n"
-		   "to an indexed folder; a content's number or hash will do, too. Lines whose photo is not indexed are named and\n"
-		   "skipped (exit code 4). Of any other file, and of standard input (-), each line is a text.\n"
-		   "A text that is there already costs nothing. `coca match` answers with texts, `coca search` finds photos by theirs.\n",
+	.details = help_texts,
 	.run = run,
 	.passive_threads = true,
 	.handles_interrupt = true,

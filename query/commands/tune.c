@@ -15,8 +15,11 @@
 #include "query/teach/lesson.h"
 #include "query/teach/marks.h"
 #include "schema/base/json.h"
+#include "schema/base/embed.h"
 
 #include "schema/base/banned.h"
+
+EMBED_TEXT(help_tune, "query/commands/tune.txt");
 
 /* Of the encoder's tokens in the catalog, if nothing else is said: as `coca index` has it. */
 static const size_t BUDGET = (size_t)1 << 30;
@@ -563,15 +566,7 @@ const struct command command_tune = {
 	.synopsis = "labels|answers [FOLDER|TAR|FILE.tsv]...",
 	.summary = "teach labels, or answers to questions, on top of the model",
 	.options = options,
-	.details = "The model stays as it is: what its encoder says of each photo is computed once (and kept in the catalog for photos of\n"
-		   "the library), and a pooler with a query of its own and a linear map learn from that in seconds. The head is one small\n"
-		   "file; it belongs to the model it was taught on.\n\n"
-		   "  coca tune labels --name pets ~/pets                # ~/pets/cat/*.jpg, ~/pets/dog/*.jpg; photos in ~/pets: neither\n"
-		   "  coca tune labels --name papers --pick receipts=~/Pictures/receipts --rest\n"
-		   "  coca search label:receipts --since 2024             coca classify photo.jpg --head papers\n"
-		   "  coca tune answers --out colours.head questions.tsv  coca ask photo.jpg \"what colour is it?\" --head colours.head\n\n"
-		   "Where each photo has exactly one label, one is chosen; else each label is judged for itself. Filters restrict\n"
-		   "--pick and --rest.\n",
+	.details = help_tune,
 	.run = run,
 	.handles_interrupt = true,
 	.passive_threads = true,

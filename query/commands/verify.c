@@ -4,7 +4,11 @@
 #include "query/session/library.h"
 #include "schema/vectors/vectors.h"
 
+#include "schema/base/embed.h"
+
 #include "schema/base/banned.h"
+
+EMBED_TEXT(help_verify, "query/commands/verify.txt");
 
 enum { RECALL_SAMPLE = 200, RECALL_DEPTH = 10 };
 
@@ -122,6 +126,6 @@ const struct command command_verify = {
 	.synopsis = "",
 	.summary = "check the catalog, and the vector index against an exact scan",
 	.options = options,
-	.details = "Photographs that could not be decoded are no problem. Exit code 1 when problems are found.\n",
+	.details = help_verify,
 	.run = run,
 };
