@@ -1,11 +1,11 @@
 /* held_out.c: see held_out.h. */
 #include "model/train/held_out.h"
 
-#include <cblas.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/data/recall.h"
 #include "model/image/image.h"
 #include "schema/base/memory.h"
 
@@ -231,50 +231,29 @@ static enum status measure_texts(struct measuring *m, size_t batch, struct err *
 
 /* ---- recall ----------------------------------------------------------------------------------------------------- */
 
-static void hit(size_t rank, double recall[3])
+/* Each caption is a query for its photograph among all, each photograph one for any of its captions. */
+static enum status measure_recall(const struct measuring *m, struct train_measure *measure, struct err *err)
 {
-	recall[0] += rank < 1;
-	recall[1] += rank < 5;
-	recall[2] += rank < 10;
-}
+	const struct held_out *h = m->held;
+	struct ranking photos = {0}, texts = {0};
+	enum status status = ranking_make(m->texts, h->photo_of, h->texts, m->images, NULL, h->count, h->E, 0, &photos, err);
 
-/* How many of n values, step apart, come before value at place own; the lower place wins a tie. */
-static size_t rank_of(const float *values, size_t n, size_t step, size_t own)
-{
-	size_t rank = 0;
-	float value = values[own * step];
-
-	for (size_t i = 0; i < n; i++)
-		rank += values[i * step] > value || (values[i * step] == value && i < own);
-	return rank;
-}
-
-/* similarity[texts,count] */
-static void count_hits(const struct held_out *h, const float *similarity, struct train_measure *measure)
-{
-	double scale = 100 / (double)h->texts;
-
-	for (size_t t = 0; t < h->texts; t++)
-		hit(rank_of(similarity + t * h->count, h->count, 1, h->photo_of[t]), measure->text_to_image);
-	for (size_t i = 0, t = 0; i < h->count; i++) {
-		size_t best = h->texts;
-		for (; t < h->texts && h->photo_of[t] == i; t++) {
-			size_t rank = rank_of(similarity + i, h->texts, h->count, t);
-			best = rank < best ? rank : best;
-		}
-		hit(best, measure->image_to_text);
+	if (status == STATUS_OK)
+		status = ranking_make(m->images, NULL, h->count, m->texts, h->photo_of, h->texts, h->E, 0, &texts, err);
+	if (status == STATUS_OK) {
+		struct recall by_text = recall_of(photos.place, h->texts), by_photo = recall_of(texts.place, h->count);
+		memcpy(measure->text_to_image, (double[]){by_text.r1, by_text.r5, by_text.r10}, sizeof measure->text_to_image);
+		memcpy(measure->image_to_text, (double[]){by_photo.r1, by_photo.r5, by_photo.r10}, sizeof measure->image_to_text);
 	}
-	for (int k = 0; k < 3; k++) {
-		measure->text_to_image[k] *= scale;
-		measure->image_to_text[k] *= 100 / (double)h->count;
-	}
+	ranking_release(&photos);
+	ranking_release(&texts);
+	return status;
 }
 
 enum status held_out_measure(const struct held_out *h, const struct objective *objective, struct network *network,
 			     const struct weights *weights, size_t batch, struct train_measure *measure, struct err *err)
 {
 	struct measuring m = {.held = h, .objective = objective, .network = network, .weights = weights};
-	float *similarity = mem_floats(mem_product(h->texts, h->count));
 	enum status status = STATUS_OK;
 
 	*measure = (struct train_measure){0};
@@ -284,18 +263,14 @@ enum status held_out_measure(const struct held_out *h, const struct objective *o
 	m.begin = mem_array(batch + 1, sizeof *m.begin);
 	m.photo = mem_array(batch, sizeof *m.photo);
 	m.caption = mem_array(batch, sizeof *m.caption);
-	if (!similarity || !m.images || !m.texts || !m.ids || !m.begin || !m.photo || !m.caption)
+	if (!m.images || !m.texts || !m.ids || !m.begin || !m.photo || !m.caption)
 		status = err_memory(err, "the held-out features");
 	if (status == STATUS_OK)
 		status = measure_images(&m, batch, measure, err);
 	if (status == STATUS_OK)
 		status = measure_texts(&m, batch, err);
-	if (status == STATUS_OK) {
-		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)h->texts, (int)h->count, (int)h->E, 1, m.texts, (int)h->E,
-			    m.images, (int)h->E, 0, similarity, (int)h->count);
-		count_hits(h, similarity, measure);
-	}
-	free(similarity);
+	if (status == STATUS_OK)
+		status = measure_recall(&m, measure, err);
 	free(m.images);
 	free(m.texts);
 	free(m.ids);

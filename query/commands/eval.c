@@ -130,11 +130,11 @@ static enum status eval_recalls(struct cli *cli, struct engine *engine, const st
 {
 	struct ranking photos = {0}, texts = {0};
 	struct directions before, after;
-	enum status status = ranking_make(set->text_features, set->text_owner, set->texts, set->photo_features, set->photo_ids, set->photos,
+	enum status status = ranking_make(set->text_features, set->text_owner, set->texts, set->photo_features, NULL, set->photos,
 					  engine->embed, e->depth, &photos, err);
 
 	if (status == STATUS_OK)
-		status = ranking_make(set->photo_features, set->photo_ids, set->photos, set->text_features, set->text_owner, set->texts,
+		status = ranking_make(set->photo_features, NULL, set->photos, set->text_features, set->text_owner, set->texts,
 				      engine->embed, e->depth, &texts, err);
 	if (status == STATUS_OK) {
 		before = (struct directions){recall_of(photos.place, set->texts), recall_of(texts.place, set->photos)};

@@ -81,16 +81,13 @@ static enum status make_room(struct loader *l, size_t n, struct err *err)
 		size_t room = set->photo_room ? 2 * set->photo_room : 1024;
 		void *features = mem_resize(set->photo_features, mem_product(room, l->engine->embed), sizeof(float));
 		set->photo_features = features ? features : set->photo_features;
-		void *photo_ids = mem_resize(set->photo_ids, room, sizeof *set->photo_ids);
-		set->photo_ids = photo_ids ? photo_ids : set->photo_ids;
 		void *first = l->choice->classes ? mem_resize(set->first, room, sizeof *set->first) : NULL;
 		set->first = first ? first : set->first;
 		void *keys = l->choice->pairs ? mem_resize(set->keys, room, sizeof *set->keys) : NULL;
 		set->keys = keys ? keys : set->keys;
 		void *tokens = l->choice->tokens ? mem_resize(set->tokens, room, set->token_size) : NULL;
 		set->tokens = tokens ? tokens : set->tokens;
-		if (!features || !photo_ids || (l->choice->classes && !first) || (l->choice->pairs && !keys) ||
-		    (l->choice->tokens && !tokens))
+		if (!features || (l->choice->classes && !first) || (l->choice->pairs && !keys) || (l->choice->tokens && !tokens))
 			return err_memory(err, "embeddings");
 		set->photo_room = room;
 	}
@@ -140,7 +137,6 @@ static enum status keep(struct loader *l, struct pending *p, size_t i, struct er
 	if (l->choice->tokens)
 		packed_tokens_write(l->tokens + i * engine->tokens * engine->width, engine->tokens, engine->width,
 				    set->tokens + set->photos * set->token_size);
-	set->photo_ids[set->photos] = (uint32_t)set->photos;
 	if (l->choice->classes) {
 		set->first[set->photos] = p->captions[0];
 		p->captions[0] = NULL;
@@ -287,7 +283,6 @@ void evalset_release(struct evalset *set)
 	free(set->keys);
 	free(set->photo_features);
 	free(set->text_features);
-	free(set->photo_ids);
 	free(set->text_owner);
 	free(set->tokens);
 	free(set->ids);

@@ -10,7 +10,7 @@
 #define QUERY_MEASURE_EVALSET_H
 
 #include "query/session/engine.h"
-#include "query/measure/recall.h"
+#include "model/data/recall.h"
 #include "query/session/score.h"
 #include "schema/cli/options.h"
 
@@ -26,7 +26,6 @@ struct evalset {
 	size_t photos, texts, skipped;
 	float *photo_features;   /* [photos,E] */
 	float *text_features;    /* [texts,E] */
-	uint32_t *photo_ids;     /* [photos] 0, 1, ...: owner of each photo */
 	uint32_t *text_owner;    /* [texts] the photo a text belongs to */
 	uint8_t *tokens;         /* [photos,token_size], as packed.h writes them; NULL unless chosen */
 	size_t token_size;

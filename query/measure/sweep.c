@@ -78,7 +78,8 @@ static enum status fill_part(const struct engine *engine, const struct evalset *
 		free(prior);
 		return err_memory(err, "a ranking");
 	}
-	memcpy(part->owner, d->by_text ? set->text_owner : set->photo_ids, Q * sizeof *part->owner);
+	for (size_t q = 0; q < Q; q++)
+		part->owner[q] = d->by_text ? set->text_owner[q] : (uint32_t)q;
 #pragma omp parallel for schedule(static)
 	for (size_t i = 0; i < n; i++) {
 		size_t query = i / ranking->depth, item = ranking->short_list[i].item;
@@ -108,10 +109,10 @@ static enum status measure_shard(struct cli *cli, struct engine *engine, const c
 	if (!set.photos)
 		status = err_set(err, STATUS_NOT_FOUND, "'%s' holds no sample with an image that can be read and a caption", shard);
 	if (status == STATUS_OK)
-		status = ranking_make(set.text_features, set.text_owner, set.texts, set.photo_features, set.photo_ids, set.photos,
+		status = ranking_make(set.text_features, set.text_owner, set.texts, set.photo_features, NULL, set.photos,
 				      engine->embed, depth, &rankings[0], err);
 	if (status == STATUS_OK)
-		status = ranking_make(set.photo_features, set.photo_ids, set.photos, set.text_features, set.text_owner, set.texts,
+		status = ranking_make(set.photo_features, NULL, set.photos, set.text_features, set.text_owner, set.texts,
 				      engine->embed, depth, &rankings[1], err);
 	for (int k = 0; k < 2 && status == STATUS_OK; k++)
 		status = evalset_likelihoods(cli, engine, &set, &rankings[k], k == 0, err);

@@ -136,9 +136,8 @@ enum status classes_recall(struct cli *cli, struct engine *engine, const struct 
 		names[c] = prompts_name(set->first[first[c]]);
 	if (status == STATUS_OK)
 		status = classes_embed(cli, engine, names, *classes, templates, embeddings, err);
-	/* A class's number is its own owner: photo_ids counts 0, 1, ... */
 	if (status == STATUS_OK)
-		status = ranking_make(set->photo_features, owner, set->photos, embeddings, set->photo_ids, *classes, engine->embed, 0,
+		status = ranking_make(set->photo_features, owner, set->photos, embeddings, NULL, *classes, engine->embed, 0,
 				      &ranking, err);
 	if (status == STATUS_OK)
 		*recall = recall_of(ranking.place, set->photos);

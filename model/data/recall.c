@@ -1,5 +1,5 @@
 /* recall.c: see recall.h. */
-#include "query/measure/recall.h"
+#include "model/data/recall.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -13,6 +13,12 @@
 
 enum { BLOCK = 128 }; /* queries whose similarities to all items are in memory at a time */
 
+/* Without owners each is its own. */
+static uint32_t owner_of(const uint32_t *owners, size_t i)
+{
+	return owners ? owners[i] : (uint32_t)i;
+}
+
 static bool better(double score, uint32_t item, double than, uint32_t than_item)
 {
 	return score > than || (score == than && item < than_item);
@@ -25,7 +31,7 @@ static uint32_t place_of(const float *row /* [M] */, const uint32_t *owner_of_it
 	uint32_t place = 0;
 
 	for (size_t i = 0; i < M; i++)
-		if (owner_of_item[i] == owner && (best == M || row[i] > row[best]))
+		if (owner_of(owner_of_item, i) == owner && (best == M || row[i] > row[best]))
 			best = i;
 	if (best == M || isnan(row[best]))
 		return (uint32_t)M;
@@ -48,7 +54,7 @@ static void shorten(const float *row /* [M] */, const uint32_t *owner_of_item, s
 			at--;
 		for (; at > 0 && row[i] > list[at - 1].cosine; at--)
 			list[at] = list[at - 1];
-		list[at] = (struct shortlisted){.item = (uint32_t)i, .right = owner_of_item[i] == owner, .cosine = row[i]};
+		list[at] = (struct shortlisted){.item = (uint32_t)i, .right = owner_of(owner_of_item, i) == owner, .cosine = row[i]};
 	}
 }
 
@@ -74,9 +80,9 @@ enum status ranking_make(const float *queries, const uint32_t *owner_of_query, s
 #pragma omp parallel for schedule(dynamic)
 		for (size_t q = 0; q < n; q++) {
 			const float *row = block + q * M;
-			ranking->place[at + q] = place_of(row, owner_of_item, M, owner_of_query[at + q]);
+			ranking->place[at + q] = place_of(row, owner_of_item, M, owner_of(owner_of_query, at + q));
 			if (depth)
-				shorten(row, owner_of_item, M, owner_of_query[at + q], depth, ranking->short_list + (at + q) * depth);
+				shorten(row, owner_of_item, M, owner_of(owner_of_query, at + q), depth, ranking->short_list + (at + q) * depth);
 		}
 	}
 	free(block);
