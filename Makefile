@@ -33,7 +33,7 @@ setup: ## install packages with apt (root or sudo only if one is missing) and bu
 CPPFLAGS += -D_GNU_SOURCE -I. $(LIB_CFLAGS)
 CFLAGS   ?= -O3 -g
 ALL_CFLAGS = -std=c11 $(CFLAGS) -mavx2 -mfma -mf16c -ffp-contract=fast -fno-math-errno -fno-trapping-math -fopenmp \
-	-Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith -Wvla \
+	-Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith -Wvla -Wno-missing-field-initializers \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 LDFLAGS  += -fopenmp $(if $(SAN),-fsanitize=$(SAN))
 

@@ -62,12 +62,15 @@ static void print_options(FILE *out, const struct option_spec *options)
 	for (; options && options->name; options++) {
 		char left[64];
 		char letter[8] = "    ";
-		bool optional = (options->kind & OPTION_KIND) == OPTION_OPTIONAL;
+		bool optional = options->kind & OPTION_BARE;
+		struct buffer help = {0};
 		if (options->letter)
 			snprintf(letter, sizeof letter, "-%c, ", options->letter);
 		snprintf(left, sizeof left, "%s--%s%s%s%s", letter, options->name, !options->value ? "" : optional ? "[=" : " ",
 			 options->value ? options->value : "", options->value && optional ? "]" : "");
-		fprintf(out, strlen(left) > 27 ? "  %s\n%31s%s\n" : "  %-28s %s%s\n", left, "", options->help);
+		option_help(options, &help);
+		fprintf(out, strlen(left) > 27 ? "  %s\n%31s%s\n" : "  %-28s %s%s\n", left, "", help.data);
+		buffer_release(&help);
 	}
 }
 
@@ -232,24 +235,10 @@ static void catch_interrupts(void)
 	sigaction(SIGTERM, &action, NULL);
 }
 
-static enum status choose_precision(const char *given, struct err *err)
-{
-	if (!given)
-		return STATUS_OK;
-	if (strcmp(given, "fp32") != 0 && strcmp(given, "int8") != 0)
-		return err_set(err, STATUS_USAGE, "--precision takes fp32 or int8, not '%s'", given);
-	coca_prefer(strcmp(given, "int8") == 0 ? PRECISION_INT8 : PRECISION_FP32);
-	return STATUS_OK;
-}
-
 static int run(const struct command *command, struct cli *cli, const struct arguments *args)
 {
-	struct err err;
-
-	if (choose_precision(arguments_text(args, "precision", NULL), &err) != STATUS_OK)
-		return cli_fail(cli, &err);
-	char *database = default_database(arguments_text(args, "db", NULL));
-	char *model = default_model(arguments_text(args, "model", NULL));
+	char *database = default_database(args->common.database);
+	char *model = default_model(args->common.model);
 	int code = EXIT_FAILED;
 
 	if (!database) {
@@ -258,9 +247,11 @@ static int run(const struct command *command, struct cli *cli, const struct argu
 	}
 	cli->database = database;
 	cli->model = model ? model : "model/default";
-	cli->quiet = arguments_flag(args, "quiet");
+	cli->quiet = args->common.quiet;
 	cli->progress = !cli->quiet && isatty(fileno(cli->log));
 	cli->interrupted = &interrupted;
+	if (args->common.precision >= 0)
+		coca_prefer(args->common.precision == 0 ? PRECISION_FP32 : PRECISION_INT8);
 	if (command->handles_interrupt)
 		catch_interrupts();
 	code = command->run(cli, args);
@@ -299,7 +290,7 @@ int main(int argc, char **argv)
 	if (arguments_parse(command, argc - skip, argv + skip, &args, &err) != STATUS_OK)
 		return cli_fail(&cli, &err);
 	int code = EXIT_DONE;
-	if (arguments_flag(&args, "help"))
+	if (args.common.help)
 		print_command_help(stdout, command);
 	else
 		code = run(command, &cli, &args);

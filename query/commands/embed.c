@@ -16,6 +16,21 @@
 
 EMBED_TEXT(help_embed, "query/commands/embed.txt");
 
+static const char *const formats[] = {"json", "f32", NULL};
+enum { FORMAT_F32 = 1 };
+
+struct embed_options {
+	struct option_list texts;
+	int format;
+};
+
+static const struct option_spec options[] = {
+	OPTION_LIST(struct embed_options, texts, "text", 0, "TEXT", OPTION_MANY, 0, "embed this text"),
+	OPTION_CHOICE(struct embed_options, format, "format", 0, "FORMAT", formats, FORMAT_F32, 0,
+		      "json (one object a line) or f32 (raw little-endian floats, one after the other)"),
+	{0},
+};
+
 struct embedder {
 	struct cli *cli;
 	struct engine engine;
@@ -55,13 +70,13 @@ static enum status embed_text(struct embedder *e, const char *text, struct err *
 }
 
 /* Texts first, then files; a file that cannot be read is named and skipped. */
-static enum status embed_all(struct embedder *e, const struct arguments *args, size_t *skipped, struct err *err)
+static enum status embed_all(struct embedder *e, const struct option_list *texts, const struct arguments *args, size_t *skipped,
+			     struct err *err)
 {
 	enum status status = STATUS_OK;
 
-	for (size_t i = 0; i < args->given_count && status == STATUS_OK; i++)
-		if (strcmp(args->given[i].spec->name, "text") == 0)
-			status = embed_text(e, args->given[i].value, err);
+	for (size_t i = 0; i < texts->count && status == STATUS_OK; i++)
+		status = embed_text(e, texts->items[i].value, err);
 	for (size_t i = 0; i < args->count && status == STATUS_OK; i++) {
 		status = engine_encode_file(&e->engine, args->words[i], 0, e->embedding, NULL, err);
 		if (status == STATUS_OK) {
@@ -75,45 +90,30 @@ static enum status embed_all(struct embedder *e, const struct arguments *args, s
 	return status;
 }
 
-static enum status parse(struct embedder *e, const struct arguments *args, struct err *err)
-{
-	const char *format = arguments_text(args, "format", "json");
-
-	e->binary = strcmp(format, "f32") == 0;
-	if (!e->binary && strcmp(format, "json") != 0)
-		return err_set(err, STATUS_USAGE, "--format takes json or f32, not '%s'", format);
-	if (args->count == 0 && !arguments_flag(args, "text"))
-		return err_set(err, STATUS_USAGE, "coca embed takes files, or --text");
-	return STATUS_OK;
-}
-
 static int run(struct cli *cli, const struct arguments *args)
 {
-	struct embedder e = {.cli = cli};
+	const struct embed_options *o = args->options;
+	struct embedder e = {.cli = cli, .binary = o->format == FORMAT_F32};
 	struct err err;
 	size_t skipped = 0;
-	enum status status = parse(&e, args, &err);
+	enum status status = STATUS_OK;
 
+	if (args->count == 0 && o->texts.count == 0)
+		status = err_set(&err, STATUS_USAGE, "coca embed takes files, or --text");
 	if (status == STATUS_OK)
 		status = engine_open(cli->model, &e.engine, &err);
 	if (status == STATUS_OK) {
 		e.embedding = mem_floats(e.engine.embed);
-		status = e.embedding ? embed_all(&e, args, &skipped, &err) : err_memory(&err, "an embedding");
+		status = e.embedding ? embed_all(&e, &o->texts, args, &skipped, &err) : err_memory(&err, "an embedding");
 	}
 	free(e.embedding);
 	engine_close(&e.engine);
 	if (status != STATUS_OK)
 		return cli_fail(cli, &err);
-	if (skipped == args->count && skipped && !arguments_flag(args, "text"))
+	if (skipped == args->count && skipped && o->texts.count == 0)
 		return EXIT_FAILED;
 	return skipped ? EXIT_SKIPPED : EXIT_DONE;
 }
-
-static const struct option_spec options[] = {
-	{"text", 0, "TEXT", OPTION_TEXT | OPTION_MANY, "embed this text"},
-	{"format", 0, "FORMAT", OPTION_TEXT, "json (one object a line) or f32 (raw little-endian floats, one after the other)"},
-	{0},
-};
 
 const struct command command_embed = {
 	.name = "embed",
@@ -121,6 +121,7 @@ const struct command command_embed = {
 	.summary = "print the embeddings of photographs and texts",
 	.options = options,
 	.details = help_embed,
+	.options_size = sizeof(struct embed_options),
 	.run = run,
 	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */
 };

@@ -1,17 +1,25 @@
 /* options.h: what a subcommand is. Its options are one table, from which come parsing, `coca help`, the man page and the
- * shell completions, so that they cannot disagree.
+ * shell completions, so that they cannot disagree. A row says where its value goes: into a member of the command's own
+ * struct, whose type the macro checks, and what stands there when the option is not given.
  *
+ *     struct search_options {
+ *         size_t limit;
+ *         int format;                      // an index of formats
+ *         struct option_list terms;        // --add and --sub, in the order of the command line
+ *     };
  *     static const struct option_spec options[] = {
- *         {"limit", 'n', "N", OPTION_NUMBER, "show the best N (default 10)"},
- *         {"exclude", 0, "GLOB", OPTION_TEXT | OPTION_MANY, "leave out what matches"},
+ *         OPTION_NUMBER(struct search_options, limit, "limit", 'n', "N", 1, 1000000, 10, "show the best N (default %)"),
+ *         OPTION_CHOICE(struct search_options, format, "format", 0, "FORMAT", formats, 1, 0, "text or json"),
+ *         OPTION_LIST(struct search_options, terms, "add", 0, "X", OPTION_MANY, ADD, "add words to the query"),
+ *         OPTION_LIST(struct search_options, terms, "sub", 0, "X", OPTION_MANY, SUBTRACT, "subtract words"),
  *         {0},
  *     };
- *     const struct command command_search = {"search", "QUERY...", "find photographs by words", options, NULL, run};
- *
  *     static int run(struct cli *cli, const struct arguments *args) {
- *         size_t limit; struct err err;
- *         if (arguments_number(args, "limit", 10, 1, 1000000, &limit, &err) != STATUS_OK) return cli_fail(cli, &err);
- *         ...
+ *         const struct search_options *o = args->options;
+ *         ... o->limit, o->terms.items[i].tag, args->words[i] ...
+ *     }
+ *     const struct command command_search = {"search", "QUERY...", "find photographs by words", options, NULL, run,
+ *                                            .options_size = sizeof(struct search_options)};
  *
  * A command writes its results to cli->out and everything else to cli->log, never to stdout or stderr by name.
  */
@@ -23,6 +31,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "schema/base/memory.h"
 #include "schema/base/status.h"
 
 enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NO_RESULT = 3, EXIT_SKIPPED = 4 };
@@ -37,17 +46,30 @@ struct cli {
 	volatile sig_atomic_t *interrupted; /* set by Ctrl-C and SIGTERM for commands with handles_interrupt */
 };
 
+/* What a value is, and so the type of the member that it fills. */
 enum option_kind {
-	OPTION_FLAG = 0,
-	OPTION_TEXT = 1,       /* needs a value: --name VALUE or --name=VALUE */
-	OPTION_NUMBER = 2,     /* an unsigned integer */
-	OPTION_REAL = 3,
-	OPTION_SIZE = 4,       /* bytes, with K M G T */
-	OPTION_OPTIONAL = 5,   /* a value only as --name=VALUE */
-	OPTION_KIND = 7,
-	OPTION_MANY = 8,       /* may be given more than once; order among all options is kept */
-	OPTION_FILE = 16,      /* the value is a path: completions offer files */
-	OPTION_FOLDER = 32,
+	KIND_FLAG,             /* bool: no value */
+	KIND_TEXT,             /* const char * */
+	KIND_NUMBER,           /* size_t: a whole number in a range */
+	KIND_REAL,             /* double */
+	KIND_SIZE,             /* size_t: bytes, with K M G T */
+	KIND_CHOICE,           /* int or an enum: which of some words */
+	KIND_LIST,             /* struct option_list: this and other options, in the order of the command line */
+	OPTION_KIND = 15,
+	/* or-ed to it */
+	OPTION_MANY = 16,      /* may be given more than once */
+	OPTION_FILE = 32,      /* the value is a path: completions offer files */
+	OPTION_FOLDER = 64,
+	OPTION_BARE = 128,     /* a value only as --name=VALUE; without one it is what `bare` says */
+	/* as tables without members say it */
+	OPTION_FLAG = KIND_FLAG, OPTION_TEXT = KIND_TEXT, OPTION_NUMBER = KIND_NUMBER, OPTION_REAL = KIND_REAL, OPTION_SIZE = KIND_SIZE,
+	OPTION_OPTIONAL = KIND_TEXT | OPTION_BARE,
+};
+
+union option_value {
+	size_t number;         /* of KIND_NUMBER and KIND_SIZE, and of KIND_CHOICE its index */
+	double real;
+	const char *text;
 };
 
 struct option_spec {
@@ -55,7 +77,56 @@ struct option_spec {
 	char letter;           /* 0: none */
 	const char *value;     /* what help calls the value: "N", "DIR" */
 	int kind;              /* enum option_kind, or-ed */
-	const char *help;
+	const char *help;      /* each % in it is printed as the default, of OPTION_BARE as what it is without a value */
+	size_t at;             /* offset of the member in the command's struct */
+	union option_value fallback, bare;
+	size_t least, most;    /* of a number; of a choice `most` is the last that this command takes */
+	const char *const *choices; /* ends with NULL */
+	int tag;               /* of a list: which of its options it was */
+};
+
+struct option_list {
+	size_t count;
+	struct option_item {
+		int tag;
+		const char *value;
+	} *items;
+};
+
+/* The offset of a member, which must be of type `is`. */
+#define OPTION_AT(type, member, is) _Generic(((type *)0)->member, is: offsetof(type, member))
+#define OPTION_ENUM_AT(type, member) _Generic(((type *)0)->member, int: offsetof(type, member), unsigned: offsetof(type, member))
+
+#define OPTION_FLAG(type, member, name, letter, help) {name, letter, NULL, KIND_FLAG, help, OPTION_AT(type, member, bool)}
+/* NULL when not given. flags: 0, OPTION_FILE or OPTION_FOLDER. */
+#define OPTION_TEXT(type, member, name, letter, value, flags, help) \
+	{name, letter, value, KIND_TEXT | (flags), help, OPTION_AT(type, member, const char *)}
+/* from...to; normal, which may lie outside of them, when not given. */
+#define OPTION_NUMBER(type, member, name, letter, value, from, to, normal, help) \
+	{name, letter, value, KIND_NUMBER, help, OPTION_AT(type, member, size_t), {.number = normal}, .least = from, .most = to}
+#define OPTION_REAL(type, member, name, letter, value, normal, help) \
+	{name, letter, value, KIND_REAL, help, OPTION_AT(type, member, double), {.real = normal}}
+#define OPTION_SIZE(type, member, name, letter, value, normal, help) \
+	{name, letter, value, KIND_SIZE, help, OPTION_AT(type, member, size_t), {.number = normal}}
+/* words: ends with NULL; last: index of the last that this command takes; normal: an index, or -1. */
+#define OPTION_CHOICE(type, member, name, letter, value, words, last, normal, help) \
+	{name, letter, value, KIND_CHOICE, help, OPTION_ENUM_AT(type, member), {.number = (size_t)(normal)}, .most = last, .choices = words}
+/* flags: OPTION_MANY, OPTION_FILE, OPTION_FOLDER. */
+#define OPTION_LIST(type, member, name, letter, value, flags, which, help) \
+	{name, letter, value, KIND_LIST | (flags), help, OPTION_AT(type, member, struct option_list), .tag = which}
+/* A value only as --name=VALUE. absent: not given; without: given without a value. */
+#define OPTION_BARE_NUMBER(type, member, name, letter, value, from, to, absent, without, help) \
+	{name, letter, value, KIND_NUMBER | OPTION_BARE, help, OPTION_AT(type, member, size_t), {.number = absent}, {.number = without}, from, to}
+#define OPTION_BARE_REAL(type, member, name, letter, value, absent, without, help) \
+	{name, letter, value, KIND_REAL | OPTION_BARE, help, OPTION_AT(type, member, double), {.real = absent}, {.real = without}}
+#define OPTION_BARE_TEXT(type, member, name, letter, value, without, help) \
+	{name, letter, value, KIND_TEXT | OPTION_BARE, help, OPTION_AT(type, member, const char *), .bare = {.text = without}}
+
+/* The options that every command takes. */
+struct common_options {
+	const char *database, *model;
+	int precision;         /* index of fp32, int8; -1: not given */
+	bool quiet, help;
 };
 
 struct arguments {
@@ -64,8 +135,11 @@ struct arguments {
 	size_t given_count;          /* options in the order of the command line */
 	const struct given_option {
 		const struct option_spec *spec;
-		const char *value;   /* NULL for a flag, and for OPTION_OPTIONAL without value */
+		const char *value;   /* NULL for a flag, and for OPTION_BARE without value */
 	} *given;
+	const void *options;         /* the command's struct, filled by its table; NULL where options_size is 0 */
+	struct common_options common;
+	struct option_item *items;   /* of all lists */
 };
 
 struct command {
@@ -75,6 +149,7 @@ struct command {
 	const struct option_spec *options; /* NULL: none beyond the common ones */
 	const char *details;         /* further help, lines of at most 100 columns; may be NULL */
 	int (*run)(struct cli *cli, const struct arguments *args); /* returns an enum exit_code */
+	size_t options_size;         /* of the struct that the options fill; 0: the old way, looked up by name */
 	bool handles_interrupt;      /* the command looks at cli->interrupted and finishes by itself */
 	bool passive_threads;        /* threads of its own compute beside OpenBLAS's: waiting threads must sleep */
 };
@@ -82,10 +157,20 @@ struct command {
 /* Options every command takes: --db, --model, --precision, --quiet, --help. */
 extern const struct option_spec cli_common_options[];
 
-/* Splits argv (behind the subcommand's name) by command's table and the common options. Options may stand anywhere;
- * "--" ends them. arguments_release frees what it holds; the strings stay argv's. STATUS_USAGE names the bad word. */
+/* Splits argv (behind the subcommand's name) by command's table and the common options, and fills the command's struct.
+ * Options may stand anywhere; "--" ends them. With --help no value is looked at. arguments_release frees what it holds; the
+ * strings stay argv's. STATUS_USAGE names the bad word. */
 enum status arguments_parse(const struct command *command, int argc, char **argv, struct arguments *args, struct err *err);
 void arguments_release(struct arguments *args);
+
+/* Was it on the command line? For options that exclude others; else the member says it. */
+#define OPTION_GIVEN(args, type, member) option_given(args, offsetof(type, member))
+bool option_given(const struct arguments *args, size_t at);
+
+/* A row's help, with the default in its place. */
+void option_help(const struct option_spec *spec, struct buffer *out);
+
+/* The old way: by name. */
 
 bool arguments_flag(const struct arguments *args, const char *name);
 /* The last value given, or fallback. */

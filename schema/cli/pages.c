@@ -7,9 +7,27 @@
 
 #include "schema/base/banned.h"
 
-static int kind_of(const struct option_spec *spec)
+static bool is_bare(const struct option_spec *spec)
 {
-	return spec->kind & OPTION_KIND;
+	return spec->kind & OPTION_BARE;
+}
+
+static bool needs_value(const struct option_spec *spec)
+{
+	return (spec->kind & OPTION_KIND) != KIND_FLAG && !is_bare(spec);
+}
+
+/* A row's help with its default, through what the page needs to take it as text. */
+static void help_of(const struct option_spec *spec, void (*escape)(const char *text, struct buffer *out), struct buffer *out)
+{
+	struct buffer help = {0};
+
+	option_help(spec, &help);
+	if (help.failed)
+		out->failed = true;
+	else
+		escape(help.data, out);
+	buffer_release(&help);
 }
 
 /* ---- roff ------------------------------------------------------------------------------------------------------- */
@@ -58,8 +76,6 @@ static void roff_lines(const char *text, struct buffer *out)
 
 static void man_option(const struct option_spec *spec, struct buffer *out)
 {
-	bool optional = kind_of(spec) == OPTION_OPTIONAL;
-
 	buffer_text(out, ".TP\n");
 	if (spec->letter)
 		buffer_format(out, "\\fB\\-%c\\fR, ", spec->letter);
@@ -67,12 +83,12 @@ static void man_option(const struct option_spec *spec, struct buffer *out)
 	roff(spec->name, out);
 	buffer_text(out, "\\fR");
 	if (spec->value) {
-		buffer_text(out, optional ? "[=\\fI" : " \\fI");
+		buffer_text(out, is_bare(spec) ? "[=\\fI" : " \\fI");
 		roff(spec->value, out);
-		buffer_text(out, optional ? "\\fR]" : "\\fR");
+		buffer_text(out, is_bare(spec) ? "\\fR]" : "\\fR");
 	}
 	buffer_text(out, "\n");
-	roff(spec->help, out);
+	help_of(spec, roff, out);
 	buffer_text(out, spec->kind & OPTION_MANY ? "; may be given more than once\n" : "\n");
 }
 
@@ -146,12 +162,11 @@ enum wanted { WANTED_ALL, WANTED_VALUE, WANTED_FILE, WANTED_FOLDER };
 
 static bool is_wanted(const struct option_spec *spec, enum wanted wanted)
 {
-	bool value = kind_of(spec) != OPTION_FLAG && kind_of(spec) != OPTION_OPTIONAL;
 	int path = spec->kind & (OPTION_FILE | OPTION_FOLDER);
 
 	if (wanted == WANTED_ALL)
 		return true;
-	return value && path == (wanted == WANTED_FILE ? OPTION_FILE : wanted == WANTED_FOLDER ? OPTION_FOLDER : 0);
+	return needs_value(spec) && path == (wanted == WANTED_FILE ? OPTION_FILE : wanted == WANTED_FOLDER ? OPTION_FOLDER : 0);
 }
 
 static void bash_names(const struct option_spec *spec, enum wanted wanted, struct buffer *out)
@@ -221,10 +236,8 @@ static void zsh_text(const char *text, struct buffer *out)
 
 static void zsh_option(const struct option_spec *spec, struct buffer *out)
 {
-	int kind = kind_of(spec);
-	bool value = kind != OPTION_FLAG && kind != OPTION_OPTIONAL;
-	bool many = spec->kind & OPTION_MANY;
-	const char *equals = value ? "=" : kind == OPTION_OPTIONAL ? "=-" : "";
+	bool value = needs_value(spec), many = spec->kind & OPTION_MANY;
+	const char *equals = value ? "=" : is_bare(spec) ? "=-" : "";
 
 	buffer_text(out, " \\\n\t\t\t'");
 	if (spec->letter && many)
@@ -235,10 +248,10 @@ static void zsh_option(const struct option_spec *spec, struct buffer *out)
 		buffer_format(out, "{-%c%s,--%s%s}'[", spec->letter, value ? "+" : "", spec->name, equals);
 	else
 		buffer_format(out, "%s--%s%s[", many ? "*" : "", spec->name, equals);
-	zsh_text(spec->help, out);
+	help_of(spec, zsh_text, out);
 	buffer_text(out, "]");
-	if (kind != OPTION_FLAG) {
-		buffer_text(out, kind == OPTION_OPTIONAL ? "::" : ":");
+	if (value || is_bare(spec)) {
+		buffer_text(out, value ? ":" : "::");
 		zsh_text(spec->value, out);
 		buffer_text(out, spec->kind & OPTION_FOLDER ? ":_files -/" : spec->kind & OPTION_FILE ? ":_files" : ": ");
 	}
@@ -273,10 +286,15 @@ static void zsh(const struct cli_manual *manual, struct buffer *out)
 
 /* ---- fish ------------------------------------------------------------------------------------------------------- */
 
+static void fish_quoted(const char *text, struct buffer *out)
+{
+	quoted(text, true, out);
+}
+
 static void fish_options(const char *name, const char *command, const struct option_spec *spec, struct buffer *out)
 {
 	for (; spec && spec->name; spec++) {
-		bool value = kind_of(spec) != OPTION_FLAG && kind_of(spec) != OPTION_OPTIONAL;
+		bool value = needs_value(spec);
 		buffer_format(out, "complete -c %s -n '__fish_seen_subcommand_from %s' -l %s", name, command, spec->name);
 		if (spec->letter)
 			buffer_format(out, " -s %c", spec->letter);
@@ -285,7 +303,7 @@ static void fish_options(const char *name, const char *command, const struct opt
 		else if (value)
 			buffer_text(out, spec->kind & OPTION_FILE ? " -r -F" : " -x");
 		buffer_text(out, " -d '");
-		quoted(spec->help, true, out);
+		help_of(spec, fish_quoted, out);
 		buffer_text(out, "'\n");
 	}
 }
