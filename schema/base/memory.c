@@ -32,6 +32,24 @@ void *mem_resize(void *old, size_t n, size_t size)
 	return realloc(old, bytes ? bytes : 1);
 }
 
+bool mem_grow(void *array, size_t *room, size_t need, size_t size)
+{
+	size_t larger = *room ? *room : 16;
+	void *items;
+
+	if (need <= *room)
+		return true;
+	while (larger < need)
+		larger = mem_product(larger, 2);
+	memcpy(&items, array, sizeof items);
+	items = mem_resize(items, larger, size);
+	if (!items)
+		return false;
+	memcpy(array, &items, sizeof items);
+	*room = larger;
+	return true;
+}
+
 float *mem_floats(size_t n)
 {
 	size_t bytes = mem_product(n, sizeof(float));

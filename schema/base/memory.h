@@ -23,6 +23,14 @@ void *mem_array(size_t n, size_t size);
 /* realloc to n objects of size bytes; what is new is not zeroed. The old block stays valid on failure. */
 void *mem_resize(void *old, size_t n, size_t size);
 
+/* Room for `need` objects of size bytes in an array that grows by doubling: array is the address of its pointer, *room how many it has
+ * room for; what is new is not zeroed. false, with nothing changed: out of memory.
+ *
+ *     if (!mem_grow(&list->items, &list->room, list->count + 1, sizeof *list->items)) return err_memory(err, "items");
+ *     list->items[list->count++] = item;
+ */
+bool mem_grow(void *array, size_t *room, size_t need, size_t size);
+
 /* n floats, aligned to 64 bytes, not zeroed. */
 float *mem_floats(size_t n);
 
