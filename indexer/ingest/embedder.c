@@ -19,7 +19,7 @@
 struct embedder {
 	struct embedder_options options;
 	size_t S, E, N, W, M, D;     /* coca.h's letters */
-	struct coca_state *state;
+	struct coca_scratch *state;
 	float *pixels, *tokens, *encoder; /* [batch,3,S,S] [batch,N,W] [batch,M,D]; tokens NULL where they are not packed */
 	struct batch batches[2];
 	size_t turn;                 /* of the batch that is free */
@@ -116,7 +116,7 @@ static bool buffers_init(struct embedder *e)
 {
 	const struct embedder_options *o = &e->options;
 
-	e->state = coca_state_new(o->coca);
+	e->state = coca_scratch_new();
 	e->pixels = mem_floats(mem_product(o->batch, mem_product(3, mem_product(e->S, e->S))));
 	e->tokens = o->tokens ? mem_floats(mem_product(o->batch, mem_product(e->N, e->W))) : NULL;
 	e->encoder = o->encoder ? mem_floats(mem_product(o->batch, mem_product(e->M, e->D))) : NULL;
@@ -177,7 +177,7 @@ void embedder_close(struct embedder *e)
 	free(e->pixels);
 	free(e->tokens);
 	free(e->encoder);
-	coca_state_free(e->state);
+	coca_scratch_free(e->state);
 	free(e);
 }
 

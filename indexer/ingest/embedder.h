@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/net/coca.h"
+#include "model/net/encode.h"
 #include "schema/base/status.h"
 
 struct batch {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "model/net/block.h"
-#include "model/net/scratch.h"
+#include "model/net/encode.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
@@ -44,7 +44,7 @@ static void cross(const struct config *config, const struct block *block, const 
 	block_finish(block, &work->block, work->block.normed, n, x);
 }
 
-enum status coca_decoder_states(const struct coca *model, struct coca_state *state, const float *tokens, const struct coca_text *text,
+enum status answer_states_make(const struct coca *model, struct coca_scratch *scratch, const float *tokens, const struct coca_text *text,
 				float *states, struct err *err)
 {
 	const struct config *config = coca_config(model);
@@ -55,14 +55,14 @@ enum status coca_decoder_states(const struct coca *model, struct coca_state *sta
 
 	if (!feature)
 		return err_memory(err, "the decoder's activations");
-	enum status status = coca_encode_texts(model, state, text, 1, feature, states, err);
+	enum status status = coca_encode_texts(model, scratch, text, 1, feature, states, err);
 	free(feature);
 	if (status != STATUS_OK)
 		return status;
-	char *scratch = state_scratch(state, work_carve(config, n, NULL, &work), 1, &stride);
-	if (!scratch)
+	char *block = scratch_block(scratch, work_carve(config, n, NULL, &work), 1, &stride);
+	if (!block)
 		return err_memory(err, "the decoder's activations");
-	work_carve(config, n, scratch, &work);
+	work_carve(config, n, block, &work);
 	work.begin[0] = 0;
 	work.begin[1] = n;
 	struct pack pack = {work.begin, 1, NULL, true};

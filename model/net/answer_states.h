@@ -6,9 +6,10 @@
 #define MODEL_NET_ANSWER_STATES_H
 
 #include "model/net/coca.h"
+#include "model/net/scratch.h"
 
 /* states[count,W]: one for each id of the text, under one image's tokens[N,W]. */
-enum status coca_decoder_states(const struct coca *model, struct coca_state *state, const float *tokens, const struct coca_text *text,
+enum status answer_states_make(const struct coca *model, struct coca_scratch *scratch, const float *tokens, const struct coca_text *text,
 				float *states, struct err *err);
 
 #endif

@@ -1,31 +1,46 @@
-/* coca.h: a CoCa at work: photographs and texts to embeddings and tokens, texts under images to likelihoods.
+/* coca.h: a CoCa, opened: what a model folder holds, in which arithmetic it computes, and its parts, made when they are first asked for.
  *
  *     struct coca *model;
- *     coca_open(folder, &model, err);
- *     struct coca_state *state = coca_state_new(model);      // scratch of one thread; the model is shared, read only
- *     coca_encode_images(model, state, pixels, B, features, tokens, err);
- *     coca_encode_texts(model, state, texts, T, features, NULL, err);
- *     coca_likelihood(model, state, tokens, B, texts, T, pairs, P, sums, NULL, err);
+ *     coca_open(folder, &model, err);                        // shared by threads, read only
+ *     struct coca_scratch *scratch = coca_scratch_new();     // of one thread (scratch.h)
+ *     coca_encode_images(model, scratch, pixels, B, features, tokens, err);                          // encode.h
+ *     coca_likelihood(model, scratch, tokens, B, texts, T, pairs, P, sums, NULL, err);               // likelihood.h
  *
- * Letters: B images, T texts, P pairs, S image side, E embedding, N image tokens, W decoder width, M encoder tokens, C context,
- * V vocabulary, D any width.
- * The fast path computes only the positions that matter; coca_plain_* computes every position with libm and plain loops
- * and is what tests compare it with.
+ * The whole forward pass, each step with what it makes and the file that does it (../README.md explains it; plain.c is all of it, slowly):
+ *
+ *     photographs    pixels[B,3,S,S]                                                        encode.c, vision.c
+ *       patches      [B,p,3PP]; behind a stem (ours) of its last map                        vision.c, stem.c
+ *       conv1        x[B,1+p,D] = [class_embedding | patches conv1^T] + positions; ln_pre   vision.c
+ *       blocks       x += attn(ln_1(x)), x += mlp(ln_2(x)), so many layers                  block.c
+ *       pooler       [B,n,E] = ln_post(attn(q = ln_q(query), kv = ln_k(x)))                 vision.c
+ *       embedding    features[B,E] = query 0's row times visual.proj, divided by its length
+ *       tokens       tokens[B,N,W] = the other rows: N = n - 1, W = E
+ *     texts          ids, n of them                                                         encode.c, text.c
+ *       embed        x[n+1 or n+2,W] = token_embedding[id] + position; class_text behind    text.c
+ *       blocks       causal, under the mask of the published checkpoints                    block.c
+ *       embedding    features[T,E] = ln_final(class row) times text_projection, divided by its length
+ *       tokens       [n,W]: the other rows, before ln_final
+ *     texts under images: tokens of both                                                    likelihood.c, decoder.c
+ *       blocks       self block (causal), then cross block: q = ln_1(x), kv = ln_1_kv(tokens)   block.c, cross.c
+ *       logits       [n,V] = ln_final(x) times text_decoder.text_projection                 decoder.c
+ *       likelihood   sum of log_softmax(row i)[id i+1] over the ids behind the start
+ *     captions       the same a position at a time, keys and values kept                    generate.c
+ *
+ * Letters: B images, T texts, P pairs, S image side, p patches, D width of the image encoder, E embedding, n queries or ids, N image tokens,
+ * W decoder width, M encoder tokens, C context, V vocabulary. Fast paths compute only the positions that matter.
  */
 #ifndef MODEL_NET_COCA_H
 #define MODEL_NET_COCA_H
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 #include "model/files/config.h"
-#include "model/words/tokenizer.h"
 #include "model/files/weights.h"
+#include "model/net/batch.h"
+#include "model/words/tokenizer.h"
 #include "schema/base/status.h"
 
 struct coca;
-struct coca_state;
 
 /* Opens a model and checks that it is whole. path: a model folder (open_clip_config.json; weights open_clip_model.safetensors, else
  * open_clip_pytorch_model.bin; a tokenizer, which may be missing), or a weights file (.safetensors, .bin, .pt) inside such a folder.
@@ -34,7 +49,9 @@ enum status coca_open(const char *path, struct coca **model, struct err *err);
 void coca_close(struct coca *model); /* takes NULL */
 
 /* Arithmetic of the image encoder's blocks and of likelihoods. AUTO: INT8 if coca model quantize wrote the weights file, with 8-bit
- * weights or keeping the others (quantize.h), else FP32. */
+ * weights or keeping the others (quantize.h) and a mean cosine of INT8_COSINE_LEAST in its metadata, else FP32. */
+#define INT8_COSINE_MEAN "int8.cosine_mean" /* in the file's metadata */
+#define INT8_COSINE_LEAST 0.995 /* below, 8 bits change the embeddings too much to be taken without being asked for */
 enum precision { PRECISION_AUTO, PRECISION_FP32, PRECISION_INT8 };
 
 /* What models have that are opened from now on; AUTO at the start. */
@@ -59,49 +76,24 @@ const char *coca_metadata(const struct coca *model, const char *key);
  * the whole weights file: a catalog keeps the answer by path, size and time. */
 enum status coca_digest(const struct coca *model, char config[33], char weights[33], struct err *err);
 
-/* Scratch memory: grows to what the largest call needed. One thread at a time. NULL when out of memory. */
-struct coca_state *coca_state_new(const struct coca *model);
-void coca_state_free(struct coca_state *state); /* takes NULL */
+/* ---- for model/net ---- */
 
-/* pixels[B,3,S,S] -> features[B,E], L2-normalised, and tokens[B,N,W] if not NULL. */
-enum status coca_encode_images(const struct coca *model, struct coca_state *state, const float *pixels, size_t B,
-			       float *features, float *tokens, struct err *err);
+/* The model's weights, of which those of the part are there, the others perhaps not yet. The decoder goes on from the text tower's
+ * tokens, and brings that along. */
+const struct weights *coca_weights_of(const struct coca *model, enum weights_part part);
 
-/* The same, and encoder_tokens[B,M,D]: what the model's poolers read, and what a pooler of a new task learns from (vision.h). */
-enum status coca_encode_tokens(const struct coca *model, struct coca_state *state, const float *pixels, size_t B,
-			       float *features, float *tokens, float *encoder_tokens, struct err *err);
+/* Made or read when they are first asked for; NULL if the model's precision is fp32. */
+struct vision_int8;
+struct decoder_int8;
+enum status coca_vision_int8(const struct coca *model, const struct vision_int8 **int8, struct err *err);
+enum status coca_decoder_int8(const struct coca *model, const struct decoder_int8 **int8, struct err *err);
+/* The poolers' (vision.h), which do not depend on the image; NULL without poolers. */
+enum status coca_pool_queries(const struct coca *model, const float **queries, struct err *err);
 
-/* A text as ids: start first, end last, no padding; 1 <= count <= C. */
-struct coca_text {
-	const int32_t *ids;
-	size_t count;
-};
+/* STATUS_FORMAT unless every text has 1..C ids, all of the vocabulary. */
+enum status coca_check_texts(const struct coca *model, const struct coca_text *texts, size_t T, struct err *err);
 
-/* features[T,E], L2-normalised. tokens, if not NULL: the unimodal tokens before ln_final of each text's count positions, packed
- * one text after the other: [sum of counts, W]. */
-enum status coca_encode_texts(const struct coca *model, struct coca_state *state, const struct coca_text *texts, size_t T,
-			      float *features, float *tokens, struct err *err);
-
-struct coca_pair {
-	size_t image, text; /* indices into tokens and texts */
-};
-
-/* sums[p] = log p(texts[pair.text] | image tokens[pair.image]): the sum over its ids behind the start, padding (and, as in the
- * published checkpoints, id 0 inside) not counted. each, if not NULL: [P,C-1], the terms; 0 where nothing is counted.
- * Pairs may come in any order; work that pairs share (a text's first block, an image's keys) is done once. */
-enum status coca_likelihood(const struct coca *model, struct coca_state *state, const float *tokens /* [B,N,W] */, size_t B,
-			    const struct coca_text *texts, size_t T, const struct coca_pair *pairs, size_t P,
-			    float *sums /* [P] */, float *each, struct err *err);
-
-/* How many ids of a text its likelihood counts. */
-size_t coca_counted(const struct coca *model, struct coca_text text);
-
-/* The plain twins: every position, no sharing, libm, double sums. ids[B,C] is padded with 0. */
-enum status coca_plain_images(const struct coca *model, const float *pixels, size_t B, float *features_raw /* [B,E] */,
-			      float *tokens /* [B,N,W] */, struct err *err);
-enum status coca_plain_texts(const struct coca *model, const int32_t *ids, size_t B, float *features_raw /* [B,E] */,
-			     float *tokens /* [B,C,W] */, struct err *err);
-enum status coca_plain_logits(const struct coca *model, const float *image_tokens /* [B,N,W] */,
-			      const float *text_tokens /* [B,C,W] */, size_t B, float *logits /* [B,C,V] */, struct err *err);
+/* STATUS_FORMAT naming the weights: x[n] holds a NaN or an infinity, which only damaged weights bring about. */
+enum status coca_check_finite(const struct coca *model, const float *x, size_t n, const char *what, struct err *err);
 
 #endif

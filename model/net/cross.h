@@ -16,9 +16,9 @@
 #define MODEL_NET_CROSS_H
 
 #include "model/files/config.h"
-#include "model/net/likelihood.h"
-#include "model/math/ops.h"
 #include "model/files/weights.h"
+#include "model/math/ops.h"
+#include "model/net/batch.h"
 
 enum cross_form { CROSS_UNFOLDED, CROSS_FOLDED };
 

@@ -12,9 +12,8 @@
 #define MODEL_NET_DECODER_H
 
 #include "model/files/config.h"
-#include "model/net/cross.h"
-#include "model/net/likelihood.h"
 #include "model/files/weights.h"
+#include "model/net/cross.h"
 
 /* Bytes of scratch; SIZE_MAX if that overflows. */
 size_t decoder_begin_scratch(const struct config *config, size_t rows, size_t texts, int threads);

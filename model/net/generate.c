@@ -15,7 +15,6 @@
 #include <string.h>
 
 #include "model/net/block.h"
-#include "model/net/scratch.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
@@ -183,7 +182,7 @@ static void step(struct run *run, size_t t)
 	}
 }
 
-static enum status run_begin(struct run *run, const struct coca *model, struct coca_state *state, const float *tokens, size_t images,
+static enum status run_begin(struct run *run, const struct coca *model, struct coca_scratch *scratch, const float *tokens, size_t images,
 			     size_t beams, int32_t start, size_t most, struct err *err)
 {
 	const struct config *config = coca_config(model);
@@ -191,10 +190,10 @@ static enum status run_begin(struct run *run, const struct coca *model, struct c
 
 	*run = (struct run){.config = config, .weights = coca_weights_of(model, WEIGHTS_DECODER), .images = images,
 			    .rows_most = images * beams, .most = most, .rows = images};
-	char *scratch = state_scratch(state, run_carve(run, NULL), 1, &stride);
-	if (!scratch)
+	char *block = scratch_block(scratch, run_carve(run, NULL), 1, &stride);
+	if (!block)
 		return err_memory(err, "the captions' keys and values");
-	run_carve(run, scratch);
+	run_carve(run, block);
 	for (size_t l = 0; l < config->decoder.layers; l++) {
 		op_norm(&run->weights->cross[l].ln_1_kv, tokens, images * N, W, run->normed_tokens);
 		attention_keys(&run->weights->cross[l].attn, W, W, run->normed_tokens, images * N, run->image_kv + l * images * N * 2 * W);
@@ -306,7 +305,7 @@ static enum status greedy_group(const struct coca *model, struct run *run, int32
 	return status;
 }
 
-enum status generate_greedy(const struct coca *model, struct coca_state *state, const float *tokens, size_t B, int32_t start, int32_t end,
+enum status generate_greedy(const struct coca *model, struct coca_scratch *scratch, const float *tokens, size_t B, int32_t start, int32_t end,
 			    size_t most, struct caption *captions, struct err *err)
 {
 	size_t image = coca_config(model)->image_tokens * coca_config(model)->decoder.width;
@@ -316,7 +315,7 @@ enum status generate_greedy(const struct coca *model, struct coca_state *state, 
 	memset(captions, 0, B * sizeof *captions);
 	for (size_t from = 0; from < B && status == STATUS_OK; from += ROWS_MOST) {
 		size_t images = B - from < ROWS_MOST ? B - from : ROWS_MOST;
-		status = run_begin(&run, model, state, tokens + from * image, images, 1, start, most, err);
+		status = run_begin(&run, model, scratch, tokens + from * image, images, 1, start, most, err);
 		if (status == STATUS_OK)
 			status = greedy_group(model, &run, end, captions + from, err);
 	}
@@ -447,7 +446,7 @@ static enum status beam_group(const struct coca *model, struct run *run, int32_t
 	return status;
 }
 
-enum status generate_beams(const struct coca *model, struct coca_state *state, const float *tokens, size_t B, int32_t start, int32_t end,
+enum status generate_beams(const struct coca *model, struct coca_scratch *scratch, const float *tokens, size_t B, int32_t start, int32_t end,
 			   size_t most, size_t beams, float length_power, struct caption *captions, struct err *err)
 {
 	size_t image = coca_config(model)->image_tokens * coca_config(model)->decoder.width;
@@ -461,7 +460,7 @@ enum status generate_beams(const struct coca *model, struct coca_state *state, c
 	if (beams == 0)
 		return err_set(err, STATUS_USAGE, "a beam search needs 1 beam or more");
 	if (beams == 1)
-		return generate_greedy(model, state, tokens, B, start, end, most, captions, err);
+		return generate_greedy(model, scratch, tokens, B, start, end, most, captions, err);
 	memset(captions, 0, B * beams * sizeof *captions);
 	list = mem_array(mem_product(2, beams), sizeof *list);
 	done = mem_array(group, sizeof *done);
@@ -472,7 +471,7 @@ enum status generate_beams(const struct coca *model, struct coca_state *state, c
 		size_t images = B - from < group ? B - from : group;
 		for (size_t i = 0; i < images; i++)
 			done[i] = (struct finished){captions + (from + i) * beams, ranks + i * beams, 0};
-		status = run_begin(&run, model, state, tokens + from * image, images, beams, start, most, err);
+		status = run_begin(&run, model, scratch, tokens + from * image, images, beams, start, most, err);
 		if (status == STATUS_OK)
 			status = beam_group(model, &run, end, beams, length_power, list, done, err);
 	}

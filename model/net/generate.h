@@ -7,6 +7,7 @@
 #define MODEL_NET_GENERATE_H
 
 #include "model/net/coca.h"
+#include "model/net/scratch.h"
 
 struct caption {
 	int32_t *ids;          /* [count]: start first; the end id last unless C cut it off */
@@ -16,11 +17,11 @@ struct caption {
 
 /* captions[B], one for each image; ids are freed by captions_release. start and end: the tokenizer's.
  * most: ids at most, start and end included; 0 means C. */
-enum status generate_greedy(const struct coca *model, struct coca_state *state, const float *tokens /* [B,N,W] */, size_t B,
+enum status generate_greedy(const struct coca *model, struct coca_scratch *scratch, const float *tokens /* [B,N,W] */, size_t B,
 			    int32_t start, int32_t end, size_t most, struct caption *captions, struct err *err);
 
 /* captions[B * beams], best first for each image; a caption with count 0 fills up where fewer were found. */
-enum status generate_beams(const struct coca *model, struct coca_state *state, const float *tokens /* [B,N,W] */, size_t B,
+enum status generate_beams(const struct coca *model, struct coca_scratch *scratch, const float *tokens /* [B,N,W] */, size_t B,
 			   int32_t start, int32_t end, size_t most, size_t beams, float length_power, struct caption *captions,
 			   struct err *err);
 

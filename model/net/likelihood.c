@@ -1,4 +1,4 @@
-/* likelihood.c: see likelihood.h; how likely the model finds texts as captions of images, for any list of pairs.
+/* likelihood.c: see likelihood.h.
  *
  *     texts, in blocks of bounded memory:  text tower and the decoder's first half block, once per text
  *     pairs of a block, sorted by image:   pieces of bounded rows and images go through the rest of the decoder
@@ -13,7 +13,7 @@
 
 #include "model/net/decoder.h"
 #include "model/math/ops.h"
-#include "model/net/scratch.h"
+#include "model/net/split.h"
 #include "model/net/text.h"
 #include "model/net/vision.h"
 #include "schema/base/memory.h"
@@ -34,7 +34,7 @@ struct job {
 	const struct coca *model;
 	const struct config *config;
 	const struct weights *weights;
-	struct coca_state *state;
+	struct coca_scratch *scratch;
 	const struct coca_image *images;
 	bool stored;             /* all of them are */
 	const struct decoder_int8 *int8;
@@ -185,12 +185,12 @@ static enum status begin_texts(struct job *job, size_t block, struct err *err)
 		rows_most = sum > rows_most ? sum : rows_most;
 		texts_most = to - from > texts_most ? to - from : texts_most;
 	}
-	char *scratch = state_scratch(job->state, begin_scratch(job, rows_most, texts_most, split.threads), split.lanes, &stride);
-	if (!scratch) {
+	char *memory = scratch_block(job->scratch, begin_scratch(job, rows_most, texts_most, split.threads), split.lanes, &stride);
+	if (!memory) {
 		status = err_memory(err, "the text tower's activations");
 		goto out;
 	}
-	struct begin_run run = {job, texts, cuts, first, &split, stride, scratch};
+	struct begin_run run = {job, texts, cuts, first, &split, stride, memory};
 	split_run(&split, begin_run, &run);
 out:
 	free(texts);
@@ -315,12 +315,12 @@ static enum status score_pairs(const struct job *job, const struct ordered *orde
 		size_t need = score_carve(job, &piece, split.threads, NULL, &pairs, &terms, &rest);
 		size = need > size ? need : size;
 	}
-	char *scratch = state_scratch(job->state, size, split.lanes, &stride);
-	if (!scratch) {
+	char *memory = scratch_block(job->scratch, size, split.lanes, &stride);
+	if (!memory) {
 		status = err_memory(err, "the decoder's activations");
 		goto out;
 	}
-	struct score_run run = {job, order, cuts, &split, stride, scratch};
+	struct score_run run = {job, order, cuts, &split, stride, memory};
 	split_run(&split, score_run, &run);
 out:
 	free(cuts);
@@ -336,11 +336,11 @@ static enum status check_pairs(const struct job *job, size_t B, const struct coc
 	return STATUS_OK;
 }
 
-enum status coca_likelihood_images(const struct coca *model, struct coca_state *state, const struct coca_image *images, size_t B,
+enum status coca_likelihood_images(const struct coca *model, struct coca_scratch *scratch, const struct coca_image *images, size_t B,
 				   const struct coca_text *texts, size_t T, const struct coca_pair *pairs, size_t P, float *sums,
 				   float *each, struct err *err)
 {
-	struct job job = {.model = model, .config = coca_config(model), .state = state, .images = images, .stored = true,
+	struct job job = {.model = model, .config = coca_config(model), .scratch = scratch, .images = images, .stored = true,
 			  .texts = texts, .T = T, .sums = sums, .each = each};
 	enum status status = coca_check_texts(model, texts, T, err);
 
@@ -376,7 +376,7 @@ enum status coca_likelihood_images(const struct coca *model, struct coca_state *
 	return status;
 }
 
-enum status coca_likelihood(const struct coca *model, struct coca_state *state, const float *tokens, size_t B,
+enum status coca_likelihood(const struct coca *model, struct coca_scratch *scratch, const float *tokens, size_t B,
 			    const struct coca_text *texts, size_t T, const struct coca_pair *pairs, size_t P, float *sums, float *each,
 			    struct err *err)
 {
@@ -387,7 +387,16 @@ enum status coca_likelihood(const struct coca *model, struct coca_state *state, 
 		return err_memory(err, "a list of images");
 	for (size_t i = 0; i < B; i++)
 		images[i].tokens = tokens + i * image;
-	enum status status = coca_likelihood_images(model, state, images, B, texts, T, pairs, P, sums, each, err);
+	enum status status = coca_likelihood_images(model, scratch, images, B, texts, T, pairs, P, sums, each, err);
 	free(images);
 	return status;
+}
+
+size_t coca_counted(const struct coca *model, struct coca_text text)
+{
+	size_t counted = 0;
+
+	for (size_t i = 1; i < text.count; i++)
+		counted += text.ids[i] != coca_config(model)->pad_id;
+	return counted;
 }

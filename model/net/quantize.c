@@ -37,7 +37,7 @@ void quantize_picture(uint64_t number, size_t side, uint8_t *rgb)
 		}
 }
 
-enum status quantize_measure(struct coca *model, struct coca_state *state, const float *pixels, size_t B, struct quantize_loss *loss,
+enum status quantize_measure(struct coca *model, struct coca_scratch *scratch, const float *pixels, size_t B, struct quantize_loss *loss,
 			     struct err *err)
 {
 	const enum precision before = coca_precision(model);
@@ -47,7 +47,7 @@ enum status quantize_measure(struct coca *model, struct coca_state *state, const
 
 	for (int int8 = 0; int8 < 2 && status == STATUS_OK; int8++) {
 		coca_set_precision(model, int8 ? PRECISION_INT8 : PRECISION_FP32);
-		status = coca_encode_images(model, state, pixels, B, features[int8], NULL, err);
+		status = coca_encode_images(model, scratch, pixels, B, features[int8], NULL, err);
 	}
 	coca_set_precision(model, before);
 	for (size_t b = 0; b < B && status == STATUS_OK; b++) {
@@ -170,7 +170,7 @@ static void list_release(struct list *list)
 static enum status print(const struct list *list, enum dtype store, const struct quantize_loss *loss, const char *path, struct err *err)
 {
 	char mean[32], worst[32], images[32];
-	struct metadata metadata[] = {{QUANTIZE_MEAN, mean}, {QUANTIZE_WORST, worst}, {QUANTIZE_IMAGES, images}};
+	struct metadata metadata[] = {{INT8_COSINE_MEAN, mean}, {QUANTIZE_WORST, worst}, {QUANTIZE_IMAGES, images}};
 	struct file_writer writer = {0};
 
 	snprintf(mean, sizeof mean, "%.5f", quantize_mean(loss));

@@ -1,6 +1,6 @@
 /* quantize.h: a model with its image encoder's and its decoder's matrices in 8 bits, measured and written.
  *
- *     quantize_measure(model, state, pixels, B, &loss, err);          // any number of times
+ *     quantize_measure(model, scratch, pixels, B, &loss, err);          // any number of times
  *     quantize_write(model, path, &loss, err);
  *
  * A matrix W[out,in] of the image encoder's blocks is stored as I8 codes under its name and NAME.scale[out] in F32: W = scale * code with
@@ -14,12 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/net/coca.h"
+#include "model/net/encode.h"
 
-/* Below this mean cosine 8 bits change the embeddings too much to be taken without being asked for. */
-#define QUANTIZE_LEAST 0.995
-
-#define QUANTIZE_MEAN "int8.cosine_mean"
+/* What was measured, in the file's metadata beside INT8_COSINE_MEAN (coca.h). */
 #define QUANTIZE_WORST "int8.cosine_worst"
 #define QUANTIZE_IMAGES "int8.images"
 
@@ -31,7 +28,7 @@ struct quantize_loss {
 double quantize_mean(const struct quantize_loss *loss);
 
 /* Encodes both ways; the model's precision is the same afterwards. loss starts as zeros. */
-enum status quantize_measure(struct coca *model, struct coca_state *state, const float *pixels /* [B,3,S,S] */, size_t B,
+enum status quantize_measure(struct coca *model, struct coca_scratch *scratch, const float *pixels /* [B,3,S,S] */, size_t B,
 			     struct quantize_loss *loss, struct err *err);
 
 /* A picture to measure on where there is no photograph, another one for each number: squares of several sizes in random colours, laid

@@ -1,44 +1,21 @@
-/* scratch.h: what coca.c, likelihood.c and generate.c share: a caller's scratch, and how work is split over threads.
+/* scratch.h: a caller's memory for activations: grows to what the largest call needed. One thread at a time has it; the model is shared.
  *
- * A batch is cut into pieces that one thread each carries through the whole network: no barriers, and activations
- * stay in that core's cache. Only where there are fewer items than threads does one piece use all threads inside its operations.
+ *     struct coca_scratch *scratch = coca_scratch_new();
+ *     coca_encode_images(model, scratch, pixels, B, features, tokens, err);
+ *     coca_scratch_free(scratch);
  */
 #ifndef MODEL_NET_SCRATCH_H
 #define MODEL_NET_SCRATCH_H
 
-#include "model/net/coca.h"
+#include <stddef.h>
 
-/* The state's block of at least size bytes for each of lanes threads, aligned to 64; NULL when out of memory.
- * *stride: bytes from one thread's to the next. Valid until the next call. */
-char *state_scratch(struct coca_state *state, size_t size, size_t lanes, size_t *stride);
+struct coca_scratch;
 
-struct split {
-	size_t pieces;
-	size_t lanes;    /* threads that take pieces */
-	int threads;     /* that the operations inside a piece use */
-};
+struct coca_scratch *coca_scratch_new(void);            /* NULL when out of memory */
+void coca_scratch_free(struct coca_scratch *scratch);   /* takes NULL */
 
-/* items of cost in all, pieces of about `most` where that can be. */
-struct split split_work(size_t items, size_t cost, size_t most);
-
-/* Calls work for every piece; lane < split->lanes is the thread that does so. */
-void split_run(const struct split *split, void (*work)(void *context, size_t piece, size_t lane), void *context);
-
-/* cuts[pieces+1]: piece i has items cuts[i]..cuts[i+1]-1, of about equal cost; it may be empty. */
-void split_cut(const size_t *cost /* [items] */, size_t items, size_t pieces, size_t *cuts);
-
-/* STATUS_FORMAT unless every text has 1..C ids, all of the vocabulary. */
-enum status coca_check_texts(const struct coca *model, const struct coca_text *texts, size_t T, struct err *err);
-
-/* STATUS_FORMAT naming the weights: x[n] holds a NaN or an infinity, which only damaged weights bring about. */
-enum status coca_check_finite(const struct coca *model, const float *x, size_t n, const char *what, struct err *err);
-
-/* The model's weights, of which those of the part are there, the others perhaps not yet. The decoder goes on from the text tower's
- * tokens, and brings that along. */
-const struct weights *coca_weights_of(const struct coca *model, enum weights_part part);
-
-/* The decoder's 8-bit weights, made or read when they are first asked for; NULL if the model's precision is fp32. */
-struct decoder_int8;
-enum status coca_decoder_int8(const struct coca *model, const struct decoder_int8 **made, struct err *err);
+/* For model/net: at least size bytes for each of lanes threads, aligned to 64; NULL when out of memory. *stride: bytes from one thread's to
+ * the next. Valid until the next call. */
+char *scratch_block(struct coca_scratch *scratch, size_t size, size_t lanes, size_t *stride);
 
 #endif

@@ -16,9 +16,9 @@
 #ifndef MODEL_NET_TEXT_H
 #define MODEL_NET_TEXT_H
 
-#include "model/net/coca.h"
 #include "model/files/config.h"
 #include "model/files/weights.h"
+#include "model/net/batch.h"
 
 /* Rows of a text with its class embedding. */
 size_t text_rows(const struct config *config, size_t n);

@@ -92,11 +92,6 @@ size_t vision_scratch(const struct config *config, size_t B, int threads)
 	return work_carve(config, B, threads, NULL, &work);
 }
 
-size_t vision_queries_size(const struct config *config)
-{
-	return pools(config) ? mem_product(config->pool_queries + pools_twice(config), config->embed_dim) : 0;
-}
-
 static void pooler_queries(const struct pooler *pooler, size_t n, size_t E, float *queries /* [n,E] */, float *normed /* [n,E] */)
 {
 	struct linear query = {pooler->attn.q_weight, pooler->attn.in_bias, E, E, false};
@@ -105,19 +100,24 @@ static void pooler_queries(const struct pooler *pooler, size_t n, size_t E, floa
 	op_linear(&query, normed, n, queries);
 }
 
-enum status vision_queries(const struct config *config, const struct weights *weights, float *queries, struct err *err)
+enum status vision_queries_new(const struct config *config, const struct weights *weights, float **queries, struct err *err)
 {
 	size_t n = config->pool_queries, E = config->embed_dim;
-	float *normed = pools(config) ? mem_floats(mem_product(n, E)) : NULL;
 
+	*queries = NULL;
 	if (!pools(config))
 		return STATUS_OK;
-	if (!normed)
+	float *normed = mem_floats(mem_product(n, E)), *made = mem_floats(mem_product(n + pools_twice(config), E));
+	if (!normed || !made) {
+		free(normed);
+		free(made);
 		return err_memory(err, "the pooler's queries");
-	pooler_queries(&weights->pool, n, E, queries, normed);
+	}
+	pooler_queries(&weights->pool, n, E, made, normed);
 	if (pools_twice(config))
-		pooler_queries(&weights->pool_contrastive, 1, E, queries + n * E, normed);
+		pooler_queries(&weights->pool_contrastive, 1, E, made + n * E, normed);
 	free(normed);
+	*queries = made;
 	return STATUS_OK;
 }
 

@@ -19,9 +19,8 @@
 #include "model/files/config.h"
 #include "model/files/weights.h"
 
-/* Floats that vision_queries fills: the poolers' queries do not depend on the image. 0 without poolers. */
-size_t vision_queries_size(const struct config *config);
-enum status vision_queries(const struct config *config, const struct weights *weights, float *queries, struct err *err);
+/* The poolers' queries do not depend on the image: *queries, the caller's to free; NULL without poolers. */
+enum status vision_queries_new(const struct config *config, const struct weights *weights, float **queries, struct err *err);
 
 /* Bytes of scratch for B images; SIZE_MAX if that overflows. */
 size_t vision_scratch(const struct config *config, size_t B, int threads);

@@ -4,6 +4,7 @@
  *     with a head   image tokens, question -> decoder's states -> head -> a probability for each answer it knows
  *     choices       log p("question answer" | photo) - log p("question answer"), as score.h has it, softmax over the choices
  */
+#include "model/net/likelihood.h"
 #include "query/commands/commands.h"
 
 #include <math.h>
@@ -126,7 +127,7 @@ static enum status rank_answers(struct asking *a, struct err *err)
 	enum status status = blob ? STATUS_OK : err_memory(err, "an answer");
 
 	if (status == STATUS_OK)
-		status = coca_decoder_states(a->library.engine.model, a->library.engine.state, a->tokens, a->texts, a->states, err);
+		status = answer_states_make(a->library.engine.model, a->library.engine.state, a->tokens, a->texts, a->states, err);
 	if (status == STATUS_OK) {
 		packed_tokens_write(a->states, n, W, blob);
 		status = packed_tokens_read(blob, size, n, W, a->states, err);

@@ -110,7 +110,7 @@ static void tower_line(struct buffer *out, const char *name, const struct tower 
 
 static void precision_line(const struct coca *model, struct buffer *out)
 {
-	const char *mean = coca_metadata(model, QUANTIZE_MEAN), *worst = coca_metadata(model, QUANTIZE_WORST);
+	const char *mean = coca_metadata(model, INT8_COSINE_MEAN), *worst = coca_metadata(model, QUANTIZE_WORST);
 	const char *images = coca_metadata(model, QUANTIZE_IMAGES);
 
 	buffer_format(out, "precision      %s", coca_precision(model) == PRECISION_INT8 ? "int8" : "fp32");

@@ -153,9 +153,9 @@ static enum status quantize(struct cli *cli, const struct arguments *args, struc
 		job.from = slash ? mem_copy(path, (size_t)(slash - path) + (slash == path)) : mem_copy(".", 1);
 		status = job.from ? measure(&job, args, err) : err_memory(err, "a path");
 	}
-	if (status == STATUS_OK && quantize_mean(&job.loss) < QUANTIZE_LEAST && !arguments_flag(args, "force"))
+	if (status == STATUS_OK && quantize_mean(&job.loss) < INT8_COSINE_LEAST && !arguments_flag(args, "force"))
 		status = err_set(err, STATUS_FORMAT, "embeddings in 8 bits have a cosine of %.5f to those in fp32 on average, less than %.3f; "
-				 "hint: --force writes the model all the same", quantize_mean(&job.loss), QUANTIZE_LEAST);
+				 "hint: --force writes the model all the same", quantize_mean(&job.loss), INT8_COSINE_LEAST);
 	if (status == STATUS_OK)
 		status = write_folder(&job, arguments_flag(args, "keep"), err);
 	if (status == STATUS_OK) {

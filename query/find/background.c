@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/net/likelihood.h"
 #include "query/session/score.h"
 #include "schema/catalog/texts.h"
 #include "schema/base/memory.h"

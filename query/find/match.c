@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/net/likelihood.h"
 #include "query/ask/photo.h"
 #include "query/find/texts.h"
 #include "schema/catalog/texts.h"

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/net/likelihood.h"
 #include "query/session/score.h"
 #include "schema/base/memory.h"
 #include "schema/base/packed.h"

@@ -23,7 +23,7 @@ enum status engine_open(const char *path, struct engine *engine, struct err *err
 	engine->tokens = config->image_tokens;
 	engine->width = config->decoder.width;
 	engine->side = config->image_size;
-	engine->state = coca_state_new(engine->model);
+	engine->state = coca_scratch_new();
 	if (!engine->state) {
 		engine_close(engine);
 		return err_memory(err, "the model's scratch memory");
@@ -33,7 +33,7 @@ enum status engine_open(const char *path, struct engine *engine, struct err *err
 
 void engine_close(struct engine *engine)
 {
-	coca_state_free(engine->state);
+	coca_scratch_free(engine->state);
 	coca_close(engine->model);
 	*engine = (struct engine){0};
 }

@@ -15,14 +15,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/net/coca.h"
+#include "model/net/encode.h"
 #include "model/image/image.h"
 #include "schema/catalog/catalog.h"
 #include "schema/base/status.h"
 
 struct engine {
 	struct coca *model;
-	struct coca_state *state;
+	struct coca_scratch *state;
 	size_t embed;         /* E */
 	size_t tokens, width; /* N, W */
 	size_t side;          /* S */

@@ -198,7 +198,7 @@ static enum status pack_states(struct lesson *lesson, struct lesson_item *item, 
 	if (status == STATUS_OK)
 		status = engine_text_ids(engine, item->question, strlen(item->question), &ids, &text, &cut, err);
 	if (status == STATUS_OK)
-		status = coca_decoder_states(engine->model, engine->state, tokens, &text, lesson->batch->states, err);
+		status = answer_states_make(engine->model, engine->state, tokens, &text, lesson->batch->states, err);
 	if (status == STATUS_OK)
 		status = pack(item, lesson->batch->states, text.count, engine->width, err);
 	free(ids);

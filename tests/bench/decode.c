@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "model/net/coca.h"
+#include "model/net/encode.h"
 #include "model/image/image.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
@@ -32,7 +32,7 @@ enum { SCALES = sizeof scales / sizeof *scales };
 
 struct data {
 	struct coca *coca;
-	struct coca_state *state;
+	struct coca_scratch *state;
 	size_t side, embed;
 	float *pixels, *features; /* [3,S,S] [2,E] */
 	uint8_t *rgb;
@@ -158,7 +158,7 @@ static enum status prepare(struct bench *bench, struct data *d)
 	d->side = coca_config(d->coca)->image_size;
 	d->embed = coca_config(d->coca)->embed_dim;
 	size_t side = d->side < SHAPE_SIDE ? SHAPE_SIDE : d->side;
-	d->state = coca_state_new(d->coca);
+	d->state = coca_scratch_new();
 	d->pixels = mem_floats(3 * d->side * d->side);
 	d->features = mem_floats(2 * d->embed);
 	d->rgb = mem_array(side * side, 3);
@@ -193,7 +193,7 @@ void bench_decode(struct bench *bench)
 	for (size_t s = 0; s < SCALES && bench->status == STATUS_OK; s++)
 		print(bench, &d, s);
 	free(folder);
-	coca_state_free(d.state);
+	coca_scratch_free(d.state);
 	coca_close(d.coca);
 	free(d.pixels);
 	free(d.features);

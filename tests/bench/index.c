@@ -29,7 +29,7 @@ struct data {
 	char *folder;
 	struct file_map files[PHOTOS];
 	struct coca *coca;
-	struct coca_state *state;
+	struct coca_scratch *state;
 	float *pixels, *features, *tokens;
 	uint8_t *rgb;
 	size_t runs;
@@ -156,7 +156,7 @@ static enum status prepare(struct bench *bench, struct data *d)
 		return status;
 	const struct config *config = coca_config(d->coca);
 	size_t plane = 3 * config->image_size * config->image_size;
-	d->state = coca_state_new(d->coca);
+	d->state = coca_scratch_new();
 	d->pixels = mem_floats(BATCH * plane);
 	d->features = mem_floats(BATCH * config->embed_dim);
 	d->tokens = mem_floats(BATCH * config->image_tokens * config->decoder.width);
@@ -179,7 +179,7 @@ void bench_index(struct bench *bench)
 	index_report_release(&d.report);
 	for (size_t i = 0; i < PHOTOS; i++)
 		file_map_close(&d.files[i]);
-	coca_state_free(d.state);
+	coca_scratch_free(d.state);
 	coca_close(d.coca);
 	free(d.folder);
 	free(d.pixels);

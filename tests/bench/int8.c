@@ -25,7 +25,7 @@ enum { ROUNDS = 5, SIDE = 1024, WEIGHTS = SIDE * SIDE };
 
 struct data {
 	struct coca *model;
-	struct coca_state *state;
+	struct coca_scratch *state;
 	size_t images;
 	float *pixels, *features, *tokens;
 	float *x, *weights, *y;
@@ -71,7 +71,7 @@ static enum status prepare(struct data *d, const char *path)
 		return d->status;
 	const struct config *config = coca_config(d->model);
 	size_t pixels = d->images * 3 * config->image_size * config->image_size;
-	d->state = coca_state_new(d->model);
+	d->state = coca_scratch_new();
 	d->pixels = mem_floats(pixels);
 	d->features = mem_floats(d->images * config->embed_dim);
 	d->tokens = mem_floats(d->images * config->image_tokens * vision_token_width(config));
@@ -96,7 +96,7 @@ static enum status prepare(struct data *d, const char *path)
 
 static void release(struct data *d)
 {
-	coca_state_free(d->state);
+	coca_scratch_free(d->state);
 	coca_close(d->model);
 	int8_matrix_release(&d->matrix);
 	free(d->rows.codes);

@@ -6,8 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "model/net/coca.h"
+#include "model/net/encode.h"
 #include "model/net/generate.h"
+#include "model/net/likelihood.h"
 #include "model/net/vision.h"
 #include "schema/base/memory.h"
 #include "tests/bench/bench.h"
@@ -18,7 +19,7 @@ enum { RUNS = 5, IMAGES = 64, CANDIDATES = 50, WORDS = 10 };
 
 struct data {
 	struct coca *model;
-	struct coca_state *state;
+	struct coca_scratch *state;
 	const struct config *config;
 	size_t images, texts, pairs; /* of the next call */
 	float *pixels, *features, *tokens, *sums;
@@ -130,7 +131,7 @@ static enum status prepare(struct bench *bench, struct data *b)
 	size_t image = 3 * b->config->image_size * b->config->image_size, n = IMAGES * image;
 	size_t token = b->config->image_tokens * vision_token_width(b->config);
 	n = n > 2 * 1024 * 1024 ? n : 2 * 1024 * 1024;
-	b->state = coca_state_new(b->model);
+	b->state = coca_scratch_new();
 	b->pixels = mem_floats(n);
 	b->features = mem_floats(IMAGES * b->config->embed_dim);
 	b->tokens = mem_floats(IMAGES * token);
@@ -157,7 +158,7 @@ void bench_model(struct bench *bench)
 		measure(bench, &b);
 	bench->status = b.status;
 	bench->err = b.err;
-	coca_state_free(b.state);
+	coca_scratch_free(b.state);
 	coca_close(b.model);
 	free(b.pixels);
 	free(b.features);

@@ -18,9 +18,9 @@
 #include <unistd.h>
 
 #include "model/net/block.h"
-#include "model/net/coca.h"
+#include "model/net/encode.h"
 #include "model/net/decoder.h"
-#include "model/net/scratch.h"
+#include "model/net/split.h"
 #include "model/net/text.h"
 #include "model/net/vision.h"
 #include "query/find/rerank.h"
@@ -44,7 +44,7 @@ struct data {
 	struct coca_text texts[TEXTS];
 	size_t text_count;              /* of the next run */
 	float *pixels, *features, *plain_tokens, *text_features; /* [B,3,S,S] [B,E] [B,N,W] [T,E] */
-	float *pool_queries;            /* [n,E] */
+	const float *pool_queries;      /* [n,E] */
 	void *encoder_blob;             /* a photograph's encoder tokens, in 8 bits */
 	float sums[CANDIDATES];         /* plain */
 	enum status status;
@@ -388,7 +388,7 @@ static enum status prepare(struct data *d, const char *shape)
 	if (status != STATUS_OK)
 		return status;
 	d->config = coca_config(d->engine.model);
-	d->engine.state = coca_state_new(d->engine.model);
+	d->engine.state = coca_scratch_new();
 	d->engine.embed = d->config->embed_dim;
 	d->engine.tokens = d->config->image_tokens;
 	d->engine.width = vision_token_width(d->config);
@@ -409,12 +409,11 @@ static enum status prepare(struct data *d, const char *shape)
 	for (size_t i = 0; i < TEXTS; i++)
 		d->texts[i] = (struct coca_text){d->ids + i * IDS, IDS};
 	size_t M = vision_encoder_tokens(d->config), D = d->config->vision.width;
-	d->pool_queries = mem_floats(vision_queries_size(d->config));
 	d->encoder_blob = mem_array(packed_tokens_size(M, D), 1);
-	if (!d->pool_queries || !d->encoder_blob)
+	if (!d->encoder_blob)
 		return err_memory(&d->err, "the benchmark's data");
 	packed_tokens_write(d->pixels, M, D, d->encoder_blob);
-	status = vision_queries(d->config, coca_weights(d->engine.model), d->pool_queries, &d->err);
+	status = coca_pool_queries(d->engine.model, &d->pool_queries, &d->err);
 	if (status == STATUS_OK)
 		status = coca_encode_images(d->engine.model, d->engine.state, d->pixels, CANDIDATES, d->features, d->plain_tokens, &d->err);
 	return status == STATUS_OK ? fill_catalog(d) : status;
@@ -490,7 +489,7 @@ void bench_rerank(struct bench *bench)
 	catalog_close(d->catalog);
 	if (d->path)
 		nftw(d->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	coca_state_free(d->engine.state);
+	coca_scratch_free(d->engine.state);
 	coca_close(d->engine.model);
 	free(d->folder);
 	free(d->path);
@@ -498,7 +497,6 @@ void bench_rerank(struct bench *bench)
 	free(d->features);
 	free(d->plain_tokens);
 	free(d->text_features);
-	free(d->pool_queries);
 	free(d->encoder_blob);
 	free(d);
 }

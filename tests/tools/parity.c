@@ -13,8 +13,10 @@
 #include <string.h>
 
 #include "model/files/checkpoint.h"
-#include "model/net/coca.h"
+#include "model/net/encode.h"
 #include "model/net/generate.h"
+#include "model/net/likelihood.h"
+#include "model/net/plain.h"
 #include "schema/base/blas.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
@@ -26,7 +28,7 @@ static const float tolerance_features = 2e-4f, tolerance_logits = 2e-3f;
 /* B images and as many texts; the rest as in coca.h. */
 struct parity {
 	struct coca *model;
-	struct coca_state *state;
+	struct coca_scratch *state;
 	struct checkpoint *expected;
 	const struct config *config;
 	size_t B, E, N, W, C, V;
@@ -419,13 +421,13 @@ static enum status open_all(struct parity *p, const char *folder, const char *we
 	p->V = p->config->vocab_size;
 	p->start = tokenizer ? tokenizer_start(tokenizer) : (int32_t)p->V - 2;
 	p->end = tokenizer ? tokenizer_end(tokenizer) : (int32_t)p->V - 1;
-	p->state = coca_state_new(p->model);
+	p->state = coca_scratch_new();
 	return p->state ? STATUS_OK : err_memory(err, "a state");
 }
 
 static void release(struct parity *p)
 {
-	coca_state_free(p->state);
+	coca_scratch_free(p->state);
 	coca_close(p->model);
 	checkpoint_close(p->expected);
 	free(p->ids);

@@ -61,7 +61,7 @@ static void a_batch_comes_out_as_the_model_makes_it(void **state)
 	const struct config *config = coca_config(model);
 	size_t S = config->image_size, E = config->embed_dim, N = config->image_tokens, W = vision_token_width(config);
 	size_t M = vision_encoder_tokens(config), D = config->vision.width;
-	struct coca_state *scratch = coca_state_new(model);
+	struct coca_scratch *scratch = coca_scratch_new();
 	float *pixels = mem_floats(BATCH * 3 * S * S), *features = mem_floats(BATCH * E), *tokens = mem_floats(BATCH * N * W);
 	float *encoder = mem_floats(BATCH * M * D);
 	uint8_t *rgb[BATCH], *blob = malloc(packed_tokens_size(N, W)), *encoder_blob = malloc(packed_tokens_size(M, D));
@@ -89,7 +89,7 @@ static void a_batch_comes_out_as_the_model_makes_it(void **state)
 		free(rgb[b]);
 	}
 	embedder_close(embedder);
-	coca_state_free(scratch);
+	coca_scratch_free(scratch);
 	free(pixels);
 	free(features);
 	free(tokens);

@@ -12,7 +12,8 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "model/net/coca.h"
+#include "model/net/encode.h"
+#include "model/net/plain.h"
 #include "model/train/grad_block.h"
 #include "model/net/answer_states.h"
 #include "model/heads/tune.h"
@@ -276,7 +277,7 @@ static void one_label_is_chosen_or_each_is_judged(void **state)
 
 struct tiny {
 	struct coca *model;
-	struct coca_state *state;
+	struct coca_scratch *state;
 	const struct config *config;
 	float *pixels, *features, *image_tokens, *tokens; /* of one picture */
 	size_t M, D;
@@ -287,7 +288,7 @@ static void open_tiny(struct tiny *t, const char *path)
 	uint64_t seed = 4;
 
 	assert_ok(coca_open(path, &t->model, &err), &err);
-	t->state = coca_state_new(t->model);
+	t->state = coca_scratch_new();
 	t->config = coca_config(t->model);
 	t->M = vision_encoder_tokens(t->config);
 	t->D = t->config->vision.width;
@@ -303,7 +304,7 @@ static void open_tiny(struct tiny *t, const char *path)
 
 static void close_tiny(struct tiny *t)
 {
-	coca_state_free(t->state);
+	coca_scratch_free(t->state);
 	coca_close(t->model);
 	free(t->pixels);
 	free(t->features);
@@ -369,7 +370,7 @@ static void decoder_states_lead_to_the_plain_twins_logits(void **state)
 	float *states = mem_floats(C * W), *features = mem_floats(t.config->embed_dim), *tokens = mem_floats(C * W);
 	float *logits = mem_floats(C * V), *ours = mem_floats(5 * V);
 	memcpy(padded, ids, sizeof ids);
-	assert_ok(coca_decoder_states(t.model, t.state, t.image_tokens, &text, states, &err), &err);
+	assert_ok(answer_states_make(t.model, t.state, t.image_tokens, &text, states, &err), &err);
 	assert_ok(coca_plain_texts(t.model, padded, 1, features, tokens, &err), &err);
 	assert_ok(coca_plain_logits(t.model, t.image_tokens, tokens, 1, logits, &err), &err);
 	const float *proj = coca_weights(t.model)->decoder_proj; /* [W,V] */

@@ -1,7 +1,7 @@
 /* coca.c: the fast path against the plain twin on random models of every kind, and that answers depend on nothing else:
  * not on the batch, the number of threads, or the order of pairs. Opening a model, what is refused, and what is converted when.
  */
-#include "model/net/coca.h"
+#include "model/net/encode.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -12,6 +12,7 @@
 
 #include "model/files/checkpoint.h"
 #include "model/net/likelihood.h"
+#include "model/net/plain.h"
 #include "model/net/vision.h"
 #include "schema/base/memory.h"
 #include "schema/base/packed.h"
@@ -111,7 +112,7 @@ enum { IMAGES = 7, TEXTS = 9, CONTEXT = 11, VOCABULARY = 1103 };
 
 struct fixture {
 	struct coca *model;
-	struct coca_state *state;
+	struct coca_scratch *state;
 	const struct config *config;
 	size_t E, image, token, W;
 	float *pixels;
@@ -183,7 +184,7 @@ static void set_up(struct fixture *f, size_t kind)
 
 	memset(f, 0, sizeof *f);
 	assert_ok(coca_open(write_model(kinds + kind, seed, false), &f->model, &err), &err);
-	f->state = coca_state_new(f->model);
+	f->state = coca_scratch_new();
 	assert_non_null(f->state);
 	f->config = coca_config(f->model);
 	f->E = f->config->embed_dim;
@@ -211,7 +212,7 @@ static void tear_down(struct fixture *f)
 {
 	float *all[] = {f->pixels, f->features, f->tokens, f->text_features, f->text_tokens, f->sums, f->terms};
 
-	coca_state_free(f->state);
+	coca_scratch_free(f->state);
 	coca_close(f->model);
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		free(all[i]);
@@ -497,10 +498,10 @@ static void damaged_weights_never_yield_an_embedding(void **state)
 
 	(void)state;
 	assert_ok(coca_open(write_model(kinds, 5, true), &model, &err), &err);
-	struct coca_state *scratch = coca_state_new(model);
+	struct coca_scratch *scratch = coca_scratch_new();
 	assert_int_equal(coca_encode_texts(model, scratch, &text, 1, out, NULL, &err), STATUS_FORMAT);
 	assert_non_null(strstr(err.text, "open_clip_model.safetensors"));
-	coca_state_free(scratch);
+	coca_scratch_free(scratch);
 	coca_close(model);
 }
 
@@ -584,7 +585,7 @@ static void *ask(void *context)
 {
 	struct question *asked = context;
 	static const int32_t ids[] = {1, 7, 300, 2};
-	struct coca_state *state = coca_state_new(asked->model);
+	struct coca_scratch *state = coca_scratch_new();
 	struct coca_text text = {ids, 4};
 	struct coca_pair pair = {0, 0};
 	float pixels[3 * 24 * 24];
@@ -597,7 +598,7 @@ static void *ask(void *context)
 	assert_ok(coca_encode_texts(asked->model, state, &text, 1, asked->answers.text, NULL, &err), &err);
 	assert_ok(coca_likelihood(asked->model, state, asked->answers.tokens, 1, &text, 1, &pair, 1, &asked->answers.sum, NULL, &err),
 		  &err);
-	coca_state_free(state);
+	coca_scratch_free(state);
 	return NULL;
 }
 
@@ -605,7 +606,7 @@ static void a_part_is_converted_when_it_is_first_used(void **state)
 {
 	static const int32_t ids[] = {1, 2, 3};
 	struct coca *model = open_halves(write_model_as(kinds, 8, false, DTYPE_F16));
-	struct coca_state *scratch = coca_state_new(model);
+	struct coca_scratch *scratch = coca_scratch_new();
 	float pixels[3 * 24 * 24] = {0}, tokens[512], out[24], scale = coca_logit_scale(model);
 	struct coca_text text = {ids, 3};
 	struct coca_pair pair = {0, 0};
@@ -620,7 +621,7 @@ static void a_part_is_converted_when_it_is_first_used(void **state)
 	assert_ok(coca_likelihood(model, scratch, tokens, 1, &text, 1, &pair, 1, out, NULL, &err), &err);
 	expect_made(model, true, true, true);
 	assert_true(coca_logit_scale(model) == scale);
-	coca_state_free(scratch);
+	coca_scratch_free(scratch);
 	coca_close(model);
 }
 
@@ -628,7 +629,7 @@ static void a_likelihood_needs_no_image_encoder(void **state)
 {
 	static const int32_t ids[] = {1, 2, 3};
 	struct coca *model = open_halves(write_model_as(kinds, 8, false, DTYPE_F16));
-	struct coca_state *scratch = coca_state_new(model);
+	struct coca_scratch *scratch = coca_scratch_new();
 	struct coca_text text = {ids, 3};
 	struct coca_pair pair = {0, 0};
 	float tokens[512] = {0}, sum;
@@ -637,7 +638,7 @@ static void a_likelihood_needs_no_image_encoder(void **state)
 	(void)state;
 	assert_ok(coca_likelihood(model, scratch, tokens, 1, &text, 1, &pair, 1, &sum, NULL, &err), &err);
 	expect_made(model, true, false, true);
-	coca_state_free(scratch);
+	coca_scratch_free(scratch);
 	coca_close(model);
 }
 

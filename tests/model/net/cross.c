@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/net/likelihood.h"
 #include "schema/base/memory.h"
 #include "schema/base/packed.h"
 #include "tests/support.h"

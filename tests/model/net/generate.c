@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "model/files/checkpoint.h"
+#include "model/net/encode.h"
+#include "model/net/likelihood.h"
 #include "model/net/vision.h"
 #include "schema/base/memory.h"
 #include "tests/support.h"
@@ -19,7 +21,7 @@ enum { FOLDERS = 3, COPIES = 6 /* of the four images: more than a group holds */
 
 struct fixture {
 	struct coca *model;
-	struct coca_state *state;
+	struct coca_scratch *state;
 	struct checkpoint *expected;
 	size_t B, C, token; /* B: images of the reference; tokens has COPIES times as many */
 	int32_t start, end;
@@ -32,7 +34,7 @@ static void set_up(struct fixture *f, const char *folder)
 
 	assert_ok(coca_open(folder, &f->model, &err), &err);
 	assert_ok(checkpoint_open(test_path(folder, "expected.safetensors"), &f->expected, &err), &err);
-	f->state = coca_state_new(f->model);
+	f->state = coca_scratch_new();
 	const struct tensor *tokens = checkpoint_find(f->expected, "image_tokens");
 	assert_non_null(tokens);
 	f->B = tokens->shape[0];
@@ -47,7 +49,7 @@ static void set_up(struct fixture *f, const char *folder)
 
 static void tear_down(struct fixture *f)
 {
-	coca_state_free(f->state);
+	coca_scratch_free(f->state);
 	coca_close(f->model);
 	checkpoint_close(f->expected);
 	free(f->tokens);

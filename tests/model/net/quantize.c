@@ -7,6 +7,7 @@
 
 #include "model/files/checkpoint.h"
 #include "model/math/int8.h"
+#include "model/net/likelihood.h"
 #include "model/net/vision.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
@@ -18,7 +19,7 @@ enum { B = 9 };
 
 struct fixture {
 	struct coca *model;
-	struct coca_state *state;
+	struct coca_scratch *state;
 	size_t E, image, token;
 	float *pixels, *features, *tokens;
 };
@@ -30,7 +31,7 @@ static void open_fixture(struct fixture *f, const char *path)
 
 	assert_ok(coca_open(path, &f->model, &err), &err);
 	const struct config *config = coca_config(f->model);
-	f->state = coca_state_new(f->model);
+	f->state = coca_scratch_new();
 	f->E = config->embed_dim;
 	f->image = 3 * config->image_size * config->image_size;
 	f->token = config->image_tokens * vision_token_width(config);
@@ -44,7 +45,7 @@ static void open_fixture(struct fixture *f, const char *path)
 
 static void close_fixture(struct fixture *f)
 {
-	coca_state_free(f->state);
+	coca_scratch_free(f->state);
 	coca_close(f->model);
 	free(f->pixels);
 	free(f->features);
@@ -145,7 +146,7 @@ static void a_quantised_model_computes_as_the_one_it_was_made_from(void **state)
 	encode(&q, 0, B);
 	assert_true(test_close("features", q.features, f.features, B * f.E, 1e-6f));
 	assert_true(test_close("tokens", q.tokens, f.tokens, B * f.token, 1e-5f));
-	assert_string_equal(coca_metadata(q.model, QUANTIZE_MEAN), "0.99970");
+	assert_string_equal(coca_metadata(q.model, INT8_COSINE_MEAN), "0.99970");
 	assert_string_equal(coca_metadata(q.model, QUANTIZE_WORST), "0.99950");
 	assert_string_equal(coca_metadata(q.model, QUANTIZE_IMAGES), "3");
 	close_fixture(&f);

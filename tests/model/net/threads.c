@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "model/math/ops.h"
-#include "model/net/scratch.h"
+#include "model/net/split.h"
 #include "schema/base/memory.h"
 #include "tests/support.h"
 

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "model/words/bpe_train.h"
-#include "model/net/coca.h"
+#include "model/net/encode.h"
 #include "model/net/generate.h"
 #include "model/image/image.h"
 #include "model/math/random.h"
@@ -174,7 +174,7 @@ static void check_by_heart(const struct setting *s)
 	assert_non_null(pixels);
 	assert_non_null(tokens);
 	assert_ok(coca_open(s->folder, &model, &err), &err);
-	struct coca_state *state = coca_state_new(model);
+	struct coca_scratch *state = coca_scratch_new();
 	for (size_t i = 0; i < PAIRS; i++) {
 		int32_t ids[8];
 		char text[64];
@@ -208,7 +208,7 @@ static void check_by_heart(const struct setting *s)
 		free(text);
 	}
 	captions_release(captions, PAIRS);
-	coca_state_free(state);
+	coca_scratch_free(state);
 	coca_close(model);
 	free(pixels);
 	free(tokens);

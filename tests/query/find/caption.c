@@ -1,4 +1,5 @@
 /* Captions as sentences: their likelihoods against the model's own figure for the same ids, and which one of a beam is chosen. */
+#include "model/net/likelihood.h"
 #include "tests/query/drawn.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
 /* The texts for a photograph: the ranking against a plain twin that computes each text's every likelihood alone. */
+#include "model/net/likelihood.h"
 #include "tests/query/drawn.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
 /* Candidates, photos and reranking on a small library: a tiny model, random embeddings and tokens, real files and missing ones. */
+#include "model/net/plain.h"
 #include "tests/support.h"
 
 #include <math.h>
