@@ -10,6 +10,7 @@
 
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
+#include "schema/base/random.h"
 
 #include "schema/base/banned.h"
 
@@ -91,11 +92,7 @@ bool test_close(const char *name, const float *a, const float *b, size_t n, floa
 
 uint64_t test_random(uint64_t *state)
 {
-	/* splitmix64 (Steele, Lea and Flood 2014) */
-	uint64_t z = *state += 0x9e3779b97f4a7c15u;
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	return z ^ z >> 31;
+	return random_next(state);
 }
 
 float test_uniform(uint64_t *state)

@@ -14,6 +14,7 @@
 #include "schema/vectors/vectors.h"
 
 #include "schema/base/embed.h"
+#include "schema/base/clock.h"
 
 #include "schema/base/banned.h"
 
@@ -265,12 +266,12 @@ static enum status following_open(struct following *f, double every, struct err 
 /* Once more after others have had their turn: not for longer than a small part of the time. */
 static void refresh_now_and_then(struct following *f, struct catalog *catalog, const struct catalog_model *model)
 {
-	double start = cli_now();
+	double start = clock_now();
 
 	if (start - f->refreshed < 20 * f->refreshing)
 		return;
 	refresh_vectors(f->cli, catalog, model);
-	f->refreshed = cli_now();
+	f->refreshed = clock_now();
 	f->refreshing = f->refreshed - start;
 }
 

@@ -11,6 +11,7 @@
 #include "model/net/vision.h"
 #include "schema/base/blas.h"
 #include "schema/cli/options.h"
+#include "schema/base/clock.h"
 #include "schema/base/memory.h"
 #include "schema/base/packed.h"
 
@@ -64,7 +65,7 @@ static void embed(struct embedder *e, struct batch *batch)
 {
 	const struct config *config = coca_config(e->options.coca);
 	size_t plane = 3 * e->S * e->S;
-	double start = cli_now();
+	double start = clock_now();
 
 	#pragma omp parallel for schedule(static)
 	for (size_t b = 0; b < batch->count; b++)
@@ -75,7 +76,7 @@ static void embed(struct embedder *e, struct batch *batch)
 	for (size_t b = 0; b < batch->count; b++)
 		if (batch->status == STATUS_OK)
 			pack(e, batch, b);
-	e->seconds += cli_now() - start;
+	e->seconds += clock_now() - start;
 }
 
 static void *work(void *context)

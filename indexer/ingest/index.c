@@ -11,6 +11,8 @@
 #include "indexer/walk/vanish.h"
 #include "indexer/walk/walk.h"
 #include "schema/base/blas.h"
+#include "schema/base/clock.h"
+#include "schema/cli/progress.h"
 
 #include "schema/base/banned.h"
 
@@ -149,7 +151,7 @@ static void on_folder(void *context, const char *path)
 
 static enum status walk_regions(struct run *run, struct err *err)
 {
-	double start = cli_now();
+	double start = clock_now();
 	enum status status = STATUS_OK;
 
 	run->rules.known = run->folders.known;
@@ -172,7 +174,7 @@ static enum status walk_regions(struct run *run, struct err *err)
 	}
 	progress_end(&run->progress);
 	walk_finish(&run->walk);
-	run->report->walking = cli_now() - start;
+	run->report->walking = clock_now() - start;
 	return status;
 }
 
@@ -360,7 +362,7 @@ enum status index_run(struct cli *cli, struct catalog *catalog, const struct coc
 				.context = &run,
 			},
 	};
-	double start = cli_now();
+	double start = clock_now();
 
 	*report = (struct index_report){0};
 	if (!run.options.jobs)
@@ -375,6 +377,6 @@ enum status index_run(struct cli *cli, struct catalog *catalog, const struct coc
 	folders_release(&run.folders);
 	buffer_release(&run.left);
 	walk_release(&run.walk);
-	report->seconds = cli_now() - start;
+	report->seconds = clock_now() - start;
 	return status;
 }

@@ -19,6 +19,8 @@
 #include "model/net/vision.h"
 #include "schema/catalog/facts.h"
 #include "schema/base/packed.h"
+#include "schema/base/clock.h"
+#include "schema/cli/progress.h"
 
 #include "schema/base/banned.h"
 
@@ -99,7 +101,7 @@ static enum status commit(struct window *w, struct err *err)
 		status = catalog_commit(w->in->catalog, err);
 	w->begun = false;
 	w->uncommitted = 0;
-	w->committed = cli_now();
+	w->committed = clock_now();
 	return status;
 }
 
@@ -433,7 +435,7 @@ static enum status store_one(struct window *w, const struct batch *batch, size_t
 static enum status store_batch(struct window *w, const struct batch *batch, size_t n, struct err *err)
 {
 	size_t b = 0;
-	double start = cli_now();
+	double start = clock_now();
 	enum status status = batch->status;
 
 	if (status != STATUS_OK)
@@ -447,9 +449,9 @@ static enum status store_batch(struct window *w, const struct batch *batch, size
 	w->decided -= n;
 	w->done += n;
 	w->uncommitted += n;
-	if (status == STATUS_OK && (w->uncommitted >= COMMIT_PHOTOS || cli_now() - w->committed > commit_seconds))
+	if (status == STATUS_OK && (w->uncommitted >= COMMIT_PHOTOS || clock_now() - w->committed > commit_seconds))
 		status = commit(w, err);
-	w->in->report->storing += cli_now() - start;
+	w->in->report->storing += clock_now() - start;
 	return status;
 }
 
@@ -577,7 +579,7 @@ static enum status window_init(struct window *w, const struct ingest *in, struct
 	w->D = config->vision.width;
 	w->batch = in->options->batch ? in->options->batch : choose_batch(in->coca);
 	w->capacity = 4 * w->batch + 4 * options.jobs;
-	w->committed = cli_now();
+	w->committed = clock_now();
 	w->slots = mem_array(w->capacity, sizeof *w->slots);
 	w->known = mem_floats(w->E);
 	if (!w->slots || !w->known)

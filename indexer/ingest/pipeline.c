@@ -15,6 +15,7 @@
 
 #include "indexer/walk/walk.h"
 #include "schema/cli/options.h"
+#include "schema/base/clock.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
@@ -148,10 +149,10 @@ static double run_decode(const struct pipeline_options *options, struct job *job
 {
 	struct image image = {0};
 	size_t side = options->side, least = options->exact ? 0 : image_enough(side);
-	double start = cli_now();
+	double start = clock_now();
 
 	job->status = image_decode(job->bytes, (size_t)job->size, least, options->pixels_most, &image, &job->err);
-	double decoded = cli_now();
+	double decoded = clock_now();
 	if (job->status == STATUS_OK && !job->rgb && !(job->rgb = mem_array(mem_product(side, side), 3)))
 		job->status = err_memory(&job->err, "a photograph");
 	if (job->status == STATUS_OK)
@@ -196,12 +197,12 @@ static void *work(void *context)
 			continue;
 		}
 		pthread_mutex_unlock(&p->lock);
-		double start = cli_now(), decoding = 0;
+		double start = clock_now(), decoding = 0;
 		if (job->decode)
 			decoding = run_decode(&p->options, job);
 		else
 			run_read(p, job);
-		double seconds = cli_now() - start;
+		double seconds = clock_now() - start;
 		pthread_mutex_lock(&p->lock);
 		if (job->decode) {
 			p->times.decode += decoding;

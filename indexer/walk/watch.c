@@ -17,6 +17,7 @@
 
 #include "indexer/walk/walk.h"
 #include "schema/cli/options.h"
+#include "schema/base/clock.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
@@ -55,7 +56,7 @@ struct watch {
 
 static void change(struct watched *root, bool renew)
 {
-	double now = cli_now();
+	double now = clock_now();
 
 	if (!root->changed)
 		root->first = now;
@@ -146,7 +147,7 @@ static void read_events(struct watch *watch, struct watched *root)
 
 static bool is_due(const struct watch *watch, const struct watched *root)
 {
-	double now = cli_now(), every = watch->options.every;
+	double now = clock_now(), every = watch->options.every;
 
 	if (now - root->finished < rest * root->took)
 		return false;
@@ -171,7 +172,7 @@ static void wait_for_events(struct watch *watch)
 	fds[watch->count] = (struct pollfd){.fd = watch->mountinfo, .events = POLLPRI};
 	if (poll(fds, watch->count + 1, ms) < 0)
 		goto out;
-	bool mounts = fds[watch->count].revents != 0, time = cli_now() - watch->looked >= look;
+	bool mounts = fds[watch->count].revents != 0, time = clock_now() - watch->looked >= look;
 	for (size_t i = 0; i < watch->count; i++) {
 		struct watched *root = &watch->roots[i];
 		if (fds[i].revents)
@@ -180,7 +181,7 @@ static void wait_for_events(struct watch *watch)
 			change(root, true);
 	}
 	if (time)
-		watch->looked = cli_now();
+		watch->looked = clock_now();
 out:
 	free(fds);
 }
@@ -248,7 +249,7 @@ void watch_done(struct watch *watch, const bool *due, double seconds, bool faile
 		struct watched *root = &watch->roots[i];
 		if (!due[i])
 			continue;
-		root->finished = cli_now();
+		root->finished = clock_now();
 		root->took = seconds;
 		if (failed) {
 			change(root, false);

@@ -17,6 +17,7 @@
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
 #include "schema/base/embed.h"
+#include "schema/cli/progress.h"
 
 #include "schema/base/banned.h"
 

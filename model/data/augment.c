@@ -5,7 +5,7 @@
 
 #include "model/image/image.h"
 #include "model/image/codec.h"
-#include "model/math/random.h"
+#include "schema/base/random.h"
 
 #include "schema/base/banned.h"
 

@@ -9,7 +9,7 @@
 
 #include "model/image/image.h"
 #include "model/data/epoch.h"
-#include "model/math/random.h"
+#include "schema/base/random.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"

@@ -13,7 +13,7 @@
 
 #include "model/data/phrases.h"
 #include "model/data/samples.h"
-#include "model/math/random.h"
+#include "schema/base/random.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/math/random.h"
+#include "schema/base/random.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"

@@ -7,7 +7,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "model/math/random.h"
+#include "schema/base/random.h"
 #include "model/words/words.h"
 
 #include "schema/base/banned.h"

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "model/train/grad_ops.h"
-#include "model/math/random.h"
+#include "schema/base/random.h"
 #include "model/heads/fold.h"
 #include "schema/base/packed.h"
 

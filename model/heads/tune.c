@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "model/train/optimizer.h"
-#include "model/math/random.h"
+#include "schema/base/random.h"
 #include "schema/base/packed.h"
 
 #include "schema/base/banned.h"

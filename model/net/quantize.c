@@ -8,7 +8,7 @@
 #include "model/files/checkpoint.h"
 #include "model/net/decoder_int8.h"
 #include "model/math/int8.h"
-#include "model/math/random.h"
+#include "schema/base/random.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
 

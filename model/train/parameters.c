@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/math/random.h"
+#include "schema/base/random.h"
 #include "model/net/stem.h"
 #include "schema/base/memory.h"
 

@@ -11,7 +11,7 @@
 #include "model/train/parameters.h"
 #include "model/train/report.h"
 #include "model/train/state.h"
-#include "schema/cli/options.h"
+#include "schema/base/clock.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
 
@@ -155,7 +155,7 @@ static enum status blame(const struct train *t, const struct losses *losses, str
 enum status train_step(struct train *t, struct train_row *row, struct err *err)
 {
 	const struct train_options *o = &t->options;
-	double started = cli_now();
+	double started = clock_now();
 	struct losses losses;
 	enum status status = open_batches(t, err);
 
@@ -179,7 +179,7 @@ enum status train_step(struct train *t, struct train_row *row, struct err *err)
 	row->contrastive = losses.contrastive;
 	row->caption = losses.caption;
 	row->scale = exp((double)*t->parameters.weights.logit_scale);
-	row->samples_per_second = (double)samples / fmax(cli_now() - started, 1e-9);
+	row->samples_per_second = (double)samples / fmax(clock_now() - started, 1e-9);
 	return train_log_add(&t->log, row, err);
 }
 

@@ -18,6 +18,8 @@
 #include "schema/vectors/vectors.h"
 
 #include "schema/base/embed.h"
+#include "schema/base/clock.h"
+#include "schema/cli/progress.h"
 
 #include "schema/base/banned.h"
 
@@ -207,11 +209,11 @@ static enum status flush(struct captioning *c, struct err *err)
 	written_release(written, c->batched);
 	while (c->batched)
 		buffer_release(&c->paths[--c->batched]);
-	if (status == STATUS_OK && c->store && cli_now() - c->committed > COMMIT_SECONDS) {
+	if (status == STATUS_OK && c->store && clock_now() - c->committed > COMMIT_SECONDS) {
 		status = catalog_commit(c->library.catalog, err);
 		if (status == STATUS_OK)
 			status = catalog_begin(c->library.catalog, err);
-		c->committed = cli_now();
+		c->committed = clock_now();
 	}
 	return status;
 }
@@ -222,7 +224,7 @@ static enum status caption_all(struct captioning *c, struct err *err)
 	enum status status = c->store ? catalog_begin(c->library.catalog, err) : STATUS_OK;
 	size_t i = 0;
 
-	c->committed = cli_now();
+	c->committed = clock_now();
 	progress_start(&progress, c->cli, "captioning", "photos");
 	while (i < c->count && status == STATUS_OK && !(c->cli->interrupted && *c->cli->interrupted)) {
 		for (; i < c->count && c->batched < CAPTION_BATCH && status == STATUS_OK; i++)

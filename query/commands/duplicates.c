@@ -13,6 +13,7 @@
 #include "query/ask/parse.h"
 #include "schema/base/json.h"
 #include "schema/base/embed.h"
+#include "schema/cli/progress.h"
 
 #include "schema/base/banned.h"
 

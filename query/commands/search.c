@@ -18,6 +18,7 @@
 #include "query/find/trust.h"
 
 #include "schema/base/embed.h"
+#include "schema/base/clock.h"
 
 #include "schema/base/banned.h"
 
@@ -52,7 +53,7 @@ struct times {
 
 static void lap(struct times *times, double *part)
 {
-	double now = cli_now();
+	double now = clock_now();
 	*part = now - times->last;
 	times->last = now;
 }
@@ -313,7 +314,7 @@ static int run_list(struct search *s)
 static int run(struct cli *cli, const struct arguments *args)
 {
 	struct search s = {.cli = cli};
-	struct times times = {.last = cli_now()};
+	struct times times = {.last = clock_now()};
 	struct err err;
 	int code = EXIT_DONE;
 	enum status status = parse(&s, args, &err);

@@ -11,6 +11,7 @@
 #include "query/session/library.h"
 #include "schema/base/memory.h"
 #include "schema/vectors/vectors.h"
+#include "schema/cli/progress.h"
 
 #include "schema/base/banned.h"
 

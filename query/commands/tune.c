@@ -16,6 +16,7 @@
 #include "query/teach/marks.h"
 #include "schema/base/json.h"
 #include "schema/base/embed.h"
+#include "schema/base/clock.h"
 
 #include "schema/base/banned.h"
 
@@ -155,7 +156,7 @@ static enum status read_lesson(struct tuning *t, struct err *err)
 {
 	const struct arguments *args = t->args;
 	size_t sources = 0;
-	double start = cli_now();
+	double start = clock_now();
 	enum status status = arguments_number(args, "limit", 0, 1, SIZE_MAX, &t->lesson.limit, err);
 
 	if (status == STATUS_OK)
@@ -185,7 +186,7 @@ static enum status read_lesson(struct tuning *t, struct err *err)
 		status = take_rest(t, err);
 	if (status == STATUS_OK)
 		status = lesson_finish(&t->lesson, t->holdout, err);
-	t->looking = cli_now() - start;
+	t->looking = clock_now() - start;
 	return status;
 }
 
@@ -299,7 +300,7 @@ static enum status teach(struct tuning *t, enum head_kind kind, const struct tun
 	struct tune_item *train = NULL, *stop = NULL;
 	struct buffer bytes = {0};
 	size_t n, m;
-	double start = cli_now();
+	double start = clock_now();
 	enum status status = make_head(t, kind, &taught->head, err);
 
 	if (status == STATUS_OK)
@@ -320,7 +321,7 @@ static enum status teach(struct tuning *t, enum head_kind kind, const struct tun
 	}
 	if (status == STATUS_OK)
 		status = head_bytes(&taught->head, &bytes, err); /* what is measured is what is stored */
-	taught->seconds = cli_now() - start;
+	taught->seconds = clock_now() - start;
 	if (status == STATUS_OK)
 		status = mark(t, &taught->head, by_head, &taught->marks, err);
 	if (status == STATUS_OK && taught->marks.photos)
@@ -398,7 +399,7 @@ static enum status compare(struct tuning *t, struct err *err)
 {
 	struct taught probe = {0};
 	struct marks words = {0};
-	double start = cli_now();
+	double start = clock_now();
 	enum status status;
 
 	if (!lesson_is_single(&t->lesson) || t->lesson.counts[LESSON_HELD_OUT] == 0)
@@ -407,7 +408,7 @@ static enum status compare(struct tuning *t, struct err *err)
 		buffer_format(&t->table, "%-14s  %6s  %6s  %8s  %7s\n", "in percent", "top 1", "top 5", "balanced", "seconds");
 	status = mark(t, NULL, by_words, &words, err);
 	if (status == STATUS_OK) {
-		compare_line(t, "zero-shot", &words, cli_now() - start);
+		compare_line(t, "zero-shot", &words, clock_now() - start);
 		status = teach(t, HEAD_LINEAR, &tune_linear_defaults, &probe, err);
 	}
 	if (status == STATUS_OK)

@@ -1,7 +1,6 @@
 /* match.c: see match.h. */
 #include "query/find/match.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +8,7 @@
 #include "query/ask/photo.h"
 #include "query/find/texts.h"
 #include "schema/catalog/texts.h"
+#include "schema/base/random.h"
 
 #include "schema/base/banned.h"
 
@@ -65,15 +65,6 @@ void match_close(struct matcher *m)
 
 /* ---- nulls ------------------------------------------------------------------------------------------------------ */
 
-/* splitmix64 (Steele, Lea and Flood 2014) */
-static double next_uniform(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15u;
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	return (double)((z ^ z >> 31) >> 11) / (double)(1ull << 53);
-}
-
 enum status match_noise(struct engine *engine, size_t number, float *tokens, struct err *err)
 {
 	size_t n = mem_product(3 * engine->side, engine->side);
@@ -81,11 +72,9 @@ enum status match_noise(struct engine *engine, size_t number, float *tokens, str
 	float *pixels = mem_floats(n), *embedding = mem_floats(engine->embed);
 	enum status status = pixels && embedding ? STATUS_OK : err_memory(err, "a picture of noise");
 
-	/* Normalised pixels have a deviation near 1 (Box and Muller). */
-	for (size_t i = 0; status == STATUS_OK && i < n; i++) {
-		double radius = sqrt(-2 * log(1 - next_uniform(&state)));
-		pixels[i] = (float)(radius * cos(2 * M_PI * next_uniform(&state)));
-	}
+	/* Normalised pixels have a deviation near 1. */
+	for (size_t i = 0; status == STATUS_OK && i < n; i++)
+		pixels[i] = (float)random_normal(&state);
 	if (status == STATUS_OK)
 		status = coca_encode_images(engine->model, engine->state, pixels, 1, embedding, tokens, err);
 	if (status == STATUS_OK)

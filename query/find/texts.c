@@ -9,6 +9,8 @@
 #include "query/ask/parse.h"
 #include "schema/catalog/texts.h"
 #include "schema/base/file.h"
+#include "schema/base/clock.h"
+#include "schema/cli/progress.h"
 
 #include "schema/base/banned.h"
 
@@ -339,7 +341,7 @@ static enum status commit(struct catalog *catalog, double *committed, struct err
 {
 	enum status status = catalog_commit(catalog, err);
 
-	*committed = cli_now();
+	*committed = clock_now();
 	return status == STATUS_OK ? catalog_begin(catalog, err) : status;
 }
 
@@ -348,7 +350,7 @@ enum status texts_embed(struct cli *cli, struct engine *engine, struct catalog *
 {
 	struct batch batch = {.engine = engine, .embeddings = mem_floats(mem_product(BATCH, engine->embed))};
 	struct progress progress;
-	double committed = cli_now();
+	double committed = clock_now();
 	size_t total;
 	enum status status = batch.embeddings ? catalog_texts_unembedded_count(catalog, row->id, &total, err) : err_memory(err, "embeddings");
 
@@ -365,7 +367,7 @@ enum status texts_embed(struct cli *cli, struct engine *engine, struct catalog *
 		progress_show(&progress, *embedded, total);
 		if (cli->interrupted && *cli->interrupted)
 			break;
-		if (cli_now() - committed > COMMIT_SECONDS)
+		if (clock_now() - committed > COMMIT_SECONDS)
 			status = commit(catalog, &committed, err);
 	}
 	if (status == STATUS_OK)

@@ -9,6 +9,7 @@
 #include "schema/base/memory.h"
 #include "schema/base/packed.h"
 #include "schema/base/shards.h"
+#include "schema/cli/progress.h"
 
 #include "schema/base/banned.h"
 

@@ -7,6 +7,7 @@
 
 #include "model/words/prompts.h"
 #include "schema/base/memory.h"
+#include "schema/cli/progress.h"
 
 #include "schema/base/banned.h"
 

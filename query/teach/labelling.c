@@ -9,6 +9,7 @@
 #include "model/heads/tune.h"
 #include "query/teach/encoder_tokens.h"
 #include "schema/catalog/heads.h"
+#include "schema/cli/progress.h"
 
 #include "schema/base/banned.h"
 

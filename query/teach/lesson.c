@@ -9,6 +9,7 @@
 #include "model/net/vision.h"
 #include "schema/base/file.h"
 #include "schema/base/packed.h"
+#include "schema/cli/progress.h"
 
 #include "schema/base/banned.h"
 

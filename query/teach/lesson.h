@@ -18,6 +18,7 @@
 #include "query/session/library.h"
 #include "query/ask/parse.h"
 #include "query/ask/photo.h"
+#include "schema/cli/progress.h"
 
 enum { LESSON_BATCH = 32 };
 

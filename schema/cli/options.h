@@ -183,22 +183,4 @@ enum status arguments_size(const struct arguments *args, const char *name, size_
 /* Prints "coca: ..." to log and returns the exit code that fits err->status. */
 int cli_fail(struct cli *cli, const struct err *err);
 
-/* "12.3 MB", "1:02:03": for people. Returns text. */
-const char *cli_bytes(double bytes, char text[16]);
-const char *cli_duration(double seconds, char text[16]);
-
-/* A progress line: "indexing  1,203 of 4,000  112 photos/s  0:25 left". Draws at most ten times a second, and only when
- * cli->progress; on a log that is no terminal it prints nothing. total 0: unknown. */
-struct progress {
-	struct cli *cli;
-	const char *verb, *unit;
-	double started, drawn;
-};
-void progress_start(struct progress *progress, struct cli *cli, const char *verb, const char *unit);
-void progress_show(struct progress *progress, size_t done, size_t total);
-void progress_end(struct progress *progress); /* clears the line */
-
-/* Monotonic seconds. */
-double cli_now(void);
-
 #endif

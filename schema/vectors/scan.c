@@ -8,6 +8,7 @@
 #include "schema/catalog/internal.h"
 #include "schema/catalog/texts.h"
 #include "schema/base/memory.h"
+#include "schema/base/random.h"
 #include "schema/vectors/internal.h"
 
 #include "schema/base/banned.h"
@@ -229,24 +230,13 @@ struct sampler {
 	float *queries; /* [wanted,D] */
 };
 
-/* splitmix64 (Steele, Lea and Flood 2014) */
-static double next_uniform(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15u;
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	return (double)((z ^ z >> 31) >> 11) / (double)(1ull << 53);
-}
-
-/* query: [D]. Adds Gaussian noise (Box and Muller) whose expected length is the query's own. */
+/* query: [D]. Adds Gaussian noise whose expected length is the query's own. */
 static void add_noise(float *query, size_t dim, uint64_t *state)
 {
 	double scale = sqrt((double)vectors_dot(query, query, dim) / (double)dim);
 
-	for (size_t i = 0; i < dim; i++) {
-		double radius = sqrt(-2 * log(1 - next_uniform(state)));
-		query[i] += (float)(scale * radius * cos(2 * M_PI * next_uniform(state)));
-	}
+	for (size_t i = 0; i < dim; i++)
+		query[i] += (float)(scale * random_normal(state));
 }
 
 static enum status sample_row(void *context, int64_t content, const float *embedding, struct err *err)

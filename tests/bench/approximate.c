@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "schema/cli/options.h"
+#include "schema/base/clock.h"
 #include "schema/base/memory.h"
 #include "schema/vectors/internal.h"
 #include "tests/support.h"
@@ -172,22 +173,22 @@ static void measure(struct catalog *catalog, const struct catalog_model *model, 
 {
 	struct vectors *v;
 	size_t dim = (size_t)model->dim;
-	double built = cli_now();
+	double built = clock_now();
 
 	check(vectors_open(catalog, model, options, &v, &err));
-	built = cli_now() - built;
+	built = clock_now() - built;
 	vectors_close(v);
-	double first = cli_now();
+	double first = clock_now();
 	check(vectors_open(catalog, model, options, &v, &err));
 	check(vectors_search(v, a->queries, 1, K, a->scores, found, &err));
-	first = cli_now() - first;
-	double alone = cli_now();
+	first = clock_now() - first;
+	double alone = clock_now();
 	for (size_t q = 0; q < BATCH; q++)
 		check(vectors_search(v, a->queries + q * dim, 1, K, a->scores, found, &err));
-	alone = (cli_now() - alone) / BATCH;
-	double batch = cli_now();
+	alone = (clock_now() - alone) / BATCH;
+	double batch = clock_now();
 	check(vectors_search(v, a->queries, QUERIES, K, a->scores, found, &err));
-	batch = (cli_now() - batch) / QUERIES;
+	batch = (clock_now() - batch) / QUERIES;
 	printf("%-26s %8.0f %8.1f %10.1f %8.2f %8.3f %8.4f\n", vectors_describe(v), file_size(catalog), built, 1e3 * first, 1e3 * alone,
 	       1e3 * batch, vectors_share(found, a->truth, QUERIES, K));
 	fflush(stdout);

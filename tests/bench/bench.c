@@ -12,6 +12,7 @@
 #include "model/net/stem.h"
 #include "schema/base/blas.h"
 #include "schema/cli/options.h"
+#include "schema/base/clock.h"
 
 #include "schema/base/banned.h"
 
@@ -25,7 +26,7 @@ static const struct part {
 
 double bench_now(void)
 {
-	return cli_now();
+	return clock_now();
 }
 
 static double processor_seconds(void)

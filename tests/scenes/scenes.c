@@ -9,6 +9,7 @@
 #include "model/image/image.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
+#include "schema/base/random.h"
 #include "schema/base/shards.h"
 
 #include "schema/base/banned.h"
@@ -140,23 +141,14 @@ void scene_caption(const struct scene *scene, size_t phrasing, char caption[SCEN
 
 /* --- chance --- */
 
-static uint64_t next(uint64_t *state)
-{
-	/* splitmix64 (Steele, Lea and Flood 2014) */
-	uint64_t z = *state += 0x9e3779b97f4a7c15u;
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	return z ^ z >> 31;
-}
-
 static unsigned below(uint64_t *random, unsigned n)
 {
-	return (unsigned)((next(random) >> 32) * n >> 32);
+	return (unsigned)((random_next(random) >> 32) * n >> 32);
 }
 
 static float between(uint64_t *random, float low, float high)
 {
-	return low + (high - low) * (float)(next(random) >> 40) / (float)(1 << 24);
+	return low + (high - low) * (float)(random_next(random) >> 40) / (float)(1 << 24);
 }
 
 /* One in eleven, and of every shape and every colour at least one. */
@@ -403,9 +395,9 @@ static void think_up(const struct scenes_options *o, size_t i, struct scene *sce
 {
 	uint64_t own = o->seed;
 
-	own = next(&own) ^ i;
+	own = random_next(&own) ^ i;
 	do
-		scene_random(scene, next(&own), o->heldout);
+		scene_random(scene, random_next(&own), o->heldout);
 	while (o->pairs && scene->objects < 2);
 }
 

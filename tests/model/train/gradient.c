@@ -8,7 +8,7 @@
 #include "model/train/grad_ops.h"
 #include "model/train/loss.h"
 #include "model/train/objective.h"
-#include "model/math/random.h"
+#include "schema/base/random.h"
 #include "schema/base/memory.h"
 #include "tests/support.h"
 

@@ -12,7 +12,7 @@
 #include "model/image/image.h"
 #include "model/train/optimizer.h"
 #include "model/data/epoch.h"
-#include "model/math/random.h"
+#include "schema/base/random.h"
 #include "model/train/log.h"
 #include "model/train/state.h"
 #include "schema/base/file.h"

@@ -10,7 +10,7 @@
 #include "model/net/encode.h"
 #include "model/net/generate.h"
 #include "model/image/image.h"
-#include "model/math/random.h"
+#include "schema/base/random.h"
 #include "model/train/train.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"

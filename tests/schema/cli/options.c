@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "schema/cli/options.h"
+#include "schema/cli/progress.h"
 #include "tests/support.h"
 
 #include "schema/base/banned.h"

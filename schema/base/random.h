@@ -1,7 +1,7 @@
 /* random.h: repeatable random numbers: a generator is a number, and one for (seed, epoch, sample) is had without having drawn
  * the ones before it, so that threads may work in any order. */
-#ifndef MODEL_MATH_RANDOM_H
-#define MODEL_MATH_RANDOM_H
+#ifndef SCHEMA_BASE_RANDOM_H
+#define SCHEMA_BASE_RANDOM_H
 
 #include <math.h>
 #include <stddef.h>
