@@ -455,7 +455,7 @@ static enum status learn_tokenizer(struct run *run, const char *path, struct err
 {
 	struct bpe *bpe = NULL;
 	size_t learned;
-	enum status status = bpe_new(run->out, &bpe, err);
+	enum status status = bpe_new(&bpe, err);
 
 	say(run, "learning a vocabulary of %zu", run->vocabulary);
 	if (status == STATUS_OK)

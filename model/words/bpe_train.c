@@ -6,18 +6,17 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "model/words/tokenizer.h"
+#include "model/words/vocabulary.h"
 #include "schema/base/file.h"
-#include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
 
-enum { BYTES = 256, FIRST_MERGE = 2 * BYTES, SPECIAL = 2, TEXT_IDS = 4096 };
+enum { TEXT_IDS = 4096 };
 
 static const char header[] = "#version: 0.2 - BPE merges\n";
 
@@ -43,33 +42,16 @@ struct bpe {
 	size_t pair_slots, pair_count;
 };
 
-enum status bpe_new(const char *scratch_folder, struct bpe **result, struct err *err)
+enum status bpe_new(struct bpe **result, struct err *err)
 {
 	struct bpe *bpe = mem_array(1, sizeof *bpe);
-	char *path = path_join(scratch_folder, "bytes.tmp.txt");
-	struct file_writer writer = {0};
-	enum status status;
+	enum status status = bpe ? tokenizer_of_bytes(&bpe->bytes, err) : err_memory(err, "a tokenizer");
 
-	*result = NULL;
-	if (!bpe || !path) {
-		status = err_memory(err, "a tokenizer");
-		goto out;
-	}
-	status = file_writer_open(path, &writer, err);
-	if (status != STATUS_OK)
-		goto out;
-	fputs(header, writer.stream);
-	status = file_writer_commit(&writer, err);
-	if (status == STATUS_OK)
-		status = tokenizer_open(path, 0, &bpe->bytes, err);
-	unlink(path);
-	if (status == STATUS_OK) {
-		*result = bpe;
+	if (status != STATUS_OK) {
+		bpe_free(bpe);
 		bpe = NULL;
 	}
-out:
-	bpe_free(bpe);
-	free(path);
+	*result = bpe;
 	return status;
 }
 
@@ -267,23 +249,17 @@ static void name_byte(struct buffer *name, unsigned code)
 		buffer_append(name, utf8, 2);
 }
 
-/* GPT-2's alphabet in the order of the ids: bytes that print in Latin-1 stand for themselves and come first, the others
- * are the characters from U+0100 on. */
+/* The spellings of the first ids. */
 static void name_bytes(struct buffer *names)
 {
-	size_t at = 0;
+	struct alphabet alphabet;
 
-	for (int printed = 1; printed >= 0; printed--)
-		for (unsigned b = 0, hidden = 0; b < BYTES; b++) {
-			bool prints = (b >= '!' && b <= '~') || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
-			unsigned code = prints ? b : 0x100 + hidden++;
-			if (prints != (printed == 1))
-				continue;
-			name_byte(&names[at], code);
-			name_byte(&names[BYTES + at], code);
-			buffer_text(&names[BYTES + at], "</w>");
-			at++;
-		}
+	alphabet_make(&alphabet);
+	for (size_t id = 0; id < FIRST_MERGE; id++) {
+		name_byte(&names[id], alphabet.code[alphabet.order[id % BYTES]]);
+		if (id >= BYTES)
+			buffer_text(&names[id], END_OF_WORD);
+	}
 }
 
 /* Learns merge after merge; each is written as it is found. */
@@ -309,7 +285,7 @@ static enum status learn(struct bpe *bpe, size_t merges, struct buffer *names, F
 
 enum status bpe_write(struct bpe *bpe, size_t vocab_size, const char *path, size_t *learned, struct err *err)
 {
-	size_t merges = vocab_size > FIRST_MERGE + SPECIAL ? vocab_size - FIRST_MERGE - SPECIAL : 0, found = 0;
+	size_t merges = vocab_size > OWN_IDS ? vocab_size - OWN_IDS : 0, found = 0;
 	struct buffer *names = mem_array(FIRST_MERGE + merges, sizeof *names);
 	struct file_writer writer = {0};
 	enum status status = names ? file_writer_open(path, &writer, err) : err_memory(err, "a tokenizer");
@@ -326,6 +302,6 @@ enum status bpe_write(struct bpe *bpe, size_t vocab_size, const char *path, size
 	for (size_t i = 0; names && i < FIRST_MERGE + merges; i++)
 		buffer_release(&names[i]);
 	free(names);
-	*learned = FIRST_MERGE + found + SPECIAL;
+	*learned = OWN_IDS + found;
 	return status;
 }

@@ -1,6 +1,6 @@
 /* bpe_train.h: a tokenizer of one's own: byte pairs merged by how often they stand together in the captions.
  *
- *     bpe_new(folder, &bpe, err);
+ *     bpe_new(&bpe, err);
  *     bpe_add(bpe, caption, size, err);  ...
  *     bpe_write(bpe, 4096, "merges.txt", &vocab_size, err);
  *
@@ -16,8 +16,7 @@
 
 struct bpe;
 
-/* scratch_folder: where a list without merges is written for a moment. */
-enum status bpe_new(const char *scratch_folder, struct bpe **bpe, struct err *err);
+enum status bpe_new(struct bpe **bpe, struct err *err);
 void bpe_free(struct bpe *bpe); /* takes NULL */
 enum status bpe_add(struct bpe *bpe, const char *text, size_t size, struct err *err);
 

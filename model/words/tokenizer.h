@@ -24,6 +24,8 @@ struct tokenizer;
  * 262,145 lines of the published one to its 49,408 ids; so it is without V. "<start_of_text>" and "<end_of_text>" in a text
  * are the start and end id, whatever the file calls them, as in OpenCLIP. */
 enum status tokenizer_open(const char *path, size_t vocab_size, struct tokenizer **tokenizer, struct err *err);
+/* One without merges: each byte of a word is an id. */
+enum status tokenizer_of_bytes(struct tokenizer **tokenizer, struct err *err);
 void tokenizer_close(struct tokenizer *tokenizer); /* takes NULL */
 
 size_t tokenizer_vocab_size(const struct tokenizer *tokenizer);

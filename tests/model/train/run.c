@@ -103,7 +103,7 @@ static void setting_init(struct setting *s, size_t holdout)
 	assert_ok(dataset_new(1 << 20, s->folder, holdout, &s->data, &err), &err);
 	assert_ok(dataset_add_shard(s->data, write_pairs(s->folder), NULL, &err), &err);
 	assert_ok(dataset_finish(s->data, &err), &err);
-	assert_ok(bpe_new(s->folder, &bpe, &err), &err);
+	assert_ok(bpe_new(&bpe, &err), &err);
 	assert_ok(dataset_captions_each(s->data, add_caption, bpe, &err), &err);
 	assert_ok(bpe_write(bpe, 600, test_path(s->folder, "merges.txt"), &learned, &err), &err);
 	bpe_free(bpe);
