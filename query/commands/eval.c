@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "query/teach/classes.h"
-#include "query/measure/evalset.h"
+#include "query/measure/likelihoods.h"
 #include "query/show/format.h"
 #include "query/session/library.h"
 #include "query/measure/pairs.h"
@@ -111,12 +111,12 @@ static enum status rerank_both(struct cli *cli, struct engine *engine, const str
 {
 	struct nulls nulls = {0};
 	struct rescoring r = {(double)coca_logit_scale(engine->model), &nulls};
-	enum status status = evalset_likelihoods(cli, engine, set, photos, true, err);
+	enum status status = likelihoods_fill(cli, engine, set, photos, true, err);
 
 	if (status == STATUS_OK)
-		status = evalset_likelihoods(cli, engine, set, texts, false, err);
+		status = likelihoods_fill(cli, engine, set, texts, false, err);
 	if (status == STATUS_OK)
-		status = evalset_nulls(cli, engine, set, SCORE_NULLS, &nulls, err);
+		status = nulls_make(cli, engine, set, SCORE_NULLS, &nulls, err);
 	if (status == STATUS_OK)
 		status = reordered(photos, photo_score, &r, &after->text_to_image, err);
 	if (status == STATUS_OK)

@@ -3,7 +3,7 @@
  *
  *     struct evalset set;
  *     evalset_load(cli, &engine, paths, n, &choice, &set, err);
- *     evalset_likelihoods(cli, &engine, &set, &ranking, true, err);
+ *     likelihoods_fill(cli, &engine, &set, &ranking, true, err);      // likelihoods.h
  *     evalset_release(&set);
  */
 #ifndef QUERY_MEASURE_EVALSET_H
@@ -40,22 +40,5 @@ struct evalset {
 enum status evalset_load(struct cli *cli, struct engine *engine, const char *const *paths, size_t n, const struct evalchoice *choice,
 			 struct evalset *set, struct err *err);
 void evalset_release(struct evalset *set);
-
-/* Fills the likelihoods of a ranking's shortlists. by_text: queries are texts and items photos; else the other way round. */
-enum status evalset_likelihoods(struct cli *cli, struct engine *engine, const struct evalset *set, struct ranking *ranking, bool by_text,
-				struct err *err);
-
-/* How likely each text is whatever the photo: its likelihood under `most` photos of the set (at most SCORE_NULLS), evenly spread. */
-struct nulls {
-	size_t count;
-	uint32_t photos[SCORE_NULLS];
-	float *likelihood; /* [texts,count] */
-};
-enum status evalset_nulls(struct cli *cli, struct engine *engine, const struct evalset *set, size_t most, struct nulls *nulls,
-			  struct err *err);
-void nulls_release(struct nulls *nulls);
-
-/* log p(text) as it is for one photo: the photo itself is not among the nulls. */
-double nulls_prior(const struct nulls *nulls, size_t text, size_t photo);
 
 #endif

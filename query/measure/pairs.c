@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "query/measure/likelihoods.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
@@ -132,9 +133,9 @@ enum status pairs_measure(struct cli *cli, struct engine *engine, const struct e
 		status = list_captions(engine, set, first, result->pairs, &ranking, err);
 	}
 	if (status == STATUS_OK)
-		status = evalset_likelihoods(cli, engine, set, &ranking, false, err);
+		status = likelihoods_fill(cli, engine, set, &ranking, false, err);
 	if (status == STATUS_OK)
-		status = evalset_nulls(cli, engine, set, NULLS, &nulls, err);
+		status = nulls_make(cli, engine, set, NULLS, &nulls, err);
 	if (status == STATUS_OK)
 		judge_all(engine, &nulls, &ranking, first, result);
 	nulls_release(&nulls);

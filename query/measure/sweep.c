@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "query/measure/likelihoods.h"
+
 #include "schema/base/banned.h"
 
 enum { FOLDS = 10, ALL = -1, FORMS_MOST = 128 };
@@ -115,9 +117,9 @@ static enum status measure_shard(struct cli *cli, struct engine *engine, const c
 		status = ranking_make(set.photo_features, NULL, set.photos, set.text_features, set.text_owner, set.texts,
 				      engine->embed, depth, &rankings[1], err);
 	for (int k = 0; k < 2 && status == STATUS_OK; k++)
-		status = evalset_likelihoods(cli, engine, &set, &rankings[k], k == 0, err);
+		status = likelihoods_fill(cli, engine, &set, &rankings[k], k == 0, err);
 	if (status == STATUS_OK)
-		status = evalset_nulls(cli, engine, &set, SCORE_NULLS, &nulls, err);
+		status = nulls_make(cli, engine, &set, SCORE_NULLS, &nulls, err);
 	for (int k = 0; k < 2 && status == STATUS_OK; k++) {
 		struct part *part = &directions[k].parts[directions[k].part_count++];
 		part->shard = shard;

@@ -121,6 +121,27 @@ enum status engine_pixels(const struct engine *engine, const uint8_t *bytes, siz
 	return status;
 }
 
+size_t engine_pixels_all(const struct engine *engine, struct engine_picture *pictures, size_t n, size_t least, float *pixels)
+{
+	size_t area = 3 * engine->side * engine->side, good = 0;
+
+#pragma omp parallel for schedule(dynamic)
+	for (size_t i = 0; i < n; i++) {
+		struct engine_picture *p = &pictures[i];
+		p->err.status = STATUS_OK;
+		if (p->bytes)
+			engine_pixels(engine, p->bytes, p->size, least, pixels + i * area, &p->err);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (!pictures[i].bytes || pictures[i].err.status != STATUS_OK)
+			continue;
+		if (good < i)
+			memmove(pixels + good * area, pixels + i * area, area * sizeof *pixels);
+		pictures[i].place = good++;
+	}
+	return good;
+}
+
 enum status engine_encode_bytes(struct engine *engine, const uint8_t *bytes, size_t size, size_t least, float *embedding,
 				float *tokens, struct err *err)
 {

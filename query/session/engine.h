@@ -46,6 +46,14 @@ enum status engine_pixels(const struct engine *engine, const uint8_t *bytes, siz
 			  struct err *err);
 /* image_decode's least as `coca index` has it, so that an embedding made now equals the stored one. */
 #define ENGINE_LEAST(engine) ((engine)->exact ? 0 : image_enough((engine)->side))
+/* Many of them on all threads: those that can be decoded come one after the other in pixels[.,3,S,S]; returns how many. */
+struct engine_picture {
+	const uint8_t *bytes; /* NULL: passed over */
+	size_t size;
+	size_t place;         /* set: its number in pixels */
+	struct err err;       /* set, unless passed over: STATUS_OK, or why it has no place */
+};
+size_t engine_pixels_all(const struct engine *engine, struct engine_picture *pictures, size_t n, size_t least, float *pixels);
 /* tokens may be NULL. */
 enum status engine_encode_bytes(struct engine *engine, const uint8_t *bytes, size_t size, size_t least, float *embedding /* [E] */,
 				float *tokens /* [N,W] */, struct err *err);
