@@ -32,10 +32,4 @@ enum status shard_next(struct shard *shard, struct sample *sample, struct err *e
 size_t shard_skipped(const struct shard *shard);
 void shard_close(struct shard *shard); /* takes NULL */
 
-/* Writing, for generated scenes and tests: plain tar when path ends in .tar, gzip when it ends in .gz. */
-struct shard_writer;
-enum status shard_writer_open(const char *path, struct shard_writer **writer, struct err *err);
-enum status shard_writer_add(struct shard_writer *writer, const char *name, const void *bytes, size_t size, struct err *err);
-enum status shard_writer_close(struct shard_writer *writer, struct err *err); /* frees the writer in any case */
-
 #endif

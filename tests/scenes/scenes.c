@@ -10,7 +10,7 @@
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
 #include "schema/base/random.h"
-#include "schema/base/shards.h"
+#include "tests/scenes/shard_writer.h"
 
 #include "schema/base/banned.h"
 

@@ -17,7 +17,7 @@
 #include "model/train/state.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
-#include "schema/base/shards.h"
+#include "tests/scenes/shard_writer.h"
 #include "tests/support.h"
 
 #include "schema/base/banned.h"

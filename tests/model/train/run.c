@@ -14,7 +14,7 @@
 #include "model/train/train.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
-#include "schema/base/shards.h"
+#include "tests/scenes/shard_writer.h"
 #include "tests/support.h"
 
 #include "schema/base/banned.h"

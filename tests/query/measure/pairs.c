@@ -5,7 +5,7 @@
 #include "tests/scenes/scenes.h"
 #include "schema/base/blas.h"
 #include "schema/base/memory.h"
-#include "schema/base/shards.h"
+#include "tests/scenes/shard_writer.h"
 #include "tests/support.h"
 
 #include <stdlib.h>
