@@ -21,8 +21,7 @@ query/session query/ask query/find query/show query/measure query/teach query/co
 # Still to be cut.
 known='
 indexer/walk/folders.h:indexer/ingest/index.h indexer/walk/vanish.h:indexer/ingest/index.h indexer/walk/walk.h:indexer/facts/sidecar.h
-model/data/batches.h:model/train/objective.h model/files/weights.c:model/net/stem.h model/math/int8.c:model/net/plain.h
-model/math/int8.h:model/files/config.h model/math/ops.h:model/files/weights.h
+model/data/batches.h:model/train/objective.h
 query/ask/photo.c:query/find/rerank.h
 '
 sources=$(find schema model indexer query -name '*.[ch]' | sort)

@@ -603,6 +603,37 @@ enum status config_read(const char *path, struct config *config, struct err *err
 	return status;
 }
 
+/* ---- the stem's shapes ---- */
+
+size_t config_stem_side(const struct config *config, size_t l)
+{
+	size_t side = config->image_size;
+
+	for (size_t i = 0; i < l; i++)
+		side /= config->stem[i].stride;
+	return side;
+}
+
+size_t config_stem_channels(const struct config *config, size_t l)
+{
+	return l ? config->stem[l - 1].width : 3;
+}
+
+size_t config_patch_side(const struct config *config)
+{
+	return config_stem_side(config, config->stem_layers) / (config->image_size / config->patch_size);
+}
+
+size_t config_patch_inputs(const struct config *config)
+{
+	return config_stem_channels(config, config->stem_layers) * config_patch_side(config) * config_patch_side(config);
+}
+
+bool config_stem_keeps(const struct config *config, size_t l)
+{
+	return config->stem[l].stride == 1 && config->stem[l].width == config_stem_channels(config, l);
+}
+
 /* ---- writing ---- */
 
 /* A ratio of which width * ratio, cut to a whole number, is hidden again. */

@@ -62,6 +62,18 @@ struct config {
 	float mean[3], std[3];  /* of the pixels in 0..1, RGB */
 };
 
+/* ---- the stem's shapes ---- */
+
+/* Of the map that layer l takes; l = stem_layers: of the one that conv1 takes. */
+size_t config_stem_side(const struct config *config, size_t l);
+size_t config_stem_channels(const struct config *config, size_t l);
+/* Side of conv1's kernel, and columns of its matrix. */
+size_t config_patch_side(const struct config *config);
+size_t config_patch_inputs(const struct config *config);
+bool config_stem_keeps(const struct config *config, size_t l); /* layer l adds its input */
+
+/* ---- files ---- */
+
 /* Reads and validates a whole file. STATUS_FORMAT or STATUS_UNSUPPORTED names the option. */
 enum status config_read(const char *path, struct config *config, struct err *err);
 

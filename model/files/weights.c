@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/net/stem.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
@@ -121,7 +120,7 @@ static void walk_text(struct walk *w, struct weights *t, const struct config *c)
 
 static void walk_patches(struct walk *w, float **slot, const struct config *c)
 {
-	size_t D = c->vision.width, C = stem_channels(c, c->stem_layers), P = stem_patch(c);
+	size_t D = c->vision.width, C = config_stem_channels(c, c->stem_layers), P = config_patch_side(c);
 	struct weight_info info = {"visual.conv1.weight", {D, C, P, P}, 4, D * C * P * P};
 
 	if (w->status == STATUS_OK)
@@ -133,7 +132,7 @@ static void walk_stem(struct walk *w, struct weights *t, const struct config *c)
 	char name[64];
 
 	for (size_t l = 0; l < c->stem_layers && w->status == STATUS_OK; l++) {
-		size_t in = stem_channels(c, l), out = c->stem[l].width;
+		size_t in = config_stem_channels(c, l), out = c->stem[l].width;
 		struct weight_info info = {"", {out, 3, 3, in}, 4, out * 9 * in};
 		snprintf(info.name, sizeof info.name, "visual.stem.%zu.conv.weight", l);
 		w->status = w->visit(w->context, &info, &t->stem[l].conv, w->err);

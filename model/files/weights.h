@@ -13,13 +13,8 @@
 
 #include "model/files/checkpoint.h"
 #include "model/files/config.h"
+#include "model/math/ops.h"
 #include "schema/base/status.h"
-
-struct int8_block;
-
-struct norm {
-	float *weight, *bias; /* [D] */
-};
 
 struct attention {
 	float *in_weight;            /* [3D,D]: q, k, v stacked; NULL where k and v come from another width: then the three below */
@@ -35,7 +30,6 @@ struct block {
 	float *ls_1, *ls_2;          /* [D] or NULL */
 	float *fc_weight, *fc_bias;  /* [F,D] [F] */
 	float *proj_weight, *proj_bias; /* [D,F] [D] */
-	const struct int8_block *int8; /* no parameter: the same maps in 8 bits (int8.h), which then are used; or NULL */
 };
 
 /* out = attn(q = ln_q(query), k = v = ln_k(x)) */

@@ -72,20 +72,6 @@ static void gather(const struct attend_shape *shape, size_t d, const float *weig
 		    (blasint)shape->kv_stride, 0, out, (blasint)shape->out_stride);
 }
 
-size_t attention_seen(const struct attend *sequence, bool causal, size_t at)
-{
-	return causal ? at + 1 + sequence->keys - sequence->queries : sequence->keys;
-}
-
-void attention_hide(const struct attend *sequence, size_t seen, float *scores, size_t whole)
-{
-	if (sequence->visible)
-		for (size_t j = 0; j < seen; j++)
-			scores[j] = sequence->visible[j] ? scores[j] : -INFINITY;
-	for (size_t j = seen; j < whole; j++)
-		scores[j] = -INFINITY;
-}
-
 /* Softmax over the keys that query `at` of the sequence sees; the others, up to count, get weight 0. */
 static void weigh(const struct attend *sequence, bool causal, size_t at, float *scores, size_t count)
 {

@@ -36,6 +36,20 @@ size_t attention_wide_scratch(size_t keys_most)
 	return padded(keys_most < KEYS_MOST ? keys_most : KEYS_MOST) * (2 * WIDTH_MOST + TILE_ROWS);
 }
 
+size_t attention_seen(const struct attend *sequence, bool causal, size_t at)
+{
+	return causal ? at + 1 + sequence->keys - sequence->queries : sequence->keys;
+}
+
+void attention_hide(const struct attend *sequence, size_t seen, float *scores, size_t whole)
+{
+	if (sequence->visible)
+		for (size_t j = 0; j < seen; j++)
+			scores[j] = sequence->visible[j] ? scores[j] : -INFINITY;
+	for (size_t j = seen; j < whole; j++)
+		scores[j] = -INFINITY;
+}
+
 /* y[TILE_ROWS, LANES * vectors] = a[TILE_ROWS,n] b[n, LANES * vectors] */
 static inline __attribute__((always_inline)) TARGET void tile(const float *a, size_t a_stride, const float *b, size_t b_stride, size_t n,
 							      const size_t vectors, float *y, size_t y_stride)

@@ -13,7 +13,7 @@ size_t attention_wide_scratch(size_t keys_most);
 /* out = softmax(q k^T / sqrt(d)) v for one head of a sequence: what op_attention does. */
 void attention_wide(const struct attend_shape *shape, const struct attend *sequence, size_t head, float *scratch);
 
-/* Of attention.c: the keys that the query at `at` may see, and what of its scores[whole] it does not see set to -inf. */
+/* The keys that the query at `at` may see, and what of its scores[whole] it does not see set to -inf. */
 size_t attention_seen(const struct attend *sequence, bool causal, size_t at);
 void attention_hide(const struct attend *sequence, size_t seen, float *scores, size_t whole);
 

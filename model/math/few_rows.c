@@ -6,6 +6,7 @@
  */
 #include "model/math/few_rows.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "schema/base/banned.h"
@@ -68,15 +69,15 @@ static void dot_tile(const float *x, size_t rows, const float *w, size_t outputs
 			y[r * stride + o] += sum(sums[r][o]) + rest[r][o];
 }
 
-static void by_rows(const struct linear *map, const float *x, size_t T, size_t from, size_t to, float *y, size_t stride)
+void few_rows_add(const float *x, size_t T, size_t in, const float *w, size_t outputs, float *y, size_t stride)
 {
-	bool worth = T * map->in * (to - from) >= PARALLEL_LEAST;
+	bool worth = T * in * outputs >= PARALLEL_LEAST;
 
 #pragma omp parallel for schedule(static) if (worth)
-	for (size_t o = from; o < to; o += TILE_OUTPUTS)
+	for (size_t o = 0; o < outputs; o += TILE_OUTPUTS)
 		for (size_t t = 0; t < T; t += TILE_ROWS)
-			dot_tile(x + t * map->in, at_most(TILE_ROWS, T - t), map->weight + o * map->in, at_most(TILE_OUTPUTS, to - o),
-				 map->in, y + t * stride + o - from, stride);
+			dot_tile(x + t * in, at_most(TILE_ROWS, T - t), w + o * in, at_most(TILE_OUTPUTS, outputs - o), in,
+				 y + t * stride + o, stride);
 }
 
 /* y[n] += x[0] w[0][n] + ... for count <= 4 inputs, w's rows stride apart */
@@ -95,22 +96,14 @@ static inline void add_inputs(const float *x, size_t count, const float *w, size
 			y[o] += x[i] * w[i * stride + o];
 }
 
-static void by_columns(const struct linear *map, const float *x, size_t T, size_t from, size_t to, float *y, size_t stride)
+void few_rows_add_columns(const float *x, size_t T, size_t in, const float *w, size_t apart, size_t outputs, float *y, size_t stride)
 {
-	bool worth = T * map->in * (to - from) >= PARALLEL_LEAST;
+	bool worth = T * in * outputs >= PARALLEL_LEAST;
 
 #pragma omp parallel for schedule(static) if (worth)
-	for (size_t o = from; o < to; o += COLUMN_BLOCK)
-		for (size_t i = 0; i < map->in; i += 4)
+	for (size_t o = 0; o < outputs; o += COLUMN_BLOCK)
+		for (size_t i = 0; i < in; i += 4)
 			for (size_t t = 0; t < T; t++)
-				add_inputs(x + t * map->in + i, at_most(4, map->in - i), map->weight + i * map->out + o, map->out,
-					   at_most(COLUMN_BLOCK, to - o), y + t * stride + o - from);
-}
-
-void narrow_multiply_add(const struct linear *map, const float *x, size_t T, size_t from, size_t to, float *y, size_t stride)
-{
-	if (map->by_column)
-		by_columns(map, x, T, from, to, y, stride);
-	else
-		by_rows(map, x, T, from, to, y, stride);
+				add_inputs(x + t * in + i, at_most(4, in - i), w + i * apart + o, apart, at_most(COLUMN_BLOCK, outputs - o),
+					   y + t * stride + o);
 }

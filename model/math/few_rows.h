@@ -5,12 +5,14 @@
 #ifndef MODEL_MATH_FEW_ROWS_H
 #define MODEL_MATH_FEW_ROWS_H
 
-#include "model/math/ops.h"
+#include <stddef.h>
 
-/* Up to this many rows narrow_multiply_add is the faster one. */
-enum { NARROW_ROWS = 20 };
+/* Up to this many rows these are the faster ones. */
+enum { FEW_ROWS_MOST = 20 };
 
-/* y[T,to-from], its rows stride apart, += columns from..to-1 of x[T,in] W^T */
-void narrow_multiply_add(const struct linear *map, const float *x, size_t T, size_t from, size_t to, float *y, size_t stride);
+/* y[T,outputs], its rows stride apart, += x[T,in] w^T for w[outputs,in], */
+void few_rows_add(const float *x, size_t T, size_t in, const float *w, size_t outputs, float *y, size_t stride);
+/* += x w for w[in,outputs], its rows apart floats apart. */
+void few_rows_add_columns(const float *x, size_t T, size_t in, const float *w, size_t apart, size_t outputs, float *y, size_t stride);
 
 #endif

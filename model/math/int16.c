@@ -13,41 +13,41 @@
 
 enum { TILE_ROWS = 6, LANES = 16 };
 
-size_t fixed_inner(size_t K)
+size_t int16_inner(size_t K)
 {
 	return (K + LANES - 1) / LANES * LANES;
 }
 
-size_t fixed_columns(size_t columns)
+size_t int16_columns(size_t columns)
 {
-	return (columns + FIXED_COLUMNS - 1) / FIXED_COLUMNS * FIXED_COLUMNS;
+	return (columns + INT16_COLUMNS - 1) / INT16_COLUMNS * INT16_COLUMNS;
 }
 
-size_t fixed_panels_size(size_t K, size_t columns)
+size_t int16_panels_size(size_t K, size_t columns)
 {
-	return fixed_inner(K) * fixed_columns(columns);
+	return int16_inner(K) * int16_columns(columns);
 }
 
-void fixed_pack(const int8_t *bytes, size_t K, size_t columns, size_t k_stride, size_t c_stride, int8_t *panels)
+void int16_pack(const int8_t *bytes, size_t K, size_t columns, size_t k_stride, size_t c_stride, int8_t *panels)
 {
-	size_t inner = fixed_inner(K);
+	size_t inner = int16_inner(K);
 
-	memset(panels, 0, fixed_panels_size(K, columns));
-	for (size_t from = 0; from < columns; from += FIXED_COLUMNS, panels += inner * FIXED_COLUMNS) {
-		size_t n = columns - from < FIXED_COLUMNS ? columns - from : FIXED_COLUMNS;
+	memset(panels, 0, int16_panels_size(K, columns));
+	for (size_t from = 0; from < columns; from += INT16_COLUMNS, panels += inner * INT16_COLUMNS) {
+		size_t n = columns - from < INT16_COLUMNS ? columns - from : INT16_COLUMNS;
 		const int8_t *first = bytes + from * c_stride;
 		if (k_stride == 1)
 			for (size_t c = 0; c < n; c++)
 				for (size_t k = 0; k < K; k += 2)
-					memcpy(panels + k * FIXED_COLUMNS + 2 * c, first + c * c_stride + k, K - k < 2 ? 1 : 2);
+					memcpy(panels + k * INT16_COLUMNS + 2 * c, first + c * c_stride + k, K - k < 2 ? 1 : 2);
 		else
 			for (size_t k = 0; k < K; k++)
 				for (size_t c = 0; c < n; c++)
-					panels[(k / 2 * FIXED_COLUMNS + c) * 2 + k % 2] = first[k * k_stride + c * c_stride];
+					panels[(k / 2 * INT16_COLUMNS + c) * 2 + k % 2] = first[k * k_stride + c * c_stride];
 	}
 }
 
-float fixed_row(const float *x, size_t K, int16_t *a)
+float int16_row(const float *x, size_t K, int16_t *a)
 {
 	float most = (float)(INT32_MAX / 128 / (K ? K : 1)), largest = 0, check = 0;
 
@@ -59,7 +59,7 @@ float fixed_row(const float *x, size_t K, int16_t *a)
 		check += 0 * x[i];
 	}
 	if (check != 0) {
-		memset(a, 0, fixed_inner(K) * sizeof *a);
+		memset(a, 0, int16_inner(K) * sizeof *a);
 		return NAN;
 	}
 	float inverse = largest > 0 ? most / largest : 0;
@@ -68,18 +68,18 @@ float fixed_row(const float *x, size_t K, int16_t *a)
 #pragma omp simd
 	for (size_t i = 0; i < K; i++)
 		a[i] = (int16_t)(int32_t)rintf(x[i] * inverse);
-	memset(a + K, 0, (fixed_inner(K) - K) * sizeof *a);
+	memset(a + K, 0, (int16_inner(K) - K) * sizeof *a);
 	return largest / most;
 }
 
-size_t fixed_scratch(size_t K)
+size_t int16_scratch(size_t K)
 {
-	return fixed_inner(K) * FIXED_COLUMNS;
+	return int16_inner(K) * INT16_COLUMNS;
 }
 
 static void widen(const int8_t *panel, size_t inner, int16_t *wide)
 {
-	for (size_t i = 0; i < inner * FIXED_COLUMNS; i += 16)
+	for (size_t i = 0; i < inner * INT16_COLUMNS; i += 16)
 		_mm256_store_si256((__m256i *)(wide + i), _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(panel + i))));
 }
 
@@ -99,7 +99,7 @@ static inline __attribute__((always_inline)) void tile(const int16_t *a, size_t 
 
 	for (size_t r = 0; r < n; r++)
 		low[r] = high[r] = _mm256_setzero_si256();
-	for (size_t k = 0; k < inner; k += 2, wide += 2 * FIXED_COLUMNS) {
+	for (size_t k = 0; k < inner; k += 2, wide += 2 * INT16_COLUMNS) {
 		__m256i b0 = _mm256_load_si256((const __m256i *)wide), b1 = _mm256_load_si256((const __m256i *)(wide + 16));
 #pragma GCC unroll 6
 		for (size_t r = 0; r < n; r++) {
@@ -114,11 +114,11 @@ static inline __attribute__((always_inline)) void tile(const int16_t *a, size_t 
 	}
 }
 
-void fixed_product(const int16_t *a, size_t rows, size_t K, const int8_t *panels, size_t columns, int16_t *scratch, int32_t *y)
+void int16_product(const int16_t *a, size_t rows, size_t K, const int8_t *panels, size_t columns, int16_t *scratch, int32_t *y)
 {
-	size_t inner = fixed_inner(K), stride = fixed_columns(columns);
+	size_t inner = int16_inner(K), stride = int16_columns(columns);
 
-	for (size_t c = 0; c < columns; c += FIXED_COLUMNS, panels += inner * FIXED_COLUMNS) {
+	for (size_t c = 0; c < columns; c += INT16_COLUMNS, panels += inner * INT16_COLUMNS) {
 		size_t r = 0;
 		widen(panels, inner, scratch);
 		for (; r + TILE_ROWS <= rows; r += TILE_ROWS)
@@ -128,14 +128,14 @@ void fixed_product(const int16_t *a, size_t rows, size_t K, const int8_t *panels
 	}
 }
 
-void fixed_plain(const int16_t *a, size_t rows, size_t K, const int8_t *bytes, size_t columns, size_t k_stride, size_t c_stride,
+void int16_plain(const int16_t *a, size_t rows, size_t K, const int8_t *bytes, size_t columns, size_t k_stride, size_t c_stride,
 		 int32_t *y)
 {
 	for (size_t r = 0; r < rows; r++)
-		for (size_t c = 0; c < fixed_columns(columns); c++) {
+		for (size_t c = 0; c < int16_columns(columns); c++) {
 			int64_t sum = 0;
 			for (size_t k = 0; k < K && c < columns; k++)
-				sum += (int64_t)a[r * fixed_inner(K) + k] * bytes[k * k_stride + c * c_stride];
-			y[r * fixed_columns(columns) + c] = (int32_t)sum;
+				sum += (int64_t)a[r * int16_inner(K) + k] * bytes[k * k_stride + c * c_stride];
+			y[r * int16_columns(columns) + c] = (int32_t)sum;
 		}
 }

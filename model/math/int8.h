@@ -25,7 +25,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/files/config.h"
 #include "model/math/ops.h"
 #include "schema/base/status.h"
 
@@ -95,14 +94,6 @@ struct int8_product {
 	float *y;
 	size_t stride;
 };
-
-/* A self block's maps; layer scales are in out and proj. */
-struct int8_block {
-	struct int8_matrix qkv, out, fc, proj;
-};
-
-/* Of a tower's layers; int8_stored.h makes them. */
-void int8_tower_free(struct int8_block *made, const struct tower *tower); /* takes NULL */
 
 /* One instruction set's functions. A row's functions return its scale and offset. */
 struct int8_kernel {

@@ -249,7 +249,7 @@ static TARGET void KERNEL(norm)(const struct norm *norm, const float *x, size_t 
 {
 	const float *weight = norm->weight, *bias = norm->bias;
 	float gain, low = INFINITY, high = -INFINITY, wrong = 0;
-	const float mean = moments(x, D, &gain);
+	const float mean = row_moments(x, D, &gain);
 
 #pragma omp simd reduction(min : low) reduction(max : high) reduction(+ : wrong)
 	for (size_t i = 0; i < D; i++) {

@@ -147,7 +147,7 @@ void op_softmax(float *row, size_t n)
 static void norm_row(const struct norm *norm, const float *x, size_t D, float *y)
 {
 	const float *weight = norm->weight, *bias = norm->bias;
-	float rate, mean = moments(x, D, &rate);
+	float rate, mean = row_moments(x, D, &rate);
 
 #pragma omp simd
 	for (size_t i = 0; i < D; i++)
@@ -156,7 +156,7 @@ static void norm_row(const struct norm *norm, const float *x, size_t D, float *y
 
 static void standardise_row(const float *x, size_t D, float *y)
 {
-	float rate, mean = moments(x, D, &rate);
+	float rate, mean = row_moments(x, D, &rate);
 
 #pragma omp simd
 	for (size_t i = 0; i < D; i++)
@@ -182,8 +182,10 @@ static void multiply_add(const struct linear *map, const float *x, size_t T, siz
 {
 	const float *weight = map->weight + (map->by_column ? from : from * map->in);
 
-	if (T <= NARROW_ROWS)
-		narrow_multiply_add(map, x, T, from, to, y, stride);
+	if (T <= FEW_ROWS_MOST && map->by_column)
+		few_rows_add_columns(x, T, map->in, weight, map->out, to - from, y, stride);
+	else if (T <= FEW_ROWS_MOST)
+		few_rows_add(x, T, map->in, weight, to - from, y, stride);
 	else
 		cblas_sgemm(CblasRowMajor, CblasNoTrans, map->by_column ? CblasNoTrans : CblasTrans, (blasint)T, (blasint)(to - from),
 			    (blasint)map->in, 1, x, (blasint)map->in, weight, (blasint)(map->by_column ? map->out : map->in), 1, y,

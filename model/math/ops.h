@@ -18,8 +18,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model/files/weights.h"
-
 /* Threads that an operation called here would use: 1 inside a parallel region. */
 int op_threads(void);
 
@@ -41,6 +39,11 @@ void op_linear_gelu(const struct linear *map, const float *x, size_t T, bool qui
 void op_linear_add(const struct linear *map, const float *x, size_t T, const float *scale, float *branch, float *to);
 /* y[T,to-from] = columns from..to-1 of x W^T + b: a vocabulary's logits a block at a time. */
 void op_linear_columns(const struct linear *map, const float *x, size_t T, size_t from, size_t to, float *y);
+
+/* LayerNorm's parameters. */
+struct norm {
+	float *weight, *bias; /* [D] */
+};
 
 /* y[T,D] = (x - mean) / sqrt(variance + 1e-5) * weight + bias; y may be x. */
 void op_norm(const struct norm *norm, const float *x, size_t T, size_t D, float *y);

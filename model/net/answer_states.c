@@ -41,7 +41,7 @@ static void cross(const struct config *config, const struct block *block, const 
 	attention_keys(&block->attn, W, W, work->normed_tokens, N, work->kv);
 	work->block.jobs[0] = (struct attend){work->q, work->kv, work->kv + W, NULL, work->block.normed, n, N};
 	op_attention(&shape, work->block.jobs, 1, work->block.scores);
-	block_finish(block, &work->block, work->block.normed, n, x);
+	block_finish(block, NULL, &work->block, work->block.normed, n, x);
 }
 
 enum status answer_states_make(const struct coca *model, struct coca_scratch *scratch, const float *tokens, const struct coca_text *text,
@@ -67,7 +67,7 @@ enum status answer_states_make(const struct coca *model, struct coca_scratch *sc
 	work.begin[1] = n;
 	struct pack pack = {work.begin, 1, NULL, true};
 	for (size_t l = 0; l < config->decoder.layers; l++) {
-		block_self(weights->decoder + l, &work.block, &pack, states);
+		block_self(weights->decoder + l, NULL, &work.block, &pack, states);
 		cross(config, weights->cross + l, tokens, n, &work, states);
 	}
 	op_norm(&weights->decoder_ln_final, states, n, config->decoder.width, states);

@@ -30,7 +30,7 @@ void block_carve(struct carver *carver, struct block_scratch *scratch, const str
 /* Rows of the MLP that go through both maps before the next ones, so that what is between them stays in the second cache. */
 enum { MLP_ROWS = 64, MLP_ROWS_STEP = 8 };
 
-static void mlp_int8(const struct block *block, struct block_scratch *scratch, size_t rows, float *x)
+static void mlp_int8(const struct block *block, const struct int8_block *int8, struct block_scratch *scratch, size_t rows, float *x)
 {
 	size_t D = scratch->width, F = scratch->hidden, pieces = (rows + MLP_ROWS - 1) / MLP_ROWS;
 	size_t piece = pieces ? (rows / pieces + MLP_ROWS_STEP) / MLP_ROWS_STEP * MLP_ROWS_STEP : 0;
@@ -38,23 +38,24 @@ static void mlp_int8(const struct block *block, struct block_scratch *scratch, s
 	for (size_t at = 0; at < rows; at += piece) {
 		size_t n = rows - at < piece ? rows - at : piece;
 		int8_norm(&block->ln_2, x + at * D, n, D, &scratch->rows);
-		int8_linear(&block->int8->fc, &scratch->rows, n, false, scratch->wide, F);
+		int8_linear(&int8->fc, &scratch->rows, n, false, scratch->wide, F);
 		int8_gelu(scratch->wide, n, F, scratch->quick, &scratch->rows);
-		int8_linear(&block->int8->proj, &scratch->rows, n, true, x + at * D, D);
+		int8_linear(&int8->proj, &scratch->rows, n, true, x + at * D, D);
 	}
 }
 
-void block_finish(const struct block *block, struct block_scratch *scratch, const float *attended, size_t rows, float *x)
+void block_finish(const struct block *block, const struct int8_block *int8, struct block_scratch *scratch, const float *attended, size_t rows,
+		  float *x)
 {
 	size_t D = scratch->width, F = scratch->hidden;
 	struct linear out = {block->attn.out_weight, block->attn.out_bias, D, D, false};
 	struct linear fc = {block->fc_weight, block->fc_bias, D, F, false};
 	struct linear proj = {block->proj_weight, block->proj_bias, F, D, false};
 
-	if (block->int8) {
+	if (int8) {
 		int8_quantise(attended, rows, D, &scratch->rows);
-		int8_linear(&block->int8->out, &scratch->rows, rows, true, x, D);
-		mlp_int8(block, scratch, rows, x);
+		int8_linear(&int8->out, &scratch->rows, rows, true, x, D);
+		mlp_int8(block, int8, scratch, rows, x);
 		return;
 	}
 	op_linear_add(&out, attended, rows, block->ls_1, scratch->branch, x);
@@ -63,15 +64,15 @@ void block_finish(const struct block *block, struct block_scratch *scratch, cons
 	op_linear_add(&proj, scratch->wide, rows, block->ls_2, scratch->branch, x);
 }
 
-void block_self(const struct block *block, struct block_scratch *scratch, const struct pack *pack, float *x)
+void block_self(const struct block *block, const struct int8_block *int8, struct block_scratch *scratch, const struct pack *pack, float *x)
 {
 	size_t D = scratch->width, rows = pack->begin[pack->count];
 	struct linear qkv = {block->attn.in_weight, block->attn.in_bias, D, 3 * D, false};
 	struct attend_shape shape = {scratch->heads, D, 3 * D, 3 * D, D, pack->causal};
 
-	if (block->int8) {
+	if (int8) {
 		int8_norm(&block->ln_1, x, rows, D, &scratch->rows);
-		int8_linear(&block->int8->qkv, &scratch->rows, rows, false, scratch->wide, 3 * D);
+		int8_linear(&int8->qkv, &scratch->rows, rows, false, scratch->wide, 3 * D);
 	} else {
 		op_norm(&block->ln_1, x, rows, D, scratch->normed);
 		op_linear(&qkv, scratch->normed, rows, scratch->wide);
@@ -83,7 +84,7 @@ void block_self(const struct block *block, struct block_scratch *scratch, const 
 		scratch->jobs[i] = (struct attend){q, q + D, q + 2 * D, visible, scratch->normed + at * D, n, n};
 	}
 	op_attention(&shape, scratch->jobs, pack->count, scratch->scores);
-	block_finish(block, scratch, scratch->normed, rows, x);
+	block_finish(block, int8, scratch, scratch->normed, rows, x);
 }
 
 void block_self_last(const struct block *block, struct block_scratch *scratch, const struct pack *pack, const float *x, float *last)
@@ -108,7 +109,7 @@ void block_self_last(const struct block *block, struct block_scratch *scratch, c
 		scratch->jobs[i] = (struct attend){q + i * D, kv + at * 2 * D, kv + at * 2 * D + D, visible, scratch->normed + i * D, 1, n};
 	}
 	op_attention(&shape, scratch->jobs, pack->count, scratch->scores);
-	block_finish(block, scratch, scratch->normed, pack->count, last);
+	block_finish(block, NULL, scratch, scratch->normed, pack->count, last);
 }
 
 void block_queries(const struct block *block, struct block_scratch *scratch, const float *x, size_t rows, float *q)

@@ -12,8 +12,14 @@
 #define MODEL_NET_BLOCK_H
 
 #include "model/files/config.h"
+#include "model/files/weights.h"
 #include "model/math/int8.h"
 #include "model/math/ops.h"
+
+/* A block's maps in 8 bits; layer scales are in out and proj. Of a cross block qkv is the queries' alone. */
+struct int8_block {
+	struct int8_matrix qkv, out, fc, proj;
+};
 
 /* Sequence i has rows begin[i]..begin[i+1]-1. */
 struct pack {
@@ -39,8 +45,8 @@ struct block_scratch {
 void block_carve(struct carver *carver, struct block_scratch *scratch, const struct tower *tower, bool quick, size_t rows,
 		 size_t sequences, size_t keys_most, int threads);
 
-/* x[R,D] in place. */
-void block_self(const struct block *block, struct block_scratch *scratch, const struct pack *pack, float *x);
+/* x[R,D] in place. int8: the block's maps, which then are used; or NULL. */
+void block_self(const struct block *block, const struct int8_block *int8, struct block_scratch *scratch, const struct pack *pack, float *x);
 
 /* The same, for the last row of each sequence alone: last[count,D] from x[R,D], which stays. */
 void block_self_last(const struct block *block, struct block_scratch *scratch, const struct pack *pack, const float *x, float *last);
@@ -52,6 +58,7 @@ void block_queries(const struct block *block, struct block_scratch *scratch, con
 void attention_keys(const struct attention *attention, size_t D, size_t from, const float *x, size_t rows, float *kv);
 
 /* x += ls_1 * out(attended), then the MLP's half. attended[R,D] may be scratch->normed. */
-void block_finish(const struct block *block, struct block_scratch *scratch, const float *attended, size_t rows, float *x);
+void block_finish(const struct block *block, const struct int8_block *int8, struct block_scratch *scratch, const float *attended, size_t rows,
+		  float *x);
 
 #endif

@@ -41,9 +41,9 @@ static size_t lane_carve(const struct config *config, char *base, struct lane *l
 	struct carver carver = {base, 0};
 	size_t W = config->decoder.width, N = config->image_tokens;
 
-	lane->scores = carve_floats(&carver, ROWS_AT_ONCE, larger(fixed_columns(N), fixed_columns(W)));
-	lane->row = carve(&carver, mem_product(ROWS_AT_ONCE, larger(fixed_inner(W), fixed_inner(N))), sizeof *lane->row);
-	lane->panel = carve(&carver, larger(fixed_scratch(W), fixed_scratch(N)), sizeof *lane->panel);
+	lane->scores = carve_floats(&carver, ROWS_AT_ONCE, larger(int16_columns(N), int16_columns(W)));
+	lane->row = carve(&carver, mem_product(ROWS_AT_ONCE, larger(int16_inner(W), int16_inner(N))), sizeof *lane->row);
+	lane->panel = carve(&carver, larger(int16_scratch(W), int16_scratch(N)), sizeof *lane->panel);
 	lane->scale = carve_floats(&carver, ROWS_AT_ONCE, 1);
 	return carver.used;
 }
@@ -58,16 +58,16 @@ void cross_carve(struct carver *carver, struct cross *cross, const struct config
 	*cross = (struct cross){.config = config, .form = form, .rows = rows, .images = images, .threads = threads};
 	cross->list = carve(carver, images, sizeof *cross->list);
 	float *normed = carve_floats(carver, bytes ? 0 : mem_product(images, N), W);
-	int8_t *by_token = carve(carver, bytes ? images : 0, fixed_panels_size(W, N));
-	int8_t *by_component = carve(carver, bytes ? images : 0, fixed_panels_size(N, W));
+	int8_t *by_token = carve(carver, bytes ? images : 0, int16_panels_size(W, N));
+	int8_t *by_component = carve(carver, bytes ? images : 0, int16_panels_size(N, W));
 	float *moments = carve_floats(carver, bytes ? images : 0, mem_product(2, N));
 	for (size_t i = 0; i < images && !measuring; i++) {
 		struct cross_image *image = cross->list + i;
 		*image = (struct cross_image){.normed = bytes ? NULL : normed + i * N * W};
 		if (!bytes)
 			continue;
-		image->by_token = by_token + i * fixed_panels_size(W, N);
-		image->by_component = by_component + i * fixed_panels_size(N, W);
+		image->by_token = by_token + i * int16_panels_size(W, N);
+		image->by_component = by_component + i * int16_panels_size(N, W);
 		image->mean = moments + i * 2 * N;
 		image->rate = image->mean + N;
 	}
@@ -113,8 +113,8 @@ static void prepare_image(const struct cross *cross, struct cross_image *image)
 	}
 	for (size_t t = 0; t < N; t++)
 		moments(tokens->bytes + t * W, W, tokens->scales[t], image->mean + t, image->rate + t);
-	fixed_pack(tokens->bytes, W, N, 1, W, image->by_token);
-	fixed_pack(tokens->bytes, N, W, W, 1, image->by_component);
+	int16_pack(tokens->bytes, W, N, 1, W, image->by_token);
+	int16_pack(tokens->bytes, N, W, W, 1, image->by_component);
 }
 
 /* Calls work for every image, on all threads if there are several. */
@@ -199,7 +199,7 @@ static float weigh(const struct cross_image *image, size_t N, float query_scale,
 #pragma omp simd
 	for (size_t t = 0; t < N; t++)
 		scores[t] *= image->rate[t];
-	*scale = fixed_row(scores, N, row);
+	*scale = int16_row(scores, N, row);
 #pragma omp simd reduction(+ : middle)
 	for (size_t t = 0; t < N; t++)
 		middle += (float)row[t] * image->mean[t];
@@ -209,20 +209,20 @@ static float weigh(const struct cross_image *image, size_t N, float query_scale,
 /* The same from bytes. */
 static void attend_bytes(const struct cross_image *image, size_t N, size_t W, size_t rows, float *wide, const struct lane *lane)
 {
-	size_t columns = fixed_columns(N), inner = fixed_inner(N), wide_columns = fixed_columns(W);
+	size_t columns = int16_columns(N), inner = int16_inner(N), wide_columns = int16_columns(W);
 	int32_t *products = (int32_t *)lane->scores;
 	float middle[ROWS_AT_ONCE], sums[ROWS_AT_ONCE];
 
 	for (size_t r = 0; r < rows; r++) {
-		int16_t *row = lane->row + r * fixed_inner(W);
-		lane->scale[r] = fixed_row(wide + r * W, W, row);
+		int16_t *row = lane->row + r * int16_inner(W);
+		lane->scale[r] = int16_row(wide + r * W, W, row);
 		sums[r] = sum_row(row, W);
 	}
-	fixed_product(lane->row, rows, W, image->by_token, N, lane->panel, products);
+	int16_product(lane->row, rows, W, image->by_token, N, lane->panel, products);
 	for (size_t r = 0; r < rows; r++)
 		middle[r] = weigh(image, N, lane->scale[r], sums[r], products + r * columns, lane->scores + r * columns,
 				  lane->row + r * inner, lane->scale + r);
-	fixed_product(lane->row, rows, N, image->by_component, W, lane->panel, products);
+	int16_product(lane->row, rows, N, image->by_component, W, lane->panel, products);
 	for (size_t r = 0; r < rows; r++)
 #pragma omp simd
 		for (size_t i = 0; i < W; i++)

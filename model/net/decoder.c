@@ -40,7 +40,7 @@ void decoder_begin(const struct config *config, const struct weights *weights, c
 	struct pack pack = {begin, texts, NULL, true};
 
 	block_carve(&carver, &block, &config->decoder, config->quick_gelu, begin[texts], texts, config->context_length, threads);
-	block_self(weights->decoder, &block, &pack, x);
+	block_self(weights->decoder, NULL, &block, &pack, x);
 	block_queries(weights->cross, &block, x, begin[texts], q);
 }
 
@@ -169,16 +169,16 @@ static void log_softmax(const struct config *config, const struct weights *weigh
 		*work->term[row] = (float)((double)work->wanted[row] - (double)work->most[row] - log(work->sum[row]));
 }
 
-static void queries(const struct block *block, struct work *work, size_t rows)
+static void queries(const struct block *block, const struct int8_block *int8, struct work *work, size_t rows)
 {
 	size_t W = work->block.width;
 
-	if (!block->int8) {
+	if (!int8) {
 		block_queries(block, &work->block, work->x, rows, work->q);
 		return;
 	}
 	int8_norm(&block->ln_1, work->x, rows, W, &work->block.rows);
-	int8_linear(&block->int8->qkv, &work->block.rows, rows, false, work->q, W);
+	int8_linear(&int8->qkv, &work->block.rows, rows, false, work->q, W);
 }
 
 void decoder_score(const struct config *config, const struct weights *weights, const struct decoder_pair *pairs,
@@ -192,15 +192,14 @@ void decoder_score(const struct config *config, const struct weights *weights, c
 	cross_prepare(&work.cross);
 	struct pack pack = {work.begin, n, NULL, true};
 	for (size_t l = 0; l < config->decoder.layers; l++) {
-		struct block self = weights->decoder[l], cross = weights->cross[l];
-		self.int8 = size->int8 ? size->int8->self + l : NULL;
-		cross.int8 = size->int8 ? size->int8->cross + l : NULL;
+		const struct block *cross = weights->cross + l;
+		const struct int8_block *cross_int8 = size->int8 ? size->int8->cross + l : NULL;
 		if (l > 0) {
-			block_self(&self, &work.block, &pack, work.x);
-			queries(&cross, &work, rows);
+			block_self(weights->decoder + l, size->int8 ? size->int8->self + l : NULL, &work.block, &pack, work.x);
+			queries(cross, cross_int8, &work, rows);
 		}
-		cross_attend(&work.cross, &cross, work.q, work.block.normed);
-		block_finish(&cross, &work.block, work.block.normed, rows, work.x);
+		cross_attend(&work.cross, cross, work.q, work.block.normed);
+		block_finish(cross, cross_int8, &work.block, work.block.normed, rows, work.x);
 	}
 	op_norm(&weights->decoder_ln_final, work.x, rows, W, work.block.normed);
 	log_softmax(config, weights, size->int8, select_counted(config, pairs, n, &work), &work);

@@ -130,7 +130,7 @@ static void step_self(const struct run *run, const struct block *block, struct b
 		for (size_t h = 0; h < heads; h++)
 			attend_past(run, run->live + r, t, masked, scratch->wide + r * 3 * W + h * d, kv, h * d, d,
 				    run->weigh + (r * heads + h) * C, scratch->normed + r * W + h * d);
-	block_finish(block, scratch, scratch->normed, run->rows, run->x);
+	block_finish(block, NULL, scratch, scratch->normed, run->rows, run->x);
 }
 
 static void step_cross(const struct run *run, const struct block *block, const float *kv /* [images * N, 2W] */)
@@ -148,7 +148,7 @@ static void step_cross(const struct run *run, const struct block *block, const f
 			scratch.jobs[jobs++] = (struct attend){run->q + r * W, k, k + W, NULL, scratch.normed + r * W, 1, N};
 	}
 	op_attention(&shape, scratch.jobs, jobs, scratch.scores);
-	block_finish(block, &scratch, scratch.normed, run->rows, run->x);
+	block_finish(block, NULL, &scratch, scratch.normed, run->rows, run->x);
 }
 
 /* Logits and their log-sum-exp for what follows position t of every live hypothesis. */

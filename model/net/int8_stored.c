@@ -102,3 +102,14 @@ enum status int8_stored_tower(const struct checkpoint *checkpoint, const char *p
 	*made = result;
 	return status;
 }
+
+void int8_tower_free(struct int8_block *made, const struct tower *tower)
+{
+	for (size_t l = 0; made && l < tower->layers; l++) {
+		int8_matrix_release(&made[l].qkv);
+		int8_matrix_release(&made[l].out);
+		int8_matrix_release(&made[l].fc);
+		int8_matrix_release(&made[l].proj);
+	}
+	free(made);
+}

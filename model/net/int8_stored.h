@@ -9,6 +9,7 @@
 
 #include "model/files/checkpoint.h"
 #include "model/math/int8.h"
+#include "model/net/block.h"
 
 struct int8_stored {
 	const struct checkpoint *checkpoint;
@@ -29,5 +30,6 @@ enum status int8_stored_pack(const struct int8_stored *stored, size_t from, cons
  * the caller's, for int8_tower_free. The blocks are not changed. */
 enum status int8_stored_tower(const struct checkpoint *checkpoint, const char *prefix, const struct block *blocks,
 			      const struct tower *tower, struct int8_block **made, struct err *err);
+void int8_tower_free(struct int8_block *made, const struct tower *tower); /* takes NULL */
 
 #endif

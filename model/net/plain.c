@@ -7,77 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/net/coca.h"
+#include "model/math/plain.h"
 #include "model/net/stem.h"
 #include "model/net/vision.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
-
-void plain_linear(const struct linear *map, const float *x, size_t T, float *y)
-{
-	for (size_t t = 0; t < T; t++)
-		for (size_t o = 0; o < map->out; o++) {
-			double sum = map->bias ? (double)map->bias[o] : 0;
-			size_t first = map->by_column ? o : o * map->in, stride = map->by_column ? map->out : 1;
-#pragma omp simd reduction(+ : sum)
-			for (size_t i = 0; i < map->in; i++)
-				sum += (double)x[t * map->in + i] * (double)map->weight[first + i * stride];
-			y[t * map->out + o] = (float)sum;
-		}
-}
-
-void plain_norm(const struct norm *norm, const float *x, size_t T, size_t D, float *y)
-{
-	for (size_t t = 0; t < T; t++, x += D, y += D) {
-		double mean = 0, variance = 0;
-		for (size_t i = 0; i < D; i++)
-			mean += (double)x[i] / (double)D;
-		for (size_t i = 0; i < D; i++)
-			variance += ((double)x[i] - mean) * ((double)x[i] - mean) / (double)D;
-		for (size_t i = 0; i < D; i++)
-			y[i] = (float)(((double)x[i] - mean) / sqrt(variance + 1e-5) * (double)norm->weight[i] + (double)norm->bias[i]);
-	}
-}
-
-void plain_gelu(float *x, size_t n, bool quick)
-{
-	for (size_t i = 0; i < n; i++) {
-		double value = (double)x[i];
-		x[i] = (float)(quick ? value / (1 + exp(-1.702 * value)) : 0.5 * value * erfc(-value * M_SQRT1_2));
-	}
-}
-
-enum status plain_attention(const float *q, size_t Q, const float *k, const float *v, size_t K, size_t D, size_t heads,
-			    const uint8_t *seen, float *out, struct err *err)
-{
-	size_t d = D / heads;
-	double *weight = mem_array(K, sizeof *weight);
-
-	if (!weight)
-		return err_memory(err, "attention weights");
-	for (size_t i = 0; i < Q; i++)
-		for (size_t h = 0; h < heads; h++) {
-			double most = -INFINITY, sum = 0;
-			for (size_t j = 0; j < K; j++) {
-				weight[j] = 0;
-				for (size_t c = h * d; c < (h + 1) * d; c++)
-					weight[j] += (double)q[i * D + c] * (double)k[j * D + c];
-				weight[j] = seen && !seen[i * K + j] ? -INFINITY : weight[j] / sqrt((double)d);
-				most = fmax(most, weight[j]);
-			}
-			for (size_t j = 0; j < K; j++)
-				sum += weight[j] = exp(weight[j] - most);
-			for (size_t c = h * d; c < (h + 1) * d; c++) {
-				double value = 0;
-				for (size_t j = 0; j < K; j++)
-					value += weight[j] / sum * (double)v[j * D + c];
-				out[i * D + c] = (float)value;
-			}
-		}
-	free(weight);
-	return STATUS_OK;
-}
 
 /* y[Q,D] = multi-head attention of queries[Q,D] over keys[K,Dk], both normalised. */
 static enum status attend(const struct attention *attention, size_t heads, const float *queries, size_t Q, size_t D, const float *keys,
@@ -174,8 +109,8 @@ out:
 /* next[O,o,o] = gelu(norm(convolution of map[C,s,s])), plus map where nothing changes its shape; columns[O] is scratch. */
 static void convolve(const struct config *config, const struct weights *weights, size_t l, const float *map, float *next, float *column)
 {
-	size_t C = stem_channels(config, l), O = config->stem[l].width, stride = config->stem[l].stride;
-	size_t s = stem_side(config, l), o = stem_side(config, l + 1);
+	size_t C = config_stem_channels(config, l), O = config->stem[l].width, stride = config->stem[l].stride;
+	size_t s = config_stem_side(config, l), o = config_stem_side(config, l + 1);
 
 	for (size_t y = 0; y < o; y++)
 		for (size_t x = 0; x < o; x++) {
@@ -194,7 +129,7 @@ static void convolve(const struct config *config, const struct weights *weights,
 			plain_norm(&weights->stem[l].ln, column, 1, O, column);
 			plain_gelu(column, O, config->quick_gelu);
 			for (size_t i = 0; i < O; i++)
-				next[(i * o + y) * o + x] = column[i] + (stem_keeps(config, l) ? map[(i * s + y) * s + x] : 0);
+				next[(i * o + y) * o + x] = column[i] + (config_stem_keeps(config, l) ? map[(i * s + y) * s + x] : 0);
 		}
 }
 
@@ -230,7 +165,7 @@ static enum status stem(const struct config *config, const struct weights *weigh
 /* x[1+patches,D]: what the first block sees. */
 static enum status embed_image(const struct config *config, const struct weights *weights, const float *pixels, float *x, struct err *err)
 {
-	size_t L = config->stem_layers, S = stem_side(config, L), C = stem_channels(config, L), P = stem_patch(config);
+	size_t L = config->stem_layers, S = config_stem_side(config, L), C = config_stem_channels(config, L), P = config_patch_side(config);
 	size_t side = S / P, D = config->vision.width;
 	float *map;
 	enum status status = stem(config, weights, pixels, &map, err);

@@ -7,41 +7,12 @@
 
 #include "schema/base/banned.h"
 
-size_t stem_side(const struct config *config, size_t l)
-{
-	size_t side = config->image_size;
-
-	for (size_t i = 0; i < l; i++)
-		side /= config->stem[i].stride;
-	return side;
-}
-
-size_t stem_channels(const struct config *config, size_t l)
-{
-	return l ? config->stem[l - 1].width : 3;
-}
-
-size_t stem_patch(const struct config *config)
-{
-	return stem_side(config, config->stem_layers) / (config->image_size / config->patch_size);
-}
-
-size_t stem_patch_inputs(const struct config *config)
-{
-	return stem_channels(config, config->stem_layers) * stem_patch(config) * stem_patch(config);
-}
-
-bool stem_keeps(const struct config *config, size_t l)
-{
-	return config->stem[l].stride == 1 && config->stem[l].width == stem_channels(config, l);
-}
-
 size_t stem_columns_most(const struct config *config)
 {
 	size_t most = 0;
 
 	for (size_t l = 0; l < config->stem_layers; l++) {
-		size_t side = stem_side(config, l + 1), floats = side * side * 9 * stem_channels(config, l);
+		size_t side = config_stem_side(config, l + 1), floats = side * side * 9 * config_stem_channels(config, l);
 		most = floats > most ? floats : most;
 	}
 	return most;
@@ -52,7 +23,7 @@ size_t stem_map_most(const struct config *config)
 	size_t most = 0;
 
 	for (size_t l = 0; l <= config->stem_layers; l++) {
-		size_t side = stem_side(config, l), floats = side * side * stem_channels(config, l);
+		size_t side = config_stem_side(config, l), floats = side * side * config_stem_channels(config, l);
 		most = floats > most ? floats : most;
 	}
 	return most;
@@ -133,18 +104,18 @@ void stem_forward(const struct config *config, const struct weights *weights, co
 		for (size_t c = 0; c < 3; c++)
 			map[i * 3 + c] = pixels[c * S * S + i];
 	for (size_t l = 0; l < layers; l++) {
-		size_t C = stem_channels(config, l), O = config->stem[l].width, side = stem_side(config, l + 1), n = side * side * O;
+		size_t C = config_stem_channels(config, l), O = config->stem[l].width, side = config_stem_side(config, l + 1), n = side * side * O;
 		struct linear convolution = {weights->stem[l].conv, NULL, 9 * C, O, false};
-		stem_columns(map, stem_side(config, l), C, config->stem[l].stride, columns);
+		stem_columns(map, config_stem_side(config, l), C, config->stem[l].stride, columns);
 		op_linear(&convolution, columns, side * side, next);
 		op_norm(&weights->stem[l].ln, next, side * side, O, next);
 		op_gelu(next, n, config->quick_gelu);
-		if (stem_keeps(config, l))
+		if (config_stem_keeps(config, l))
 			for (size_t i = 0; i < n; i++)
 				next[i] += map[i];
 		float *swap = map;
 		map = next;
 		next = swap;
 	}
-	stem_patches(map, stem_side(config, layers), stem_channels(config, layers), stem_patch(config), patches);
+	stem_patches(map, config_stem_side(config, layers), config_stem_channels(config, layers), config_patch_side(config), patches);
 }

@@ -16,14 +16,6 @@
 #include "model/files/config.h"
 #include "model/files/weights.h"
 
-/* Of the map that layer l takes; l = stem_layers: of the one that conv1 takes. */
-size_t stem_side(const struct config *config, size_t l);
-size_t stem_channels(const struct config *config, size_t l);
-/* Side of conv1's kernel, and columns of its matrix. */
-size_t stem_patch(const struct config *config);
-size_t stem_patch_inputs(const struct config *config);
-bool stem_keeps(const struct config *config, size_t l); /* layer l adds its input */
-
 /* Most floats of a layer's columns, and of a map, for one image. */
 size_t stem_columns_most(const struct config *config);
 size_t stem_map_most(const struct config *config);

@@ -92,7 +92,7 @@ void text_forward(const struct config *config, const struct weights *weights, co
 	/* Nobody reads the last block's output but at the class embeddings, unless tokens are wanted. */
 	size_t whole = tokens ? L : L - 1;
 	for (size_t l = 0; l < whole; l++)
-		block_self(weights->text + l, &work.block, &pack, work.x);
+		block_self(weights->text + l, NULL, &work.block, &pack, work.x);
 	if (!tokens)
 		block_self_last(weights->text + whole, &work.block, &pack, work.x, work.pooled);
 	for (size_t i = 0; tokens && i < T; i++) {
@@ -124,5 +124,5 @@ void text_prefixes(const struct config *config, const struct weights *weights, c
 	}
 	struct pack pack = {work.begin, used, work.visible, true};
 	for (size_t l = 0; l < config->text.layers; l++)
-		block_self(weights->text + l, &work.block, &pack, tokens);
+		block_self(weights->text + l, NULL, &work.block, &pack, tokens);
 }

@@ -70,7 +70,7 @@ static size_t work_carve(const struct config *config, size_t B, int threads, voi
 		work->maps = carve_floats(&carver, 2, stem_map_most(config));
 		stem_int8_carve(&carver, config, &work->stem);
 	}
-	work->patches = carve_floats(&carver, mem_product(B, config->patches), stem_patch_inputs(config));
+	work->patches = carve_floats(&carver, mem_product(B, config->patches), config_patch_inputs(config));
 	work->embedded = carve_floats(&carver, mem_product(B, config->patches), D);
 	work->x = carve_floats(&carver, rows, D);
 	work->latent = carve_floats(&carver, B, larger(D, E));
@@ -81,7 +81,7 @@ static size_t work_carve(const struct config *config, size_t B, int threads, voi
 		work->pooled = carve_floats(&carver, mem_product(B, config->pool_queries), E);
 	}
 	block_carve(&carver, &work->block, &config->vision, config->quick_gelu, rows, B, keys, threads);
-	int8_carve(&carver, &work->rows, mem_product(B, keys), larger(stem_patch_inputs(config), larger(D, E)));
+	int8_carve(&carver, &work->rows, mem_product(B, keys), larger(config_patch_inputs(config), larger(D, E)));
 	return carver.used;
 }
 
@@ -142,7 +142,7 @@ static void patchify(const struct config *config, const float *pixels, size_t B,
 static void embed(const struct config *config, const struct weights *weights, const float *pixels, size_t B, struct work *work)
 {
 	size_t D = config->vision.width, T = positions(config), n = config->patches, S = config->image_size;
-	size_t inputs = stem_patch_inputs(config);
+	size_t inputs = config_patch_inputs(config);
 	struct linear conv = {weights->patch_weight, NULL, inputs, D, false};
 
 	for (size_t b = 0; b < B && config->stem_layers; b++)
@@ -250,11 +250,8 @@ void vision_forward(const struct config *config, const struct weights *weights, 
 		work.begin[b] = b * T;
 	embed(config, weights, pixels, B, &work);
 	struct pack pack = {work.begin, B, NULL, false};
-	for (size_t l = 0; l < config->vision.layers; l++) {
-		struct block block = weights->vision[l];
-		block.int8 = int8 ? int8->blocks + l : NULL;
-		block_self(&block, &work.block, &pack, work.x);
-	}
+	for (size_t l = 0; l < config->vision.layers; l++)
+		block_self(weights->vision + l, int8 ? int8->blocks + l : NULL, &work.block, &pack, work.x);
 	if (config->pooling != POOL_SINGLE)
 		op_norm(&weights->ln_post, work.x, B * T, D, work.x);
 	if (encoder_tokens)

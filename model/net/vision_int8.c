@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "model/net/int8_stored.h"
-#include "model/net/stem.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
@@ -32,7 +31,7 @@ static enum status make_pooler(const struct attention *attn, size_t E, size_t fr
 static enum status make_ends(const struct config *config, const struct weights *weights, struct vision_int8 *made, struct err *err)
 {
 	size_t D = config->vision.width, E = config->embed_dim;
-	const struct linear patch = {weights->patch_weight, NULL, stem_patch_inputs(config), D, false};
+	const struct linear patch = {weights->patch_weight, NULL, config_patch_inputs(config), D, false};
 	enum status status = int8_matrix_init(&made->patch, &patch, INT8_BYTES, NULL, err);
 
 	if (status == STATUS_OK && config->pooling != POOL_NONE)
@@ -48,7 +47,7 @@ static enum status make_stem(const struct config *config, const struct weights *
 	enum status status = STATUS_OK;
 
 	for (size_t l = 1; l < config->stem_layers && status == STATUS_OK; l++) {
-		const struct linear map = {weights->stem[l].conv, NULL, 9 * stem_channels(config, l), config->stem[l].width, false};
+		const struct linear map = {weights->stem[l].conv, NULL, 9 * config_stem_channels(config, l), config->stem[l].width, false};
 		status = int8_matrix_init(made->stem + l, &map, int8_range(), NULL, err);
 	}
 	return status;

@@ -2,7 +2,7 @@
  * has them.
  *
  *     vision_int8_new(config, weights, checkpoint, &made, err);
- *     weights->int8 = made;                       // vision_forward then uses it, blocks included (struct block's int8)
+ *     vision_forward(config, weights, made, ...);
  *
  * Blocks, and where the processor multiplies whole bytes (INT8_BYTES) conv1 and the poolers' maps of keys, values and outputs: a
  * twentieth of ViT-B/32's arithmetic, they take a seventh of the time in fp32. With weights of -63..63 they would cost as much of the
@@ -12,6 +12,7 @@
 #define MODEL_NET_VISION_INT8_H
 
 #include "model/files/checkpoint.h"
+#include "model/files/weights.h"
 #include "model/math/int8.h"
 
 /* A matrix that is not there (its weights NULL) stays in fp32. */

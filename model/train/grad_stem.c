@@ -13,12 +13,12 @@
 
 static size_t places(const struct config *config, size_t l)
 {
-	return stem_side(config, l) * stem_side(config, l);
+	return config_stem_side(config, l) * config_stem_side(config, l);
 }
 
 static size_t weights_of(const struct config *config, size_t l)
 {
-	return config->stem[l].width * 9 * stem_channels(config, l);
+	return config->stem[l].width * 9 * config_stem_channels(config, l);
 }
 
 void stem_pass_carve(struct carver *carver, const struct config *config, size_t B, struct stem_pass *passes, struct stem_scratch *scratch)
@@ -46,7 +46,7 @@ void stem_pass_carve(struct carver *carver, const struct config *config, size_t 
 static void layer_forward(const struct config *config, const struct weights *w, size_t l, size_t B, struct stem_pass *pass,
 			  struct stem_scratch *scratch)
 {
-	size_t C = stem_channels(config, l), O = config->stem[l].width, s = stem_side(config, l), n = places(config, l + 1);
+	size_t C = config_stem_channels(config, l), O = config->stem[l].width, s = config_stem_side(config, l), n = places(config, l + 1);
 
 #pragma omp parallel for schedule(static)
 	for (size_t b = 0; b < B; b++) {
@@ -56,32 +56,32 @@ static void layer_forward(const struct config *config, const struct weights *w, 
 	}
 	grad_norm_forward(pass->conv, B * n, O, w->stem[l].ln.weight, w->stem[l].ln.bias, pass->slope, pass->stat);
 	grad_gelu_forward(pass->slope, B * n * O, config->quick_gelu, pass->out);
-	if (stem_keeps(config, l))
+	if (config_stem_keeps(config, l))
 		grad_add(pass->out, pass->x, B * n * O);
 }
 
 void stem_pass_forward(const struct config *config, const struct weights *w, size_t B, struct stem_pass *passes,
 		       struct stem_scratch *scratch, float *patches)
 {
-	size_t layers = config->stem_layers, s = stem_side(config, layers), C = stem_channels(config, layers);
+	size_t layers = config->stem_layers, s = config_stem_side(config, layers), C = config_stem_channels(config, layers);
 
 	for (size_t l = 0; l < layers; l++)
 		layer_forward(config, w, l, B, &passes[l], scratch);
 #pragma omp parallel for schedule(static)
 	for (size_t b = 0; b < B; b++)
-		stem_patches(passes[layers - 1].out + b * s * s * C, s, C, stem_patch(config),
-			     patches + b * config->patches * stem_patch_inputs(config));
+		stem_patches(passes[layers - 1].out + b * s * s * C, s, C, config_patch_side(config),
+			     patches + b * config->patches * config_patch_inputs(config));
 }
 
 /* dmap[B,o,o,O] comes in; dx[B,s,s,C], if wanted, goes out. */
 static void layer_backward(const struct config *config, const struct weights *w, const struct weights *g, size_t l, size_t B,
 			   const struct stem_pass *pass, struct stem_scratch *scratch, float *dmap, float *dx, float *partial)
 {
-	size_t C = stem_channels(config, l), O = config->stem[l].width, s = stem_side(config, l), n = places(config, l + 1);
+	size_t C = config_stem_channels(config, l), O = config->stem[l].width, s = config_stem_side(config, l), n = places(config, l + 1);
 	size_t count = weights_of(config, l);
 
 	/* A layer that adds its input hands its gradient down as it came. */
-	if (dx && stem_keeps(config, l)) {
+	if (dx && config_stem_keeps(config, l)) {
 #pragma omp parallel for schedule(static)
 		for (size_t b = 0; b < B; b++)
 			memcpy(dx + b * n * O, dmap + b * n * O, n * O * sizeof *dx);
@@ -101,7 +101,7 @@ static void layer_backward(const struct config *config, const struct weights *w,
 			grad_linear_weight(dconv, n, O, O, columns, 9 * C, dw, NULL, NULL);
 			if (!dx)
 				continue;
-			if (!stem_keeps(config, l))
+			if (!config_stem_keeps(config, l))
 				memset(own, 0, s * s * C * sizeof *own);
 			grad_linear_input(dconv, n, O, O, w->stem[l].conv, 9 * C, 0, columns);
 			stem_columns_add(columns, s, C, config->stem[l].stride, own);
@@ -118,12 +118,12 @@ static void layer_backward(const struct config *config, const struct weights *w,
 void stem_pass_backward(const struct config *config, const struct weights *w, const struct weights *g, size_t B,
 			const struct stem_pass *passes, struct stem_scratch *scratch, const float *dpatches, float *partial)
 {
-	size_t layers = config->stem_layers, s = stem_side(config, layers), C = stem_channels(config, layers);
+	size_t layers = config->stem_layers, s = config_stem_side(config, layers), C = config_stem_channels(config, layers);
 	float *dmap = scratch->dmap, *other = scratch->other;
 
 #pragma omp parallel for schedule(static)
 	for (size_t b = 0; b < B; b++)
-		stem_patches_back(dpatches + b * config->patches * stem_patch_inputs(config), s, C, stem_patch(config), dmap + b * s * s * C);
+		stem_patches_back(dpatches + b * config->patches * config_patch_inputs(config), s, C, config_patch_side(config), dmap + b * s * s * C);
 	for (size_t l = layers; l-- > 0;) {
 		layer_backward(config, w, g, l, B, &passes[l], scratch, dmap, l ? other : NULL, partial);
 		float *swap = dmap;

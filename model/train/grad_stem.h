@@ -26,7 +26,7 @@ struct stem_scratch {
 /* Nothing for a configuration without a stem. passes[stem_layers]; passes[0].x is where the pixels go, [B,S,S,3]. */
 void stem_pass_carve(struct carver *carver, const struct config *config, size_t B, struct stem_pass *passes, struct stem_scratch *scratch);
 
-/* patches[B*patches, stem_patch_inputs] */
+/* patches[B*patches, config_patch_inputs] */
 void stem_pass_forward(const struct config *config, const struct weights *w, size_t B, struct stem_pass *passes,
 		       struct stem_scratch *scratch, float *patches);
 

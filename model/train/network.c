@@ -271,7 +271,7 @@ static void carve_image(struct carver *carver, struct network *n)
 {
 	const struct config *c = &n->config;
 	struct image_pass *m = &n->image;
-	size_t B = m->B, D = c->vision.width, inputs = stem_patch_inputs(c);
+	size_t B = m->B, D = c->vision.width, inputs = config_patch_inputs(c);
 
 	stem_pass_carve(carver, c, B, m->stem, &m->stem_scratch);
 	m->spans = carve(carver, B, sizeof *m->spans);
@@ -529,7 +529,7 @@ static void image_forward(struct network *n, const struct weights *w)
 {
 	const struct config *c = &n->config;
 	struct image_pass *m = &n->image;
-	size_t B = m->B, D = c->vision.width, inputs = stem_patch_inputs(c);
+	size_t B = m->B, D = c->vision.width, inputs = config_patch_inputs(c);
 
 	if (c->stem_layers) {
 		lay_pixels(c, &n->batch, m->stem[0].x);
@@ -613,7 +613,7 @@ static void assemble_backward(struct network *n, const struct weights *w, const 
 {
 	const struct config *c = &n->config;
 	struct image_pass *m = &n->image;
-	size_t B = n->batch.B, T = m->T, D = c->vision.width, inputs = stem_patch_inputs(c);
+	size_t B = n->batch.B, T = m->T, D = c->vision.width, inputs = config_patch_inputs(c);
 	bool below = stem_trains(c, g);
 
 	for (size_t i = 0; i < B && g->vision_positions; i++)

@@ -6,9 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/base/random.h"
-#include "model/net/stem.h"
 #include "schema/base/memory.h"
+#include "schema/base/random.h"
 
 #include "schema/base/banned.h"
 
@@ -260,7 +259,7 @@ static bool is_added(const struct copying *c, const char *name)
 	size_t layer;
 
 	if (sscanf(name, "visual.stem.%zu.", &layer) == 1)
-		return layer >= c->from->stem_layers && stem_keeps(&c->p->config, layer);
+		return layer >= c->from->stem_layers && config_stem_keeps(&c->p->config, layer);
 	return layers && sscanf(strchr(layers, '.'), ".%zu.", &layer) == 1 && layer >= tower_of(c->from, name)->layers;
 }
 

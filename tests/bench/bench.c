@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "model/net/stem.h"
+#include "model/files/config.h"
 #include "schema/base/blas.h"
 #include "schema/cli/options.h"
 #include "schema/base/clock.h"
@@ -89,12 +89,12 @@ double bench_image_products(const struct config *config)
 	bool pools = config->pooling != POOL_NONE;
 
 	for (size_t l = 0; l < config->stem_layers; l++) {
-		double side = (double)stem_side(config, l + 1);
-		stem += side * side * 9 * (double)(stem_channels(config, l) * stem_channels(config, l + 1));
+		double side = (double)config_stem_side(config, l + 1);
+		stem += side * side * 9 * (double)(config_stem_channels(config, l) * config_stem_channels(config, l + 1));
 	}
 	double blocks = (double)config->vision.layers * T * (4 * D * D + 2 * D * (double)config->vision.hidden + 2 * T * D);
 	double pooler = pools ? 2 * T * D * E + n * E * E + 2 * n * T * E : 0;
-	return stem + patches * (double)stem_patch_inputs(config) * D + blocks + pooler + (pools ? E : D) * E;
+	return stem + patches * (double)config_patch_inputs(config) * D + blocks + pooler + (pools ? E : D) * E;
 }
 
 void bench_print(struct bench *bench, const char *name, double value, const char *unit, double target)

@@ -95,7 +95,7 @@ static void plain_cross(const struct config *config, const struct block *block, 
 		work->block.jobs[i] = (struct attend){work->q + i * IDS * W, k, k + W, NULL, work->block.normed + i * IDS * W, IDS, N};
 	}
 	op_attention(&shape, work->block.jobs, images, work->block.scores);
-	block_finish(block, &work->block, work->block.normed, images * IDS, work->x);
+	block_finish(block, NULL, &work->block, work->block.normed, images * IDS, work->x);
 }
 
 static float plain_sum(const struct config *config, const int32_t *ids, const float *logits /* [n,V] */)
@@ -127,7 +127,7 @@ static void plain_piece(void *context, size_t piece, size_t lane)
 		memcpy(work.x + i * IDS * W, plain->prefix, IDS * W * sizeof *work.x);
 	struct pack pack = {work.begin, images, NULL, true};
 	for (size_t l = 0; l < d->config->decoder.layers; l++) {
-		block_self(weights->decoder + l, &work.block, &pack, work.x);
+		block_self(weights->decoder + l, NULL, &work.block, &pack, work.x);
 		plain_cross(d->config, weights->cross + l, d->plain_tokens + from * N * W, images, &work);
 	}
 	op_norm(&weights->decoder_ln_final, work.x, images * IDS, W, work.block.normed);
@@ -315,7 +315,7 @@ static void whole_piece(void *context, size_t piece, size_t lane)
 		embed_whole(d->config, weights, d->texts + from + i, work.x + i * positions * W, work.visible + i * positions);
 	struct pack pack = {work.begin, T, work.visible, true};
 	for (size_t l = 0; l < d->config->text.layers; l++)
-		block_self(weights->text + l, &work.block, &pack, work.x);
+		block_self(weights->text + l, NULL, &work.block, &pack, work.x);
 	for (size_t i = 0; i < T; i++)
 		memcpy(work.pooled + i * W, work.x + (work.begin[i + 1] - 1) * W, W * sizeof *work.pooled);
 	op_norm(&weights->text_ln_final, work.pooled, T, W, work.pooled);

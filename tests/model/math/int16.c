@@ -19,11 +19,11 @@ enum { SHAPES = sizeof shapes / sizeof *shapes };
 /* Bytes of a matrix [K,columns], or by_column [columns,K]; the largest numbers, where every sum is as large as it can be. */
 static void check(const struct shape *s, bool by_column, bool largest, uint64_t seed)
 {
-	size_t inner = fixed_inner(s->K), columns = fixed_columns(s->columns);
+	size_t inner = int16_inner(s->K), columns = int16_columns(s->columns);
 	size_t k_stride = by_column ? 1 : s->columns, c_stride = by_column ? s->K : 1;
 	int8_t *bytes = mem_array(s->K * s->columns, 1);
-	int8_t *panels = (int8_t *)mem_floats(fixed_panels_size(s->K, s->columns) / sizeof(float));
-	int16_t *a = mem_array(s->rows * inner, sizeof *a), *scratch = (int16_t *)mem_floats(fixed_scratch(s->K) / 2);
+	int8_t *panels = (int8_t *)mem_floats(int16_panels_size(s->K, s->columns) / sizeof(float));
+	int16_t *a = mem_array(s->rows * inner, sizeof *a), *scratch = (int16_t *)mem_floats(int16_scratch(s->K) / 2);
 	int32_t *y = mem_array(s->rows * columns, sizeof *y), *want = mem_array(s->rows * columns, sizeof *want);
 	float *x = mem_floats(s->K);
 
@@ -32,11 +32,11 @@ static void check(const struct shape *s, bool by_column, bool largest, uint64_t 
 	for (size_t r = 0; r < s->rows; r++) {
 		for (size_t k = 0; k < s->K; k++)
 			x[k] = largest ? -1 : test_uniform(&seed);
-		fixed_row(x, s->K, a + r * inner);
+		int16_row(x, s->K, a + r * inner);
 	}
-	fixed_pack(bytes, s->K, s->columns, k_stride, c_stride, panels);
-	fixed_product(a, s->rows, s->K, panels, s->columns, scratch, y);
-	fixed_plain(a, s->rows, s->K, bytes, s->columns, k_stride, c_stride, want);
+	int16_pack(bytes, s->K, s->columns, k_stride, c_stride, panels);
+	int16_product(a, s->rows, s->K, panels, s->columns, scratch, y);
+	int16_plain(a, s->rows, s->K, bytes, s->columns, k_stride, c_stride, want);
 	assert_memory_equal(y, want, s->rows * columns * sizeof *y);
 	assert_true(!largest || y[0] > INT32_MAX / 2 || s->K < 512);
 	free(bytes);
@@ -74,7 +74,7 @@ static void a_row_keeps_its_numbers_to_half_a_step(void **state)
 	for (int power = -30; power <= 30; power += 10) {
 		for (size_t k = 0; k < K; k++)
 			x[k] = ldexpf(test_uniform(&seed), power);
-		float scale = fixed_row(x, K, a);
+		float scale = int16_row(x, K, a);
 		for (size_t k = 0; k < K; k++)
 			back[k] = scale * a[k];
 		assert_true(test_close("row", x, back, K, ldexpf(0.502f / 32767, power)));
@@ -87,10 +87,10 @@ static void rows_without_numbers_stay_that(void **state)
 	int16_t a[16];
 
 	(void)state;
-	assert_true(fixed_row(x, 3, a) == 0 && a[0] == 0);
-	assert_true(fabsf(fixed_row(tiny, 3, a) * a[0]) < 1e-38f);
-	assert_true(isnan(fixed_row(nan, 3, a)));
-	assert_true(isnan(fixed_row(infinite, 3, a)));
+	assert_true(int16_row(x, 3, a) == 0 && a[0] == 0);
+	assert_true(fabsf(int16_row(tiny, 3, a) * a[0]) < 1e-38f);
+	assert_true(isnan(int16_row(nan, 3, a)));
+	assert_true(isnan(int16_row(infinite, 3, a)));
 }
 
 TEST_MAIN(cmocka_unit_test(rows_without_numbers_stay_that), cmocka_unit_test(a_row_keeps_its_numbers_to_half_a_step),

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/net/plain.h"
+#include "model/math/plain.h"
 #include "schema/base/memory.h"
 #include "tests/support.h"
 

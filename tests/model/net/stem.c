@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/net/plain.h"
+#include "model/math/plain.h"
 #include "schema/base/memory.h"
 #include "tests/support.h"
 
@@ -59,9 +59,9 @@ static void open_fixture(struct fixture *f, uint64_t seed)
 	struct carver measure = {0};
 	struct err err;
 
-	*f = (struct fixture){.count = config.patches * stem_patch_inputs(&config)};
+	*f = (struct fixture){.count = config.patches * config_patch_inputs(&config)};
 	for (size_t l = 0; l < config.stem_layers; l++) {
-		size_t in = 9 * stem_channels(&config, l), out = config.stem[l].width;
+		size_t in = 9 * config_stem_channels(&config, l), out = config.stem[l].width;
 		struct stem_weights *w = &f->weights.stem[l];
 		*w = (struct stem_weights){test_draw(out * in, 1, &seed), {test_draw(out, 1, &seed), test_draw(out, 0.3f, &seed)}};
 		for (size_t i = 0; i < out; i++)
@@ -111,7 +111,7 @@ struct taken {
 
 static struct taken take(const struct fixture *f, size_t l, const float *map)
 {
-	size_t in = 9 * stem_channels(&config, l), O = config.stem[l].width, count = stem_side(&config, l) * stem_side(&config, l) * in / 9;
+	size_t in = 9 * config_stem_channels(&config, l), O = config.stem[l].width, count = config_stem_side(&config, l) * config_stem_side(&config, l) * in / 9;
 	const struct int8_kernel *twin = int8_range() == INT8_BYTES ? &int8_plain_bytes : &int8_plain;
 	struct taken t = {mem_floats(count + 1), 0, mem_floats(O * in)};
 	uint8_t *codes = mem_array(count + 16, 1);
@@ -153,7 +153,7 @@ static void plain_place(const struct taken *t, size_t side, size_t C, size_t O, 
 
 static void plain_layer(const struct fixture *f, size_t l, const float *map, float *next)
 {
-	size_t C = stem_channels(&config, l), O = config.stem[l].width, side = stem_side(&config, l), o = stem_side(&config, l + 1);
+	size_t C = config_stem_channels(&config, l), O = config.stem[l].width, side = config_stem_side(&config, l), o = config_stem_side(&config, l + 1);
 	struct taken t = take(f, l, map);
 
 	for (size_t y = 0; y < o; y++)
@@ -162,7 +162,7 @@ static void plain_layer(const struct fixture *f, size_t l, const float *map, flo
 			plain_place(&t, side, C, O, y * config.stem[l].stride, x * config.stem[l].stride, place);
 			plain_norm(&f->weights.stem[l].ln, place, 1, O, place);
 			plain_gelu(place, O, false);
-			for (size_t i = 0; i < O && stem_keeps(&config, l); i++)
+			for (size_t i = 0; i < O && config_stem_keeps(&config, l); i++)
 				place[i] += map[(y * o + x) * O + i];
 		}
 	free(t.map);
@@ -184,7 +184,7 @@ static void forward_plain(struct fixture *f)
 		map = next;
 		next = swap;
 	}
-	stem_patches(map, stem_side(&config, L), stem_channels(&config, L), stem_patch(&config), f->expected);
+	stem_patches(map, config_stem_side(&config, L), config_stem_channels(&config, L), config_patch_side(&config), f->expected);
 	free(map);
 	free(next);
 }

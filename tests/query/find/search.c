@@ -1,5 +1,4 @@
 /* Candidates, photos and reranking on a small library: a tiny model, random embeddings and tokens, real files and missing ones. */
-#include "model/net/plain.h"
 #include "tests/support.h"
 
 #include <math.h>
@@ -8,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "model/net/plain.h"
 #include "query/find/rerank.h"
 #include "query/session/score.h"
 #include "query/find/search.h"
