@@ -1,5 +1,5 @@
 #!/bin/sh
-# How well `match` tells sense from nonsense: the best match of queries of four kinds in a library, for README and query/find/background.h.
+# How well `match` tells sense from nonsense: the best match of queries of four kinds in a library, for model/default/README.md and query/find/background.h.
 #   COCA_DB=FILE sh tests/bench/match.sh CAPTIONS      CAPTIONS: a file of captions, one a line, of photographs that the model was not trained on
 #   BUILD   the build folder
 # Prints for each kind how many queries there are, the median of their best matches, and how many are above 0.5.

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Teaching labels and answers on drawings, as the README shows it, and what is done with a head.
+# Teaching labels and answers on drawings, as coca help tune shows it, and what is done with a head.
 set -u
 . tests/cli/support.inc
 
