@@ -40,7 +40,8 @@ static size_t count_merges(const char *text, size_t size)
 }
 
 /* Enters the merge of rank; its symbol gets the next id. scratch has room for length bytes. */
-static enum status put_line(struct vocabulary *v, const char *line, size_t length, size_t rank, char *scratch, const char *path, struct err *err)
+static enum status put_line(struct vocabulary *v, const char *line, size_t length, size_t rank, char *scratch, const char *path,
+			    struct err *err)
 {
 	const char *blank = memchr(line, ' ', length);
 	size_t left_size = blank ? (size_t)(blank - line) : 0, id = FIRST_MERGE + rank;

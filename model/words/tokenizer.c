@@ -83,8 +83,9 @@ static enum status read_bytes(struct tokenizer *t, const char *text, size_t size
 		return status;
 	t->words = compile(WORDS, PCRE2_CASELESS);
 	t->context = compile(CLEAN_CONTEXT, PCRE2_ANCHORED);
-	return t->words && t->context ? STATUS_OK
-				      : err_set(err, STATUS_FAILED, "cannot compile the tokenizer's patterns; hint: PCRE2 10.40 or later is needed");
+	if (!t->words || !t->context)
+		return err_set(err, STATUS_FAILED, "cannot compile the tokenizer's patterns; hint: PCRE2 10.40 or later is needed");
+	return STATUS_OK;
 }
 
 static enum status tokenizer_new(struct tokenizer **tokenizer, struct err *err)
@@ -140,25 +141,36 @@ enum status tokenizer_of_bytes(struct tokenizer **tokenizer, struct err *err)
 	return hand_over(t, status, tokenizer);
 }
 
-enum status tokenizer_open(const char *path, size_t vocab_size, struct tokenizer **tokenizer, struct err *err)
+enum status tokenizer_find(const char *folder, char **path, struct err *err)
 {
 	static const char *const names[] = {"tokenizer.json", "merges.txt", "bpe_simple_vocab_16e6.txt.gz"};
 	struct stat st;
 
-	*tokenizer = NULL;
-	if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
-		return open_file(path, vocab_size, tokenizer, err);
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-		char *file = path_join(path, names[i]);
-		if (!file)
+		*path = path_join(folder, names[i]);
+		if (!*path)
 			return err_memory(err, "a path");
-		bool there = stat(file, &st) == 0;
-		enum status status = there ? open_file(file, vocab_size, tokenizer, err) : STATUS_NOT_FOUND;
-		free(file);
-		if (there)
-			return status;
+		if (stat(*path, &st) == 0)
+			return STATUS_OK;
+		free(*path);
 	}
-	return err_set(err, STATUS_NOT_FOUND, "no tokenizer in '%s'; hint: it is a %s, %s or %s", path, names[0], names[1], names[2]);
+	*path = NULL;
+	return err_set(err, STATUS_NOT_FOUND, "no tokenizer in '%s'; hint: it is a %s, %s or %s", folder, names[0], names[1], names[2]);
+}
+
+enum status tokenizer_open(const char *path, size_t vocab_size, struct tokenizer **tokenizer, struct err *err)
+{
+	struct stat st;
+	char *file = NULL;
+	enum status status = STATUS_OK;
+
+	*tokenizer = NULL;
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		status = tokenizer_find(path, &file, err);
+	if (status == STATUS_OK)
+		status = open_file(file ? file : path, vocab_size, tokenizer, err);
+	free(file);
+	return status;
 }
 
 void tokenizer_close(struct tokenizer *tokenizer)

@@ -18,11 +18,14 @@
 
 struct tokenizer;
 
-/* path: bpe_simple_vocab_16e6.txt.gz, merges.txt or tokenizer.json (by content), or a folder that holds one of them
- * (in the order tokenizer.json, merges.txt, bpe_simple_vocab_16e6.txt.gz). vocab_size: the model's V, which the tokenizer must
- * then have (STATUS_FORMAT says both numbers), or 0. A list with more merges than V has room for is cut, as OpenCLIP cuts the
- * 262,145 lines of the published one to its 49,408 ids; so it is without V. "<start_of_text>" and "<end_of_text>" in a text
- * are the start and end id, whatever the file calls them, as in OpenCLIP. */
+/* The tokenizer's file in a folder, the first there is of tokenizer.json, merges.txt, bpe_simple_vocab_16e6.txt.gz; *path is the
+ * caller's to free. */
+enum status tokenizer_find(const char *folder, char **path, struct err *err);
+
+/* path: bpe_simple_vocab_16e6.txt.gz, merges.txt or tokenizer.json (by content), or a folder that holds one of them. vocab_size: the
+ * model's V, which the tokenizer must then have (STATUS_FORMAT says both numbers), or 0. A list with more merges than V has room
+ * for is cut, as OpenCLIP cuts the 262,145 lines of the published one to its 49,408 ids; so it is without V.
+ * "<start_of_text>" and "<end_of_text>" in a text are the start and end id, whatever the file calls them, as in OpenCLIP. */
 enum status tokenizer_open(const char *path, size_t vocab_size, struct tokenizer **tokenizer, struct err *err);
 /* One without merges: each byte of a word is an id. */
 enum status tokenizer_of_bytes(struct tokenizer **tokenizer, struct err *err);
