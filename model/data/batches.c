@@ -340,7 +340,7 @@ static void forget_words(const struct batches *b, const struct place *place, uin
 }
 
 /* Which photograph and which text each sample turned out to be, in parts. */
-static void hand_out(struct batches *b, struct slot *slot, struct objective_part *parts)
+static void hand_out(struct batches *b, struct slot *slot, struct batch_part *parts)
 {
 	const struct batches_options *o = &b->options;
 	int32_t *ids = slot->ids;
@@ -348,7 +348,7 @@ static void hand_out(struct batches *b, struct slot *slot, struct objective_part
 
 	for (size_t k = 0; k < o->parts; k++) {
 		size_t *begin = slot->begin + k * (o->batch + 1), first = k * o->batch;
-		parts[k] = (struct objective_part){
+		parts[k] = (struct batch_part){
 			.batch = {o->batch, NULL, slot->rgb + first * b->image, ids, begin, hidden},
 			.photo = slot->photo + first,
 			.caption = slot->caption + first,
@@ -376,7 +376,7 @@ static void hand_out(struct batches *b, struct slot *slot, struct objective_part
 	}
 }
 
-enum status batches_next(struct batches *b, struct objective_part *parts, struct err *err)
+enum status batches_next(struct batches *b, struct batch_part *parts, struct err *err)
 {
 	/* The slot that was handed out last is free now. */
 	enum status status = lay_out(b, err);

@@ -18,9 +18,9 @@
 #define MODEL_DATA_BATCHES_H
 
 #include "model/data/augment.h"
-#include "model/files/config.h"
+#include "model/data/batch.h"
 #include "model/data/dataset.h"
-#include "model/train/objective.h"
+#include "model/files/config.h"
 
 struct batches;
 
@@ -46,7 +46,7 @@ enum status batches_open(const struct batches_options *options, struct batches *
 void batches_close(struct batches *batches); /* takes NULL */
 
 /* Sets parts[options.parts]; valid until the next call. STATUS_FORMAT if none of many photographs can be decoded. */
-enum status batches_next(struct batches *batches, struct objective_part *parts, struct err *err);
+enum status batches_next(struct batches *batches, struct batch_part *parts, struct err *err);
 
 /* Behind the last batch that was handed out. */
 struct batches_place batches_place(const struct batches *batches);

@@ -193,7 +193,7 @@ static enum status measure_images(struct measuring *m, size_t batch, struct trai
 		struct losses losses;
 		for (size_t i = 0; i < n; i++)
 			put_text(m, i, (uint32_t)(from + i), 0);
-		struct objective_part part = {
+		struct batch_part part = {
 			.batch = {n, NULL, h->rgb + from * h->image, m->ids, m->begin, NULL},
 			.photo = m->photo,
 			.caption = m->caption,
@@ -220,7 +220,7 @@ static enum status measure_texts(struct measuring *m, size_t batch, struct err *
 		size_t n = h->texts - from < batch ? h->texts - from : batch;
 		for (size_t i = 0; i < n; i++)
 			put_text(m, i, h->photo_of[from + i], h->caption_of[from + i]);
-		struct network_batch texts = {n, NULL, NULL, m->ids, m->begin, NULL};
+		struct batch_inputs texts = {n, NULL, NULL, m->ids, m->begin, NULL};
 		enum status status = network_forward(m->network, m->weights, &texts, NETWORK_CONTRASTIVE, err);
 		if (status != STATUS_OK)
 			return status;

@@ -67,7 +67,7 @@ struct decoder_pass {
 struct network {
 	struct config config;
 	enum network_want want;
-	struct network_batch batch;
+	struct batch_inputs batch;
 	void *memory;
 	size_t capacity;
 	struct grad_scratch scratch;
@@ -128,7 +128,7 @@ const float *network_text_features(const struct network *n)
 	return n->text.features;
 }
 
-size_t network_counted(const struct network_batch *batch)
+size_t network_counted(const struct batch_inputs *batch)
 {
 	size_t counted = 0;
 
@@ -464,7 +464,7 @@ static void make_shades(const struct config *c, float shade[256][3])
 }
 
 /* x[B,S,S,3] for the stem. */
-static void lay_pixels(const struct config *c, const struct network_batch *batch, float *x)
+static void lay_pixels(const struct config *c, const struct batch_inputs *batch, float *x)
 {
 	size_t area = c->image_size * c->image_size;
 	float shade[256][3];
@@ -476,7 +476,7 @@ static void lay_pixels(const struct config *c, const struct network_batch *batch
 			x[i * 3 + k] = batch->pixels ? batch->pixels[(i / area * 3 + k) * area + i % area] : shade[batch->rgb[i * 3 + k]][k];
 }
 
-static void cut_patches(const struct config *c, const struct network_batch *batch, float *patches)
+static void cut_patches(const struct config *c, const struct batch_inputs *batch, float *patches)
 {
 	size_t S = c->image_size, P = c->patch_size, side = S / P, inputs = 3 * P * P;
 	float shade[256][3];
@@ -823,7 +823,7 @@ static void decoder_backward(struct network *n, const struct weights *w, const s
 
 /* ---- the whole -------------------------------------------------------------------------------------------------- */
 
-enum status network_forward(struct network *n, const struct weights *w, const struct network_batch *batch, enum network_want want,
+enum status network_forward(struct network *n, const struct weights *w, const struct batch_inputs *batch, enum network_want want,
 			    struct err *err)
 {
 	n->batch = *batch;

@@ -14,28 +14,19 @@
  * can matter (position n, the first padding, is a key of the class, by the published checkpoints' mask), and of the
  * decoder's positions those that have a label. The result is the same as with padding to C.
  *
- * Letters: B samples, S image side, E embedding, C context.
+ * Letters: B samples, E embedding.
  */
 #ifndef MODEL_TRAIN_NETWORK_H
 #define MODEL_TRAIN_NETWORK_H
 
 #include <stddef.h>
-#include <stdint.h>
 
+#include "model/data/batch.h"
 #include "model/files/config.h"
 #include "model/files/weights.h"
 #include "schema/base/status.h"
 
 struct network;
-
-struct network_batch {
-	size_t B;
-	const float *pixels;    /* [B,3,S,S]; or NULL, and */
-	const uint8_t *rgb;     /* [B,S,S,3], not yet normalised; both NULL: features of texts alone, no backward */
-	const int32_t *ids;     /* of all texts, one after another: start first, end last, no padding */
-	const size_t *begin;    /* [B+1]: text i is ids[begin[i]..begin[i+1]-1], 1 to C of them */
-	const uint8_t *hidden;  /* beside ids: 1 where no position of the text tower sees the word; NULL: nowhere */
-};
 
 enum network_want { NETWORK_CONTRASTIVE = 1, NETWORK_CAPTION = 2, NETWORK_BOTH = 3 };
 
@@ -43,10 +34,10 @@ enum status network_new(const struct config *config, struct network **network, s
 void network_free(struct network *network); /* takes NULL */
 
 /* How many ids of the batch are labels of the caption loss: those behind the start that are not 0. */
-size_t network_counted(const struct network_batch *batch);
+size_t network_counted(const struct batch_inputs *batch);
 
 /* Runs both towers and, for NETWORK_CAPTION, the decoder up to its last norm. The batch must live until the backward. */
-enum status network_forward(struct network *network, const struct weights *weights, const struct network_batch *batch,
+enum status network_forward(struct network *network, const struct weights *weights, const struct batch_inputs *batch,
 			    enum network_want want, struct err *err);
 
 size_t network_embed_dim(const struct network *network);

@@ -19,7 +19,7 @@ struct gathered {
 	uint64_t *shows, *says;               /* [N] */
 };
 
-static enum status gathered_init(struct gathered *g, const struct objective_part *parts, size_t count, size_t E, struct err *err)
+static enum status gathered_init(struct gathered *g, const struct batch_part *parts, size_t count, size_t E, struct err *err)
 {
 	*g = (struct gathered){.E = E};
 	for (size_t k = 0; k < count; k++)
@@ -90,7 +90,7 @@ static void finish(const struct objective *o, double caption_sum, struct losses 
 	losses->total = (double)o->contrastive_weight * losses->contrastive + (double)o->caption_weight * losses->caption;
 }
 
-enum status objective_gradient(const struct objective *o, struct network *network, struct parameters *p, const struct objective_part *parts,
+enum status objective_gradient(const struct objective *o, struct network *network, struct parameters *p, const struct batch_part *parts,
 			       size_t count, struct losses *losses, struct err *err)
 {
 	enum network_want want = wanted(o);
@@ -129,7 +129,7 @@ enum status objective_gradient(const struct objective *o, struct network *networ
 }
 
 enum status objective_losses(const struct objective *o, struct network *network, const struct weights *weights,
-			     const struct objective_part *part, struct losses *losses, struct err *err)
+			     const struct batch_part *part, struct losses *losses, struct err *err)
 {
 	enum network_want want = wanted(o);
 	struct gathered g;

@@ -25,7 +25,7 @@ struct train {
 	struct network *network;
 	struct batches *batches;
 	struct batches_place place;   /* where the batches begin, until they are opened */
-	struct objective_part *parts; /* [accumulate] */
+	struct batch_part *parts; /* [accumulate] */
 	struct held_out *held_out;
 	bool held_out_tried;
 	struct train_log log;

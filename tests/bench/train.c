@@ -23,7 +23,7 @@ struct data {
 	struct config config;
 	struct parameters parameters;
 	struct network *network;
-	struct objective_part part;
+	struct batch_part part;
 	float *gemm[3];
 };
 
@@ -35,7 +35,7 @@ static enum status make_batch(struct data *b, struct err *err)
 	size_t *begin = mem_array(BATCH + 1, sizeof *begin);
 	uint64_t *numbers = mem_array(BATCH, sizeof *numbers), random = 1;
 
-	b->part = (struct objective_part){{BATCH, NULL, rgb, ids, begin, NULL}, numbers, numbers, NULL, NULL, NULL, NULL};
+	b->part = (struct batch_part){{BATCH, NULL, rgb, ids, begin, NULL}, numbers, numbers, NULL, NULL, NULL, NULL};
 	if (!rgb || !ids || !begin || !numbers)
 		return err_memory(err, "a batch");
 	for (size_t i = 0; i < BATCH * 3 * S * S; i++)

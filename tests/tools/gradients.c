@@ -25,8 +25,8 @@
 static const double LOSS_TOLERANCE = 1e-5, NORM_TOLERANCE = 1e-4, VALUE_TOLERANCE = 1e-4, VALUE_FLOOR = 3e-5;
 
 /* The batch of expected.safetensors: pixels as they are, texts cut where their padding begins. */
-struct batch {
-	struct objective_part part;
+struct oracle_batch {
+	struct batch_part part;
 	float *pixels;
 	int32_t *ids;
 	size_t *begin;
@@ -49,7 +49,7 @@ static int64_t id_at(const struct tensor *text, size_t i)
 	return id;
 }
 
-static void cut_texts(struct batch *b, const struct tensor *text, size_t B, size_t C)
+static void cut_texts(struct oracle_batch *b, const struct tensor *text, size_t B, size_t C)
 {
 	for (size_t i = 0; i < B; i++) {
 		size_t n = C;
@@ -62,7 +62,7 @@ static void cut_texts(struct batch *b, const struct tensor *text, size_t B, size
 	}
 }
 
-static enum status read_batch(const char *folder, const struct config *config, struct batch *b, struct err *err)
+static enum status read_batch(const char *folder, const struct config *config, struct oracle_batch *b, struct err *err)
 {
 	struct checkpoint *expected = NULL;
 	enum status status = open_beside(folder, "expected.safetensors", &expected, err);
@@ -88,7 +88,7 @@ static enum status read_batch(const char *folder, const struct config *config, s
 	}
 	status = tensor_floats(pixels, b->pixels, err);
 	cut_texts(b, text, B, C);
-	b->part = (struct objective_part){{B, b->pixels, NULL, b->ids, b->begin, NULL}, b->photo, b->caption, NULL, NULL, NULL, NULL};
+	b->part = (struct batch_part){{B, b->pixels, NULL, b->ids, b->begin, NULL}, b->photo, b->caption, NULL, NULL, NULL, NULL};
 out:
 	checkpoint_close(expected);
 	return status;
@@ -206,7 +206,7 @@ static enum status run(const char *folder, bool *good, struct err *err)
 	struct coca *model = NULL;
 	struct network *network = NULL;
 	struct parameters p = {0};
-	struct batch batch = {0};
+	struct oracle_batch batch = {0};
 	struct losses losses;
 	enum status status = coca_open(folder, &model, err);
 

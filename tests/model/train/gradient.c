@@ -19,7 +19,7 @@ enum { SAMPLES = 6 };
 struct bench {
 	struct parameters p;
 	struct network *network;
-	struct objective_part part;
+	struct batch_part part;
 	float pixels[SAMPLES * 3 * 24 * 24];
 	int32_t ids[SAMPLES * 10];
 	size_t begin[SAMPLES + 1];
@@ -70,7 +70,7 @@ static void make_batch(struct bench *b)
 		b->photo[i] = b->caption[i] = i;
 	}
 	b->ids[b->begin[3] + 3] = 0;
-	b->part = (struct objective_part){{SAMPLES, b->pixels, NULL, b->ids, b->begin, NULL}, b->photo, b->caption, NULL, NULL, NULL, NULL};
+	b->part = (struct batch_part){{SAMPLES, b->pixels, NULL, b->ids, b->begin, NULL}, b->photo, b->caption, NULL, NULL, NULL, NULL};
 }
 
 static struct bench *bench_new(const struct config *config)
@@ -522,12 +522,12 @@ static void parts_of_a_batch_add_up_to_the_whole(void **state)
 	whole = gradient(b, (struct objective){1, 2});
 	float *expected = kept_gradient(b);
 
-	struct objective_part three[3];
+	struct batch_part three[3];
 	size_t begin[3][3];
 	for (size_t k = 0; k < 3; k++) {
 		for (size_t i = 0; i <= 2; i++)
 			begin[k][i] = b->begin[2 * k + i] - b->begin[2 * k];
-		three[k] = (struct objective_part){{2, b->pixels + 2 * k * 3 * 24 * 24, NULL, b->ids + b->begin[2 * k], begin[k],
+		three[k] = (struct batch_part){{2, b->pixels + 2 * k * 3 * 24 * 24, NULL, b->ids + b->begin[2 * k], begin[k],
 						    NULL}, b->photo + 2 * k, b->caption + 2 * k, NULL, NULL, NULL, NULL};
 	}
 	memset(b->p.gradient, 0, b->p.floats * sizeof *b->p.gradient);

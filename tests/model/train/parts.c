@@ -486,7 +486,7 @@ static void open_batches(const struct dataset *data, const struct config *config
 	assert_ok(batches_open(&options, b, &err), &err);
 }
 
-static void same_parts(const struct objective_part *a, const struct objective_part *b)
+static void same_parts(const struct batch_part *a, const struct batch_part *b)
 {
 	for (size_t k = 0; k < 2; k++) {
 		assert_memory_equal(a[k].batch.rgb, b[k].batch.rgb, 4 * 3 * SIDE * SIDE);
@@ -523,7 +523,7 @@ static void batches_depend_neither_on_threads_nor_on_where_they_begin(void **sta
 	struct config config;
 	struct batches *one, *three, *later;
 	struct batches_place place = {0};
-	struct objective_part a[2], b[2];
+	struct batch_part a[2], b[2];
 	struct err err;
 	char example[256];
 
@@ -697,7 +697,7 @@ static void a_table_may_name_classes_in_its_lines(void **state)
 }
 
 static void next_batch_of(const struct dataset *data, struct augment augment, double mix, struct batches **batches,
-			  struct objective_part *part)
+			  struct batch_part *part)
 {
 	static struct config config;
 	struct batches_options options = {.data = data, .config = &config, .augment = augment, .mix = mix, .batch = 12, .parts = 1,
@@ -717,7 +717,7 @@ static void mixed_photographs_have_the_shares_that_they_say(void **state)
 	const char *folder = test_folder();
 	struct dataset *data = open_data(folder, 1 << 20, 0);
 	struct batches *plain, *mixed;
-	struct objective_part a, b;
+	struct batch_part a, b;
 	size_t n = SIDE * SIDE * 3, pasted = 0, blended = 0;
 	struct err err;
 
@@ -756,7 +756,7 @@ static void a_source_may_have_a_mix_of_its_own(void **state)
 	for (size_t k = 0; k < 2; k++) {
 		struct dataset *data = open_data(folder, 1 << 20, 0);
 		struct batches *batches;
-		struct objective_part part;
+		struct batch_part part;
 		struct err err;
 		assert_ok(dataset_add_shard(data, write_shard(folder, "m.tar", 12, 0), &kinds[k], &err), &err);
 		tokenise(data, folder);
@@ -775,7 +775,7 @@ static void what_is_whole_stays_as_it_is(void **state)
 	const char *folder = test_folder();
 	struct dataset *data = open_data(folder, 1 << 20, 0);
 	struct batches *plain, *whole;
-	struct objective_part a, b;
+	struct batch_part a, b;
 	struct err err;
 
 	(void)state;
@@ -838,7 +838,7 @@ static void photographs_that_are_all_broken_are_an_error(void **state)
 	struct tokenizer *tokenizer;
 	struct config config;
 	struct batches *batches;
-	struct objective_part parts[2];
+	struct batch_part parts[2];
 	struct err err;
 
 	(void)state;
