@@ -15,7 +15,7 @@
 #include <time.h>
 
 #include "indexer/ingest/embedder.h"
-#include "indexer/ingest/labels.h"
+#include "indexer/ingest/heads.h"
 #include "model/net/vision.h"
 #include "schema/catalog/facts.h"
 #include "schema/base/packed.h"
@@ -58,7 +58,7 @@ struct window {
 	float *known;             /* [E] */
 	float *rounded;           /* [M,D]: encoder tokens as stored */
 	size_t encoder_room;      /* bytes */
-	struct labels *labels;    /* NULL: no head */
+	struct heads *heads;    /* NULL: no head */
 	size_t tokens_stored, tokens_untrimmed; /* bytes: in this run; since the last trim */
 	bool begun;
 	double committed;
@@ -257,10 +257,10 @@ static enum status store_encoded(struct window *w, int64_t content, const uint8_
 		w->encoder_room -= size;
 		status = catalog_encoder_put(w->in->catalog, content, w->in->model->id, blob, size, err);
 	}
-	if (status != STATUS_OK || !w->labels)
+	if (status != STATUS_OK || !w->heads)
 		return status;
 	status = packed_tokens_read(blob, size, w->M, w->D, w->rounded, err);
-	return status == STATUS_OK ? labels_put(w->labels, w->in->catalog, content, w->rounded, w->M, embedding, err) : status;
+	return status == STATUS_OK ? heads_put(w->heads, w->in->catalog, content, w->rounded, w->M, embedding, err) : status;
 }
 
 /* The b-th of the batch. */
@@ -540,7 +540,7 @@ static enum status encoder_init(struct window *w, bool *kept, struct err *err)
 	size_t left;
 
 	*kept = false;
-	enum status status = labels_open(in->catalog, in->model->id, w->M, &w->labels, err);
+	enum status status = heads_open(in->catalog, in->model->id, w->M, &w->heads, err);
 
 	/* A smaller budget than before is kept to at once. */
 	if (status == STATUS_OK)
@@ -549,7 +549,7 @@ static enum status encoder_init(struct window *w, bool *kept, struct err *err)
 		status = catalog_encoder_room(in->catalog, in->options->encoder_budget, &w->encoder_room, err);
 	if (status != STATUS_OK)
 		return status;
-	*kept = w->labels || w->encoder_room >= packed_tokens_size(w->M, w->D);
+	*kept = w->heads || w->encoder_room >= packed_tokens_size(w->M, w->D);
 	w->rounded = mem_floats(mem_product(w->M, w->D));
 	return w->rounded ? STATUS_OK : err_memory(err, "tokens");
 }
@@ -611,7 +611,7 @@ static void window_release(struct window *w)
 	free(w->slots);
 	free(w->known);
 	free(w->rounded);
-	labels_close(w->labels);
+	heads_close(w->heads);
 }
 
 enum status ingest_run(const struct ingest *in, const struct ingest_item *items, size_t count, struct err *err)

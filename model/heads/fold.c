@@ -55,12 +55,11 @@ static void softmax_column(float *p, size_t M, size_t J)
 		p[t * J] /= sum;
 }
 
-void fold_forward(struct fold *f, const struct head *head)
+void fold_queries(struct fold *f, const struct head *head)
 {
 	const struct pooler *w = &head->pool;
 	size_t D = f->D, E = f->E, H = f->H, d = E / H, n = f->n, J = n * H;
 
-	op_standardise(f->x, f->R, D, f->x);
 	grad_norm_forward(w->query, n, E, w->ln_q.weight, w->ln_q.bias, f->normed, f->stat);
 	grad_linear_forward(f->normed, n, E, w->attn.q_weight, w->attn.in_bias, E, f->q, E);
 	/* Row j * H + h of u belongs to query j and head h. */
@@ -70,8 +69,16 @@ void fold_forward(struct fold *f, const struct head *head)
 	for (size_t j = 0; j < J; j++)
 		for (size_t i = 0; i < D; i++)
 			f->uw[j * D + i] = f->u[j * D + i] * w->ln_k.weight[i];
+}
+
+void fold_forward(struct fold *f, const struct head *head)
+{
+	const struct pooler *w = &head->pool;
+	size_t D = f->D, E = f->E, H = f->H, d = E / H, n = f->n, J = n * H;
+
+	op_standardise(f->x, f->R, D, f->x);
 	product(false, true, f->R, J, D, 1, f->x, D, f->uw, D, 0, f->p, J);
-#pragma omp parallel for schedule(static) if (f->R * D > 1 << 14)
+#pragma omp parallel for schedule(static) if (f->B > 1 && f->R * D > 1 << 14)
 	for (size_t b = 0; b < f->B; b++) {
 		size_t from = f->begin[b], M = f->begin[b + 1] - from;
 		for (size_t j = 0; j < J; j++)
@@ -112,7 +119,7 @@ static void scores_backward(struct fold *f)
 {
 	size_t D = f->D, J = f->n * f->H;
 
-#pragma omp parallel for schedule(static) if (f->R * D > 1 << 14)
+#pragma omp parallel for schedule(static) if (f->B > 1 && f->R * D > 1 << 14)
 	for (size_t b = 0; b < f->B; b++) {
 		size_t from = f->begin[b], M = f->begin[b + 1] - from;
 		float *p = f->p + from * J, *dp = f->dp + from * J;

@@ -31,6 +31,8 @@ struct fold {
 
 /* Sizes are set; R and B are the largest. */
 void fold_carve(struct carver *carver, struct fold *fold);
+/* u of a head's queries: once as long as the head is not changed, before any forward. */
+void fold_queries(struct fold *fold, const struct head *head);
 void fold_forward(struct fold *fold, const struct head *head);
 /* dout[B*n,E]; adds to the gradients of head's pooler. */
 void fold_backward(struct fold *fold, const struct head *head, const struct head *gradient, const float *dout);

@@ -1,4 +1,4 @@
-/* head.c: see head.h. Files, and what they must be made of. How a head is read is in head_read.c, how it learns in tune.c. */
+/* head.c: see head.h. Files, and what they must be made of. How a head is read is in pass.c, how it learns in tune.c. */
 #include "model/heads/head.h"
 
 #include <cJSON.h>
@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "model/files/checkpoint.h"
+#include "model/math/ops.h"
+#include "model/words/names.h"
 #include "schema/base/file.h"
 #include "schema/base/json.h"
 
@@ -97,7 +99,8 @@ enum status head_init(struct head *head, enum head_kind kind, const char *const 
 		}
 	}
 	head_visit(head, place, &placing, err);
-	head->memory = mem_floats(placing.used);
+	head->floats = placing.used;
+	head->memory = mem_floats(head->floats);
 	if (!head->memory) {
 		head_release(head);
 		return err_memory(err, "a head");
@@ -183,27 +186,6 @@ static enum status read_kind(const struct checkpoint *c, enum head_kind *kind, s
 	return err_set(err, STATUS_UNSUPPORTED, "it is a head of the unknown kind '%.40s'; hint: install a newer coca", name);
 }
 
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static enum status check_distinct(const char *const *labels, size_t count, struct err *err)
-{
-	const char **sorted = mem_array(count, sizeof *sorted);
-	enum status status = STATUS_OK;
-
-	if (!sorted)
-		return err_memory(err, "labels");
-	memcpy(sorted, labels, count * sizeof *sorted);
-	qsort(sorted, count, sizeof *sorted, by_name);
-	for (size_t i = 1; i < count && status == STATUS_OK; i++)
-		if (strcmp(sorted[i - 1], sorted[i]) == 0)
-			status = err_set(err, STATUS_FORMAT, "it has the label '%s' twice", sorted[i]);
-	free(sorted);
-	return status;
-}
-
 /* labels points into *json. */
 static enum status read_labels(const struct checkpoint *c, cJSON **json, const char ***labels, size_t *count, struct err *err)
 {
@@ -225,7 +207,11 @@ static enum status read_labels(const struct checkpoint *c, cJSON **json, const c
 			return err_set(err, STATUS_FORMAT, "its label %zu is no text", i + 1);
 		(*labels)[i++] = item->valuestring;
 	}
-	return check_distinct(*labels, *count, err);
+	const char *twice;
+	enum status status = names_repeated(*labels, *count, &twice, err);
+	if (status == STATUS_OK && twice)
+		return err_set(err, STATUS_FORMAT, "it has the label '%s' twice", twice);
+	return status;
 }
 
 static enum status fill(void *context, const struct weight_info *info, float **slot, struct err *err)
@@ -466,4 +452,28 @@ enum status head_check(const struct head *head, const char *name, const char *co
 		       "the head '%s' was made for the model '%s' (weights %.8s), not for '%s' (weights %.8s%s); hint: name that model "
 		       "with --model, or teach the head again", name, head->model, head->weights_digest, model, weights_digest,
 		       weights ? ", another configuration" : "");
+}
+
+/* ---- what is said ----------------------------------------------------------------------------------------------- */
+
+void head_probabilities(const struct head *head, float *logits)
+{
+	if (!head->several) {
+		op_softmax(logits, head->labels_count);
+		return;
+	}
+	for (size_t c = 0; c < head->labels_count; c++)
+		logits[c] = 1 / (1 + expf(-logits[c]));
+}
+
+void head_decide(const struct head *head, const float *p, bool *has)
+{
+	size_t best = 0;
+
+	for (size_t c = 0; c < head->labels_count; c++) {
+		has[c] = head->several && p[c] >= 0.5f;
+		best = p[c] > p[best] ? c : best;
+	}
+	if (!head->several)
+		has[best] = true;
 }

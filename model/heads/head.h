@@ -7,9 +7,9 @@
  *     struct head head;
  *     head_open("pets.head", &head, err);
  *     head_check(&head, config_digest, weights_digest, name, err);         // made for this model?
- *     struct head_reader *reader;
- *     head_reader_new(&head, &reader, err);
- *     head_read(reader, x, M, scratch, p);                                  // p[C]: a probability for each label
+ *     struct head_pass *pass;
+ *     head_pass_new(&head, 1, M, &pass, err);
+ *     head_read(pass, x, M, p);                                             // p[C]: a probability for each label
  *     head_decide(&head, p, has);
  *
  * The file is safetensors, F16; its metadata say what kind it is, for which model (by the digests of configuration and weights), the
@@ -42,7 +42,8 @@ struct head {
 	struct pooler pool;
 	struct norm norm;         /* [E] */
 	float *weight, *bias;     /* [C,nE], linear [C,D]; [C] */
-	float *memory;
+	float *memory;            /* [floats]: all parameters, each from a multiple of 16 on */
+	size_t floats;
 };
 
 const char *head_kind_name(enum head_kind kind);
@@ -69,21 +70,16 @@ enum status head_check(const struct head *head, const char *name, const char *co
 
 /* ---- reading ---- */
 
-/* With one query for all photographs, keys fold into the query and values into the output: a token costs H n dot products of
- * width D instead of two matrices. tune.h's forward is the twin. Threads may share a reader, each with scratch of its own. */
-struct head_reader;
-enum status head_reader_new(const struct head *head, struct head_reader **reader, struct err *err); /* head must outlive it */
-void head_reader_free(struct head_reader *reader); /* takes NULL */
-/* Floats of scratch for at most M rows; SIZE_MAX if that overflows. */
-size_t head_reader_scratch(const struct head_reader *reader, size_t M);
+/* A head that is ready to be read, with scratch for batches of items of at most rows_most rows each; those who only read take a batch of 1.
+ * The head must outlive it, and not change. One thread at a time. */
+struct head_pass;
+enum status head_pass_new(const struct head *head, size_t batch, size_t rows_most, struct head_pass **pass, struct err *err);
+void head_pass_free(struct head_pass *pass); /* takes NULL */
 /* p[C] from x[M,D]; a linear head takes the embedding, M = 1. */
-void head_read(const struct head_reader *reader, const float *x, size_t M, float *scratch, float *p);
+void head_read(struct head_pass *pass, const float *x, size_t M, float *p);
 
 /* has[C]: of several labels those with p >= 0.5; else the most probable alone, the first of equals. */
 void head_decide(const struct head *head, const float *p, bool *has);
-
-/* What is less probable than this is not worth keeping of a photograph: nobody searches for what a head all but rules out. */
-#define HEAD_KEPT_LEAST 0.02f
 
 /* In place: softmax, or for several labels each number's logistic function. */
 void head_probabilities(const struct head *head, float *logits);

@@ -1,37 +1,22 @@
-/* pass.c: one step's forward and backward of a head, over a batch of items with tokens of any number: see tune.h. */
-#include "model/heads/tune.h"
+/* pass.c: see pass.h; and reading one item, as head.h has it. */
+#include "model/heads/pass.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/train/grad_ops.h"
-#include "schema/base/random.h"
-#include "model/heads/fold.h"
 #include "schema/base/packed.h"
+#include "schema/base/random.h"
 
 #include "schema/base/banned.h"
 
-struct tune_pass {
-	size_t batch, rows_most;
-	size_t B, C, E, n, D, in;      /* in: what the linear map sees */
-	struct fold fold;              /* of heads with a pooler */
-	float *x;                      /* [batch,D]: embeddings, of those without */
-	float *item;                   /* [rows_most, D] of one item, all of its tokens */
-	float *normed, *stat;          /* [B*n,E] [B*n,2] */
-	float *dnormed, *dpooled;      /* [B*n,E] */
-	float *logits, *dlogits;       /* [B,C] */
-	float *partial;
-	char *memory;
-};
-
-static size_t widest(const struct tune_pass *p)
+static size_t widest(const struct head_pass *p)
 {
 	size_t a = p->C > p->in ? p->C : p->in;
 	return a > p->E ? a : p->E;
 }
 
-static size_t carve_pass(struct tune_pass *p, char *base)
+static size_t carve_pass(struct head_pass *p, char *base)
 {
 	struct carver carver = {base, 0};
 	size_t B = p->batch;
@@ -41,6 +26,8 @@ static size_t carve_pass(struct tune_pass *p, char *base)
 	p->partial = carve_floats(&carver, 1, grad_partial(widest(p)));
 	if (!p->n) {
 		p->x = carve_floats(&carver, B, p->D);
+		p->mean = carve_floats(&carver, 1, p->D);
+		p->scale = carve_floats(&carver, 1, p->D);
 		return carver.used;
 	}
 	p->item = carve_floats(&carver, p->rows_most, p->D);
@@ -52,29 +39,35 @@ static size_t carve_pass(struct tune_pass *p, char *base)
 	return carver.used;
 }
 
-enum status tune_pass_new(const struct head *head, size_t batch, size_t rows_most, struct tune_pass **pass, struct err *err)
+enum status head_pass_new(const struct head *head, size_t batch, size_t rows_most, struct head_pass **pass, struct err *err)
 {
-	struct tune_pass *p = mem_array(1, sizeof *p);
+	struct head_pass *p = mem_array(1, sizeof *p);
 
 	*pass = NULL;
 	if (!p)
-		return err_memory(err, "a step");
-	*p = (struct tune_pass){.batch = batch, .rows_most = rows_most, .C = head->labels_count, .E = head->E, .n = head->n, .D = head->D,
-				.in = head->n ? head->n * head->E : head->D};
+		return err_memory(err, "a head");
+	*p = (struct head_pass){.head = head, .batch = batch, .rows_most = rows_most, .C = head->labels_count, .E = head->E, .n = head->n,
+				.D = head->D, .in = head->n ? head->n * head->E : head->D};
 	if (p->n)
 		p->fold = (struct fold){.D = p->D, .E = p->E, .H = head->heads, .n = p->n, .R = mem_product(batch, rows_most), .B = batch};
 	size_t size = carve_pass(p, NULL);
 	p->memory = size < SIZE_MAX / 2 ? (char *)mem_floats(size / sizeof(float) + 16) : NULL;
 	if (!p->memory) {
-		tune_pass_free(p);
-		return err_memory(err, "a step; hint: a smaller --batch");
+		head_pass_free(p);
+		return err_memory(err, batch > 1 ? "a step; hint: a smaller --batch" : "a head");
 	}
 	carve_pass(p, p->memory);
+	if (p->n)
+		fold_queries(&p->fold, head);
+	for (size_t i = 0; i < p->D && !p->n; i++) {
+		p->mean[i] = 0;
+		p->scale[i] = 1;
+	}
 	*pass = p;
 	return STATUS_OK;
 }
 
-void tune_pass_free(struct tune_pass *p)
+void head_pass_free(struct head_pass *p)
 {
 	if (!p)
 		return;
@@ -82,15 +75,10 @@ void tune_pass_free(struct tune_pass *p)
 	free(p);
 }
 
-const float *tune_pass_logits(const struct tune_pass *p)
-{
-	return p->logits;
-}
-
-/* ---- a batch ---------------------------------------------------------------------------------------------------- */
+/* ---- forward ---------------------------------------------------------------------------------------------------- */
 
 /* Tokens of all items one after the other; of each item at least one. */
-static enum status gather_tokens(struct tune_pass *p, const struct tune_item *const *items, size_t n, double drop, uint64_t *draw,
+static enum status gather_tokens(struct head_pass *p, const struct tune_item *const *items, size_t n, double drop, uint64_t *draw,
 				 struct err *err)
 {
 	size_t row = 0;
@@ -116,95 +104,64 @@ static enum status gather_tokens(struct tune_pass *p, const struct tune_item *co
 	return STATUS_OK;
 }
 
-/* latent[n,in]: what the linear map sees. */
-static enum status forward(struct tune_pass *p, const struct head *head, const struct tune_item *const *items, size_t n, double drop,
-			   uint64_t *draw, const float **latent, struct err *err)
+static void gather_embedding(struct head_pass *p, const float *embedding, size_t i)
 {
-	*latent = p->n ? p->normed : p->x;
+	for (size_t k = 0; k < p->D; k++)
+		p->x[i * p->D + k] = (embedding[k] - p->mean[k]) * p->scale[k];
+}
+
+/* From what was gathered of n items to their logits. */
+static const float *forward(struct head_pass *p, size_t n)
+{
+	const struct head *head = p->head;
+	const float *latent = p->n ? p->normed : p->x;
+
 	if (p->n) {
-		enum status status = gather_tokens(p, items, n, drop, draw, err);
-		if (status != STATUS_OK)
-			return status;
 		fold_forward(&p->fold, head);
 		grad_norm_forward(p->fold.out, n * p->n, p->E, head->norm.weight, head->norm.bias, p->normed, p->stat);
+	}
+	grad_linear_forward(latent, n, p->in, head->weight, head->bias, p->C, p->logits, p->C);
+	return latent;
+}
+
+enum status pass_forward(struct head_pass *p, const struct tune_item *const *items, size_t n, double drop, uint64_t *draw,
+			 const float **latent, struct err *err)
+{
+	enum status status = p->n ? gather_tokens(p, items, n, drop, draw, err) : STATUS_OK;
+
+	for (size_t i = 0; i < n && !p->n; i++)
+		gather_embedding(p, items[i]->embedding, i);
+	if (status == STATUS_OK)
+		*latent = forward(p, n);
+	return status;
+}
+
+void head_read(struct head_pass *p, const float *x, size_t M, float *probabilities)
+{
+	if (p->n) {
+		memcpy(p->fold.x, x, M * p->D * sizeof *x);
+		p->fold.begin[0] = 0;
+		p->fold.begin[1] = p->fold.R = M;
+		p->fold.B = 1;
 	} else {
-		for (size_t i = 0; i < n; i++)
-			memcpy(p->x + i * p->D, items[i]->embedding, p->D * sizeof *p->x);
+		gather_embedding(p, x, 0);
 	}
-	grad_linear_forward(*latent, n, p->in, head->weight, head->bias, p->C, p->logits, p->C);
-	return STATUS_OK;
+	forward(p, 1);
+	memcpy(probabilities, p->logits, p->C * sizeof *probabilities);
+	head_probabilities(p->head, probabilities);
 }
 
-/* ---- loss ------------------------------------------------------------------------------------------------------- */
+/* ---- backward --------------------------------------------------------------------------------------------------- */
 
-/* Cross entropy of one item against its label; d: its gradient by the logits. */
-static double loss_single(const float *logits, size_t C, size_t label, double weight, double smoothing, float *d)
+void pass_backward(struct head_pass *p, const struct head *gradient, size_t n, const float *latent)
 {
-	double sum = 0, loss = 0, most = (double)op_max(logits, C);
+	const struct head *head = p->head;
 
-	for (size_t c = 0; c < C; c++)
-		sum += exp((double)logits[c] - most);
-	for (size_t c = 0; c < C; c++) {
-		double log_p = (double)logits[c] - most - log(sum);
-		double target = smoothing / (double)C + (c == label ? 1 - smoothing : 0);
-		loss -= weight * target * log_p;
-		d[c] = (float)(weight * (exp(log_p) - target));
-	}
-	return loss;
-}
-
-/* Binary cross entropy of each label, meaned; those it has weigh weight[C]. */
-static double loss_several(const float *logits, size_t C, const struct tune_item *item, const float *weight, double smoothing, float *d)
-{
-	double loss = 0;
-	size_t next = 0;
-
-	for (size_t c = 0; c < C; c++) {
-		bool has = next < item->label_count && item->labels[next] == c;
-		double z = (double)logits[c], log_no = -(fmax(z, 0) + log1p(exp(-fabs(z)))), log_yes = log_no + z;
-		double target = has ? 1 - smoothing / 2 : smoothing / 2, w = (has ? (double)weight[c] : 1) / (double)C;
-		next += has;
-		loss -= w * (target * log_yes + (1 - target) * log_no);
-		d[c] = (float)(w * (exp(log_yes) - target));
-	}
-	return loss;
-}
-
-static double batch_loss(struct tune_pass *p, const struct head *head, const struct tune_item *const *items, size_t n, const float *weight,
-			 double smoothing)
-{
-	size_t C = p->C;
-	double sum = 0, weights = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		float *logits = p->logits + i * C, *d = p->dlogits + i * C;
-		double own = head->several ? 1 : (double)weight[items[i]->labels[0]];
-		sum += head->several ? loss_several(logits, C, items[i], weight, smoothing, d)
-				     : loss_single(logits, C, items[i]->labels[0], own, smoothing, d);
-		weights += own;
-	}
-	for (size_t i = 0; i < n * C; i++)
-		p->dlogits[i] /= (float)weights;
-	return sum / weights;
-}
-
-enum status tune_pass_run(struct tune_pass *p, const struct head *head, const struct head *gradient, const struct tune_item *const *items,
-			  size_t n, const float *weight, double smoothing, double drop, uint64_t *draw, double *loss, struct err *err)
-{
-	const float *latent;
-	enum status status = forward(p, head, items, n, drop, draw, &latent, err);
-
-	if (status != STATUS_OK)
-		return status;
-	*loss = batch_loss(p, head, items, n, weight, smoothing);
-	if (!gradient)
-		return STATUS_OK;
 	grad_linear_weight(p->dlogits, n, p->C, p->C, latent, p->in, gradient->weight, gradient->bias, p->partial);
 	if (!p->n)
-		return STATUS_OK;
+		return;
 	grad_linear_input(p->dlogits, n, p->C, p->C, head->weight, p->in, 0, p->dnormed);
 	grad_norm_backward(p->dnormed, p->fold.out, p->stat, n * p->n, p->E, head->norm.weight, gradient->norm.weight,
 			   gradient->norm.bias, 0, p->dpooled, p->partial);
 	fold_backward(&p->fold, head, gradient, p->dpooled);
-	return STATUS_OK;
 }

@@ -2,10 +2,10 @@
 #include "model/heads/tune.h"
 
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/heads/pass.h"
 #include "model/train/optimizer.h"
 #include "schema/base/random.h"
 #include "schema/base/packed.h"
@@ -97,59 +97,6 @@ enum status tune_start(struct head *head, const struct weights *weights, const s
 	return STATUS_OK;
 }
 
-/* ---- parameters ------------------------------------------------------------------------------------------------- */
-
-/* The head's row as the optimizer wants it: value is the head's own memory. */
-struct row {
-	struct parameters p;
-	struct parameter list[32];
-	struct head gradient;      /* slots into p.gradient */
-	float *memory, *best;
-	const float *base;
-};
-
-static enum status list_one(void *context, const struct weight_info *info, float **slot, struct err *err)
-{
-	struct row *row = context;
-	size_t offset = (size_t)(*slot - row->base);
-
-	(void)err;
-	row->list[row->p.count++] = (struct parameter){
-		.info = *info, .offset = offset, .decay = info->dims >= 2 && !strstr(info->name, "query")};
-	row->p.floats = offset + (info->count + 15) / 16 * 16;
-	return STATUS_OK;
-}
-
-static enum status point_one(void *context, const struct weight_info *info, float **slot, struct err *err)
-{
-	struct row *row = context;
-
-	(void)info;
-	(void)err;
-	*slot = row->p.gradient + (*slot - row->base);
-	return STATUS_OK;
-}
-
-static enum status row_init(struct row *row, struct head *head, struct err *err)
-{
-	*row = (struct row){.base = head->memory};
-	row->p.list = row->list;
-	row->p.value = head->memory;
-	head_visit(head, list_one, row, err);
-	size_t n = row->p.floats;
-	row->memory = mem_floats(mem_product(5, n));
-	if (!row->memory)
-		return err_memory(err, "a head's gradients");
-	memset(row->memory, 0, 5 * n * sizeof *row->memory);
-	row->p.gradient = row->memory;
-	row->p.first = row->memory + n;
-	row->p.second = row->memory + 2 * n;
-	row->p.average = row->memory + 3 * n;
-	row->best = row->memory + 4 * n;
-	row->gradient = *head;
-	return head_visit(&row->gradient, point_one, row, err);
-}
-
 /* ---- weights of labels ------------------------------------------------------------------------------------------ */
 
 void tune_weights(const struct head *head, const struct tune_item *items, size_t n, double balance, float *weight)
@@ -172,18 +119,119 @@ void tune_weights(const struct head *head, const struct tune_item *items, size_t
 		weight[c] *= (float)((double)n / sum);
 }
 
+/* ---- loss ------------------------------------------------------------------------------------------------------- */
+
+/* Cross entropy of one item against its label; d: its gradient by the logits. */
+static double loss_single(const float *logits, size_t C, size_t label, double weight, double smoothing, float *d)
+{
+	double sum = 0, loss = 0, most = (double)op_max(logits, C);
+
+	for (size_t c = 0; c < C; c++)
+		sum += exp((double)logits[c] - most);
+	for (size_t c = 0; c < C; c++) {
+		double log_p = (double)logits[c] - most - log(sum);
+		double target = smoothing / (double)C + (c == label ? 1 - smoothing : 0);
+		loss -= weight * target * log_p;
+		d[c] = (float)(weight * (exp(log_p) - target));
+	}
+	return loss;
+}
+
+/* Binary cross entropy of each label, meaned; those it has weigh weight[C]. */
+static double loss_several(const float *logits, size_t C, const struct tune_item *item, const float *weight, double smoothing, float *d)
+{
+	double loss = 0;
+	size_t next = 0;
+
+	for (size_t c = 0; c < C; c++) {
+		bool has = next < item->label_count && item->labels[next] == c;
+		double z = (double)logits[c], log_no = -(fmax(z, 0) + log1p(exp(-fabs(z)))), log_yes = log_no + z;
+		double target = has ? 1 - smoothing / 2 : smoothing / 2, w = (has ? (double)weight[c] : 1) / (double)C;
+		next += has;
+		loss -= w * (target * log_yes + (1 - target) * log_no);
+		d[c] = (float)(w * (exp(log_yes) - target));
+	}
+	return loss;
+}
+
+static double batch_loss(struct head_pass *p, const struct tune_item *const *items, size_t n, const float *weight, double smoothing)
+{
+	const struct head *head = p->head;
+	size_t C = p->C;
+	double sum = 0, weights = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		float *logits = p->logits + i * C, *d = p->dlogits + i * C;
+		double own = head->several ? 1 : (double)weight[items[i]->labels[0]];
+		sum += head->several ? loss_several(logits, C, items[i], weight, smoothing, d)
+				     : loss_single(logits, C, items[i]->labels[0], own, smoothing, d);
+		weights += own;
+	}
+	for (size_t i = 0; i < n * C; i++)
+		p->dlogits[i] /= (float)weights;
+	return sum / weights;
+}
+
+enum status tune_step(struct head_pass *p, const struct head *gradient, const struct tune_item *const *items, size_t n, const float *weight,
+		      double smoothing, double drop, uint64_t *draw, double *loss, struct err *err)
+{
+	const float *latent;
+
+	if (p->n)
+		fold_queries(&p->fold, p->head);
+	enum status status = pass_forward(p, items, n, drop, draw, &latent, err);
+	if (status != STATUS_OK)
+		return status;
+	*loss = batch_loss(p, items, n, weight, smoothing);
+	if (gradient)
+		pass_backward(p, gradient, n, latent);
+	return STATUS_OK;
+}
+
 /* ---- learning --------------------------------------------------------------------------------------------------- */
 
 struct tuner {
 	struct head *head;
 	const struct tune_options *options;
-	struct row row;
-	struct tune_pass *pass;
-	float *weight;
-	const struct tune_item **order; /* [n] */
-	const struct tune_item **stop;  /* [m] */
+	struct head gradient;           /* the same parameters, of which only the memory counts */
+	struct parameters p;            /* the head's, as the optimizer wants them: value is the head's own memory */
+	struct parameter list[32];
+	float *rows, *best;             /* moments and average; the best values yet */
+	struct head_pass *pass;
+	float *weight;                  /* [C] */
+	const struct tune_item **order; /* [n+m]: those to learn from, those that say when to stop */
 	size_t n, m;
+	uint64_t step;
 };
+
+static enum status list_one(void *context, const struct weight_info *info, float **slot, struct err *err)
+{
+	struct tuner *t = context;
+
+	(void)err;
+	t->list[t->p.count++] = (struct parameter){
+		.info = *info, .offset = (size_t)(*slot - t->head->memory), .decay = info->dims >= 2 && !strstr(info->name, "query")};
+	return STATUS_OK;
+}
+
+static enum status list_parameters(struct tuner *t, struct err *err)
+{
+	const struct head *h = t->head;
+	size_t floats = h->floats;
+	enum status status =
+		head_init(&t->gradient, h->kind, (const char *const *)h->labels, h->labels_count, h->D, h->E, h->heads, h->n, err);
+
+	if (status != STATUS_OK)
+		return status;
+	t->rows = mem_floats(mem_product(4, floats));
+	if (!t->rows)
+		return err_memory(err, "a head's gradients");
+	memset(t->rows, 0, 4 * floats * sizeof *t->rows);
+	t->p = (struct parameters){.list = t->list, .floats = floats, .value = t->head->memory, .gradient = t->gradient.memory,
+				   .first = t->rows, .second = t->rows + floats, .average = t->rows + 2 * floats};
+	t->best = t->rows + 3 * floats;
+	return head_visit(t->head, list_one, t, err);
+}
 
 static size_t most_rows(const struct tune_item *items, size_t n, size_t most)
 {
@@ -206,104 +254,62 @@ static void shuffle(const struct tune_item **order, size_t n, uint64_t *draw)
 	}
 }
 
-static enum status epoch(struct tuner *t, const struct optimizer *optimizer, size_t number, uint64_t *step, double *loss, struct err *err)
+/* All items once, in batches; without an optimizer they are only measured. */
+static enum status go_through(struct tuner *t, const struct tune_item **items, size_t n, const struct optimizer *optimizer, uint64_t *draw,
+			      double *loss, struct err *err)
 {
-	uint64_t draw = random_keyed(t->options->seed, 2, number);
+	const struct tune_options *o = t->options;
 	enum status status = STATUS_OK;
 	double sum = 0;
 
-	shuffle(t->order, t->n, &draw);
-	for (size_t from = 0; from < t->n && status == STATUS_OK; from += t->options->batch) {
-		size_t n = t->n - from < t->options->batch ? t->n - from : t->options->batch;
-		double one, norm;
-		status = tune_pass_run(t->pass, t->head, &t->row.gradient, t->order + from, n, t->weight, t->options->smoothing,
-				       t->options->drop, &draw, &one, err);
-		if (status == STATUS_OK)
-			status = optimizer_step(optimizer, &t->row.p, (*step)++, &norm, err);
-		sum += one * (double)n;
+	for (size_t from = 0; from < n && status == STATUS_OK; from += o->batch) {
+		size_t count = n - from < o->batch ? n - from : o->batch;
+		double one = 0, norm;
+		status = tune_step(t->pass, optimizer ? &t->gradient : NULL, items + from, count, t->weight, optimizer ? o->smoothing : 0,
+				   o->drop, draw, &one, err);
+		if (status == STATUS_OK && optimizer)
+			status = optimizer_step(optimizer, &t->p, t->step++, &norm, err);
+		sum += one * (double)count;
 	}
-	*loss = sum / (double)t->n;
-	return status;
-}
-
-static enum status stop_loss(struct tuner *t, double *loss, struct err *err)
-{
-	enum status status = STATUS_OK;
-	double sum = 0;
-
-	for (size_t from = 0; from < t->m && status == STATUS_OK; from += t->options->batch) {
-		size_t n = t->m - from < t->options->batch ? t->m - from : t->options->batch;
-		double one = 0;
-		status = tune_pass_run(t->pass, t->head, NULL, t->stop + from, n, t->weight, 0, 0, NULL, &one, err);
-		sum += one * (double)n;
-	}
-	*loss = t->m ? sum / (double)t->m : NAN;
+	*loss = n ? sum / (double)n : NAN;
 	return status;
 }
 
 static enum status learn(struct tuner *t, struct tune_result *result, struct err *err)
 {
 	const struct tune_options *o = t->options;
-	size_t bytes = t->row.p.floats * sizeof(float), steps = (t->n + o->batch - 1) / o->batch * o->epochs;
+	size_t bytes = t->p.floats * sizeof(float), steps = (t->n + o->batch - 1) / o->batch * o->epochs;
 	struct optimizer optimizer = {.rate = o->rate, .weight_decay = o->weight_decay, .beta1 = 0.9, .beta2 = 0.98, .epsilon = 1e-6,
 				      .clip = 1, .warmup = steps / 20, .steps = steps};
 	enum status status = STATUS_OK;
-	uint64_t step = 0;
 	bool ended = false;
 
 	*result = (struct tune_result){.stop_loss = NAN};
 	while (status == STATUS_OK && result->epochs < o->epochs && !ended) {
+		uint64_t draw = random_keyed(o->seed, 2, result->epochs++);
 		double train, stop;
-		status = epoch(t, &optimizer, result->epochs++, &step, &train, err);
+		shuffle(t->order, t->n, &draw);
+		status = go_through(t, t->order, t->n, &optimizer, &draw, &train, err);
 		if (status == STATUS_OK)
-			status = stop_loss(t, &stop, err);
+			status = go_through(t, t->order + t->n, t->m, NULL, NULL, &stop, err);
 		if (status != STATUS_OK)
 			break;
 		if (result->best == 0 || isnan(stop) || stop < result->stop_loss) {
 			*result = (struct tune_result){result->epochs, result->epochs, train, stop};
-			memcpy(t->row.best, t->head->memory, bytes);
+			memcpy(t->best, t->head->memory, bytes);
 		}
 		ended = (o->patience && t->m && result->epochs - result->best >= o->patience) ||
 			(o->stopped && o->stopped(o->context, result->epochs, train, stop));
 	}
 	if (status == STATUS_OK && result->best)
-		memcpy(t->head->memory, t->row.best, bytes);
-	return status;
-}
-
-static enum status learn_from(struct head *head, const struct tune_item *train, size_t n, const struct tune_item *stop, size_t m,
-			      const struct tune_options *options, struct tune_result *result, struct err *err)
-{
-	struct tuner t = {.head = head, .options = options, .n = n, .m = m};
-	enum status status = row_init(&t.row, head, err);
-
-	t.weight = mem_floats(head->labels_count);
-	t.order = mem_array(n, sizeof *t.order);
-	t.stop = mem_array(m, sizeof *t.stop);
-	if (status == STATUS_OK && (!t.weight || !t.order || !t.stop))
-		status = err_memory(err, "the photographs to learn from");
-	if (status == STATUS_OK)
-		status = tune_pass_new(head, options->batch, most_rows(stop, m, most_rows(train, n, 1)), &t.pass, err);
-	if (status == STATUS_OK) {
-		for (size_t i = 0; i < n; i++)
-			t.order[i] = &train[i];
-		for (size_t i = 0; i < m; i++)
-			t.stop[i] = &stop[i];
-		tune_weights(head, train, n, options->balance, t.weight);
-		status = learn(&t, result, err);
-	}
-	tune_pass_free(t.pass);
-	free(t.row.memory);
-	free(t.weight);
-	free(t.order);
-	free(t.stop);
+		memcpy(t->head->memory, t->best, bytes);
 	return status;
 }
 
 /* ---- linear heads: each component of the embedding with mean 0 and deviation 1, which the map takes in afterwards ---------------- */
 
 /* mean[D], scale[D]: the reciprocal of the deviation. */
-static void moments(const struct tune_item *items, size_t n, size_t D, float *mean, float *scale)
+static void standardise(const struct tune_item *items, size_t n, size_t D, float *mean, float *scale)
 {
 	for (size_t i = 0; i < D; i++) {
 		double sum = 0, squares = 0;
@@ -317,16 +323,6 @@ static void moments(const struct tune_item *items, size_t n, size_t D, float *me
 	}
 }
 
-/* values[n,D] of items that are otherwise the same. */
-static void standardise(struct tune_item *items, size_t n, size_t D, const float *mean, const float *scale, float *values)
-{
-	for (size_t k = 0; k < n; k++) {
-		for (size_t i = 0; i < D; i++)
-			values[k * D + i] = (items[k].embedding[i] - mean[i]) * scale[i];
-		items[k].embedding = values + k * D;
-	}
-}
-
 static void take_in(struct head *head, const float *mean, const float *scale)
 {
 	for (size_t c = 0; c < head->labels_count; c++)
@@ -336,80 +332,57 @@ static void take_in(struct head *head, const float *mean, const float *scale)
 		}
 }
 
-static enum status learn_linear(struct head *head, const struct tune_item *train, size_t n, const struct tune_item *stop, size_t m,
-				const struct tune_options *options, struct tune_result *result, struct err *err)
-{
-	size_t D = head->D;
-	float *mean = mem_floats(D), *scale = mem_floats(D), *values = mem_floats(mem_product(n + m, D));
-	struct tune_item *items = mem_array(n + m, sizeof *items);
-	enum status status = mean && scale && values && items ? STATUS_OK : err_memory(err, "the photographs to learn from");
-
-	if (status == STATUS_OK) {
-		memcpy(items, train, n * sizeof *items);
-		if (m)
-			memcpy(items + n, stop, m * sizeof *items);
-		moments(train, n, D, mean, scale);
-		standardise(items, n + m, D, mean, scale, values);
-		status = learn_from(head, items, n, items + n, m, options, result, err);
-	}
-	if (status == STATUS_OK)
-		take_in(head, mean, scale);
-	free(mean);
-	free(scale);
-	free(values);
-	free(items);
-	return status;
-}
-
 enum status tune_head(struct head *head, const struct tune_item *train, size_t n, const struct tune_item *stop, size_t m,
 		      const struct tune_options *options, struct tune_result *result, struct err *err)
 {
-	return (head->n ? learn_from : learn_linear)(head, train, n, stop, m, options, result, err);
+	struct tuner t = {.head = head, .options = options, .n = n, .m = m};
+	enum status status = list_parameters(&t, err);
+
+	t.weight = mem_floats(head->labels_count);
+	t.order = mem_array(n + m, sizeof *t.order);
+	if (status == STATUS_OK && (!t.weight || !t.order))
+		status = err_memory(err, "the photographs to learn from");
+	if (status == STATUS_OK)
+		status = head_pass_new(head, options->batch, most_rows(stop, m, most_rows(train, n, 1)), &t.pass, err);
+	if (status == STATUS_OK) {
+		for (size_t i = 0; i < n + m; i++)
+			t.order[i] = i < n ? &train[i] : &stop[i - n];
+		tune_weights(head, train, n, options->balance, t.weight);
+		if (!head->n)
+			standardise(train, n, head->D, t.pass->mean, t.pass->scale);
+		status = learn(&t, result, err);
+	}
+	if (status == STATUS_OK && !head->n)
+		take_in(head, t.pass->mean, t.pass->scale);
+	head_pass_free(t.pass);
+	head_release(&t.gradient);
+	free(t.rows);
+	free(t.weight);
+	free(t.order);
+	return status;
 }
 
 /* ---- measuring -------------------------------------------------------------------------------------------------- */
 
-static enum status measure_one(const struct head_reader *reader, const struct head *head, const struct tune_item *item, float *tokens,
-			       float *scratch, float *p, struct err *err)
-{
-	size_t M, D;
-
-	if (!head->n) {
-		head_read(reader, item->embedding, 1, scratch, p);
-		return STATUS_OK;
-	}
-	packed_tokens_shape(item->blob, item->size, &M, &D);
-	enum status status = packed_tokens_read(item->blob, item->size, M, head->D, tokens, err);
-	if (status == STATUS_OK)
-		head_read(reader, tokens, M, scratch, p);
-	return status;
-}
-
 enum status tune_measure(const struct head *head, const struct tune_item *items, size_t n, float *p, struct err *err)
 {
-	struct head_reader *reader;
-	size_t rows = most_rows(items, n, 1), C = head->labels_count, threads = (size_t)omp_get_max_threads();
-	enum status status = head_reader_new(head, &reader, err);
+	enum { BATCH = 32 };
+	const struct tune_item *batch[BATCH];
+	const float *latent;
+	struct head_pass *pass;
+	size_t C = head->labels_count;
+	enum status status = head_pass_new(head, BATCH, most_rows(items, n, 1), &pass, err);
 
-	if (status != STATUS_OK)
-		return status;
-	size_t each = head_reader_scratch(reader, rows) + mem_product(rows, head->D) + 32;
-	float *scratch = mem_floats(mem_product(threads, each));
-	if (!scratch)
-		status = err_memory(err, "a head's answers");
-#pragma omp parallel for schedule(dynamic, 8) if (n > 16)
-	for (size_t i = 0; i < n; i++) {
-		float *own = scratch ? scratch + (size_t)omp_get_thread_num() * each : NULL;
-		struct err local;
-		if (own && measure_one(reader, head, &items[i], own, own + rows * head->D, p + i * C, &local) != STATUS_OK) {
-#pragma omp critical
-			{
-				status = local.status;
-				*err = local;
-			}
-		}
+	for (size_t from = 0; from < n && status == STATUS_OK; from += BATCH) {
+		size_t count = n - from < BATCH ? n - from : BATCH;
+		for (size_t i = 0; i < count; i++)
+			batch[i] = &items[from + i];
+		status = pass_forward(pass, batch, count, 0, NULL, &latent, err);
+		if (status == STATUS_OK)
+			memcpy(p + from * C, pass->logits, count * C * sizeof *p);
 	}
-	free(scratch);
-	head_reader_free(reader);
+	for (size_t i = 0; i < n && status == STATUS_OK; i++)
+		head_probabilities(head, p + i * C);
+	head_pass_free(pass);
 	return status;
 }

@@ -51,20 +51,15 @@ enum status tune_start(struct head *head, const struct weights *weights, const s
 enum status tune_head(struct head *head, const struct tune_item *train, size_t n, const struct tune_item *stop, size_t m,
 		      const struct tune_options *options, struct tune_result *result, struct err *err);
 
-/* p[n,C]: the head's probabilities, by head_read on all threads. */
+/* p[n,C]: the head's probabilities, as head_read has them. */
 enum status tune_measure(const struct head *head, const struct tune_item *items, size_t n, float *p, struct err *err);
 
 /* Weight of each label in the loss: [C], for a photograph that has it. */
 void tune_weights(const struct head *head, const struct tune_item *items, size_t n, double balance, float *weight);
 
-/* The loss of items, each label weighing weight[C], and its gradient added to that of each parameter: gradient's slots. draw: NULL, or the
- * state of the lot that leaves tokens out. For tests, and what tune_head is made of. */
-struct tune_pass;
-enum status tune_pass_new(const struct head *head, size_t batch, size_t rows_most, struct tune_pass **pass, struct err *err);
-void tune_pass_free(struct tune_pass *pass); /* takes NULL */
-enum status tune_pass_run(struct tune_pass *pass, const struct head *head, const struct head *gradient, const struct tune_item *const *items,
-			  size_t n, const float *weight, double smoothing, double drop, uint64_t *draw, double *loss, struct err *err);
-/* [n,C] of the last run, before softmax. */
-const float *tune_pass_logits(const struct tune_pass *pass);
+/* The loss of items, each label weighing weight[C], and its gradient added to that of each parameter: gradient's slots (NULL: the loss
+ * alone). draw: NULL, or the state of the lot that leaves tokens out. For tests, and what tune_head is made of. */
+enum status tune_step(struct head_pass *pass, const struct head *gradient, const struct tune_item *const *items, size_t n, const float *weight,
+		      double smoothing, double drop, uint64_t *draw, double *loss, struct err *err);
 
 #endif

@@ -12,14 +12,13 @@
 #include <string.h>
 
 #include "model/net/answer_states.h"
-#include "query/teach/classify.h"
+#include "query/teach/choices.h"
 #include "query/show/format.h"
 #include "query/teach/labelling.h"
 #include "query/find/match.h"
 #include "query/session/score.h"
 #include "query/ask/photo.h"
 #include "schema/catalog/texts.h"
-#include "schema/base/json.h"
 #include "schema/base/packed.h"
 #include "schema/base/embed.h"
 
@@ -31,19 +30,19 @@ struct asking {
 	struct cli *cli;
 	struct library library;
 	const char *question;
-	struct labels choices;
+	struct choices choices;
 	struct head head;
-	struct head_reader *reader;   /* NULL: choices */
+	struct head_pass *pass;       /* NULL: choices */
 	struct coca_text *texts;      /* [choices] question and answer; of a head: the question alone */
 	size_t text_count;
 	double *prior;                /* [choices] */
 	int64_t *nulls;               /* [null_count] contents, for the priors; noise where there are fewer */
 	size_t null_count;
 	float *tokens;                /* [1 + SCORE_NULLS,N,W]: the photograph's, then the nulls' */
-	float *states, *scratch, *p;
+	float *states, *p;
 	float *sums;                  /* [choices * (1 + SCORE_NULLS)] */
 	struct coca_pair *pairs;
-	struct ranked_label *ranked;
+	struct ranked_choice *ranked;
 	size_t answers, limit, done, failed;
 	enum format format;
 	bool several;
@@ -133,7 +132,7 @@ static enum status rank_answers(struct asking *a, struct err *err)
 		status = packed_tokens_read(blob, size, n, W, a->states, err);
 	}
 	if (status == STATUS_OK)
-		head_read(a->reader, a->states, n, a->scratch, a->p);
+		head_read(a->pass, a->states, n, a->p);
 	free(blob);
 	return status;
 }
@@ -142,34 +141,10 @@ static enum status rank_answers(struct asking *a, struct err *err)
 
 static enum status print(struct asking *a, const char *path, struct err *err)
 {
+	struct choices_said said = {a->format, path, strlen(path), a->question, a->several};
 	struct buffer out = {0};
 
-	if (a->format == FORMAT_JSON) {
-		buffer_text(&out, "{\"path\":");
-		json_string(&out, path, strlen(path));
-		buffer_text(&out, ",\"question\":");
-		json_string(&out, a->question, strlen(a->question));
-		buffer_text(&out, ",\"answers\":[");
-	} else if (a->several) {
-		format_visible(path, strlen(path), &out);
-		buffer_text(&out, "\n");
-	}
-	for (size_t i = 0; i < a->limit; i++) {
-		size_t which = a->ranked[i].label;
-		const char *answer = a->reader ? a->head.labels[which] : a->choices.names[which];
-		if (a->format == FORMAT_JSON) {
-			buffer_text(&out, i ? ",{\"answer\":" : "{\"answer\":");
-			json_string(&out, answer, strlen(answer));
-			buffer_text(&out, ",\"probability\":");
-			json_number(&out, a->ranked[i].probability);
-			buffer_text(&out, "}");
-			continue;
-		}
-		buffer_format(&out, "%3zu  %6.2f %%  ", i + 1, 100 * a->ranked[i].probability);
-		format_visible(answer, strlen(answer), &out);
-		buffer_text(&out, "\n");
-	}
-	buffer_text(&out, a->format == FORMAT_JSON ? "]}\n" : "");
+	choices_format(&said, a->pass ? (const char *const *)a->head.labels : a->choices.names, a->ranked, a->limit, &out);
 	a->done++;
 	return format_print(a->cli->out, &out, err);
 }
@@ -185,10 +160,10 @@ static enum status ask(struct asking *a, const char *path, struct err *err)
 		return STATUS_OK;
 	}
 	if (status == STATUS_OK)
-		status = a->reader ? rank_answers(a, err) : rank_choices(a, content, err);
+		status = a->pass ? rank_answers(a, err) : rank_choices(a, content, err);
 	if (status != STATUS_OK)
 		return status;
-	classify_sort(a->p, a->answers, a->ranked);
+	choices_sort(a->p, a->answers, a->ranked);
 	return print(a, path, err);
 }
 
@@ -211,7 +186,7 @@ static enum status parse(const struct arguments *args, struct asking *a, struct 
 		status = format_parse(arguments_text(args, "format", "text"), &a->format, err);
 	if (status == STATUS_OK && a->format == FORMAT_PATHS0)
 		status = err_set(err, STATUS_USAGE, "--format takes text or json here");
-	return status == STATUS_OK && choices ? labels_split(choices, &a->choices, err) : status;
+	return status == STATUS_OK && choices ? choices_split(choices, &a->choices, err) : status;
 }
 
 static enum status prepare_nulls(struct asking *a, struct err *err)
@@ -235,7 +210,7 @@ static enum status prepare(struct asking *a, const char *head, struct err *err)
 	if (status == STATUS_OK && head)
 		status = labelling_find(&a->library, head, true, &a->head, err);
 	if (status == STATUS_OK && head)
-		status = head_reader_new(&a->head, &a->reader, err);
+		status = head_pass_new(&a->head, 1, coca_config(engine->model)->context_length, &a->pass, err);
 	if (status == STATUS_OK && !head)
 		status = prepare_nulls(a, err);
 	if (status != STATUS_OK)
@@ -246,12 +221,11 @@ static enum status prepare(struct asking *a, const char *head, struct err *err)
 	a->texts = mem_array(head ? 1 : C, sizeof *a->texts);
 	a->tokens = mem_floats(mem_product(head ? 1 : 1 + SCORE_NULLS, engine->tokens * engine->width));
 	a->states = mem_floats(mem_product(n, engine->width));
-	a->scratch = mem_floats(head ? head_reader_scratch(a->reader, n) : 1);
 	a->p = mem_floats(C);
 	a->ranked = mem_array(C, sizeof *a->ranked);
 	a->sums = mem_floats(pairs);
 	a->pairs = mem_array(pairs, sizeof *a->pairs);
-	if (!a->texts || !a->tokens || !a->states || !a->scratch || !a->p || !a->ranked || !a->sums || !a->pairs)
+	if (!a->texts || !a->tokens || !a->states || !a->p || !a->ranked || !a->sums || !a->pairs)
 		return err_memory(err, "a question");
 	for (size_t c = 0; c < C && status == STATUS_OK && !head; c++)
 		status = add_text(a, a->choices.names[c], err);
@@ -266,14 +240,13 @@ static void release(struct asking *a)
 	free(a->nulls);
 	free(a->tokens);
 	free(a->states);
-	free(a->scratch);
 	free(a->p);
 	free(a->ranked);
 	free(a->sums);
 	free(a->pairs);
-	head_reader_free(a->reader);
+	head_pass_free(a->pass);
 	head_release(&a->head);
-	labels_release(&a->choices);
+	choices_release(&a->choices);
 	library_close(&a->library);
 }
 

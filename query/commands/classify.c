@@ -5,13 +5,12 @@
 #include <string.h>
 
 #include "query/teach/classes.h"
-#include "query/teach/classify.h"
+#include "query/teach/choices.h"
 #include "query/teach/encoder_tokens.h"
 #include "query/show/format.h"
 #include "query/teach/labelling.h"
 #include "query/ask/photo.h"
 #include "schema/base/packed.h"
-#include "schema/base/json.h"
 #include "schema/base/embed.h"
 
 #include "schema/base/banned.h"
@@ -21,83 +20,41 @@ EMBED_TEXT(help_classify, "query/commands/classify.txt");
 struct classifier {
 	struct cli *cli;
 	struct library library;
-	struct labels labels;
+	struct choices labels;
 	struct head head;             /* of --head; else zeroed, and labels are words */
-	struct head_reader *reader;
-	float *tokens, *scratch, *p;  /* [M,D], the reader's, [labels] */
+	struct head_pass *pass;       /* NULL: without a head */
+	float *tokens, *p;            /* [M,D] [labels] */
 	float *embeddings;            /* [labels,E] */
 	float *photo;                 /* [E] */
-	struct ranked_label *ranked;  /* [labels] */
+	struct ranked_choice *ranked;  /* [labels] */
 	size_t limit, done, failed, again;
 	enum format format;
 	bool several, exact;
 };
 
-static const char *label_name(const struct classifier *c, size_t label)
-{
-	return c->reader ? c->head.labels[label] : c->labels.names[label];
-}
-
-static void print_json(const struct classifier *c, const char *path, size_t path_size, struct buffer *out)
-{
-	buffer_text(out, "{\"path\":");
-	json_string(out, path, path_size);
-	buffer_text(out, ",\"labels\":[");
-	for (size_t i = 0; i < c->limit; i++) {
-		const char *name = label_name(c, c->ranked[i].label);
-		buffer_text(out, i ? ",{\"label\":" : "{\"label\":");
-		json_string(out, name, strlen(name));
-		buffer_text(out, ",\"probability\":");
-		json_number(out, c->ranked[i].probability);
-		if (!c->reader) {
-			buffer_text(out, ",\"similarity\":");
-			json_number(out, (double)c->ranked[i].similarity);
-		}
-		buffer_text(out, "}");
-	}
-	buffer_text(out, "]}\n");
-}
-
-/* What the head says of the photograph whose tokens, or embedding, are there. */
-static void rank_labels(struct classifier *c)
-{
-	size_t M = c->head.n ? encoded_size(&c->library.engine) / c->head.D : 1;
-
-	head_read(c->reader, c->head.n ? c->tokens : c->photo, M, c->scratch, c->p);
-	classify_sort(c->p, c->head.labels_count, c->ranked);
-}
-
+/* What is said of the photograph whose tokens, or embedding, are there. */
 static enum status print(struct classifier *c, const char *path, size_t path_size, struct err *err)
 {
+	struct choices_said said = {.format = c->format, .path = path, .path_size = path_size, .headed = c->several};
+	struct engine *engine = &c->library.engine;
 	struct buffer out = {0};
 
-	if (c->reader)
-		rank_labels(c);
-	else
-		classify(c->photo, c->embeddings, c->labels.count, c->library.engine.embed,
-			 (double)coca_logit_scale(c->library.engine.model), c->ranked);
+	if (c->pass) {
+		size_t M = c->head.n ? encoded_size(engine) / c->head.D : 1;
+		head_read(c->pass, c->head.n ? c->tokens : c->photo, M, c->p);
+		choices_sort(c->p, c->head.labels_count, c->ranked);
+	} else {
+		choices_rank(c->photo, c->embeddings, c->labels.count, engine->embed, (double)coca_logit_scale(engine->model), c->ranked);
+	}
 	c->done++;
-	if (c->format == FORMAT_JSON) {
-		print_json(c, path, path_size, &out);
-		return format_print(c->cli->out, &out, err);
-	}
-	if (c->several) {
-		format_visible(path, path_size, &out);
-		buffer_text(&out, "\n");
-	}
-	for (size_t i = 0; i < c->limit; i++) {
-		const char *name = label_name(c, c->ranked[i].label);
-		buffer_format(&out, "%3zu  %6.2f %%  ", i + 1, 100 * c->ranked[i].probability);
-		format_visible(name, strlen(name), &out);
-		buffer_text(&out, "\n");
-	}
+	choices_format(&said, c->pass ? (const char *const *)c->head.labels : c->labels.names, c->ranked, c->limit, &out);
 	return format_print(c->cli->out, &out, err);
 }
 
 static enum status classify_file(struct classifier *c, const char *path, struct err *err)
 {
 	int64_t content;
-	enum status status = c->reader ? encoded_file(&c->library, path, c->head.n ? c->tokens : NULL, c->head.n ? NULL : c->photo, err)
+	enum status status = c->pass ? encoded_file(&c->library, path, c->head.n ? c->tokens : NULL, c->head.n ? NULL : c->photo, err)
 				       : subject_file(&c->library, path, c->photo, NULL, &content, err);
 
 	if (status == STATUS_OK)
@@ -133,7 +90,7 @@ static enum status classify_content(void *context, int64_t content, const float 
 	enum status status = subject_path(&c->library, content, NULL, &path, err);
 
 	memcpy(c->photo, embedding, c->library.engine.embed * sizeof *embedding);
-	if (status == STATUS_OK && path.data && c->reader && c->head.n)
+	if (status == STATUS_OK && path.data && c->pass && c->head.n)
 		status = load_tokens(c, content, &found, err);
 	if (status == STATUS_OK && path.data && found)
 		status = print(c, path.data, path.size, err);
@@ -141,7 +98,7 @@ static enum status classify_content(void *context, int64_t content, const float 
 	return status;
 }
 
-static enum status read_labels(const struct arguments *args, struct labels *labels, struct err *err)
+static enum status read_labels(const struct arguments *args, struct choices *labels, struct err *err)
 {
 	const char *list = arguments_text(args, "labels", NULL), *file = arguments_text(args, "labels-file", NULL);
 
@@ -153,7 +110,7 @@ static enum status read_labels(const struct arguments *args, struct labels *labe
 	}
 	if (!list == !file)
 		return err_set(err, STATUS_USAGE, "coca classify takes --labels A,B,C, --labels-file FILE or --head HEAD, one of them");
-	return list ? labels_split(list, labels, err) : labels_read(file, labels, err);
+	return list ? choices_split(list, labels, err) : choices_read(file, labels, err);
 }
 
 static enum status parse(const struct arguments *args, struct classifier *c, struct err *err)
@@ -178,20 +135,20 @@ static enum status parse(const struct arguments *args, struct classifier *c, str
 
 static enum status prepare_head(struct classifier *c, const char *name, struct err *err)
 {
+	size_t size = encoded_size(&c->library.engine);
 	enum status status = labelling_find(&c->library, name, false, &c->head, err);
 
 	if (status == STATUS_OK)
-		status = head_reader_new(&c->head, &c->reader, err);
+		status = head_pass_new(&c->head, 1, c->head.n ? size / c->head.D : 1, &c->pass, err);
 	if (status != STATUS_OK)
 		return status;
-	size_t C = c->head.labels_count, size = encoded_size(&c->library.engine);
+	size_t C = c->head.labels_count;
 	c->tokens = mem_floats(size);
-	c->scratch = mem_floats(head_reader_scratch(c->reader, c->head.n ? size / c->head.D : 1));
 	c->p = mem_floats(C);
 	c->photo = mem_floats(c->library.engine.embed);
 	c->ranked = mem_array(C, sizeof *c->ranked);
 	c->limit = c->limit < C ? c->limit : C;
-	return c->tokens && c->scratch && c->p && c->photo && c->ranked ? STATUS_OK : err_memory(err, "labels");
+	return c->tokens && c->p && c->photo && c->ranked ? STATUS_OK : err_memory(err, "labels");
 }
 
 static enum status prepare(struct classifier *c, const char *templates, const char *head, struct err *err)
@@ -236,11 +193,10 @@ static int run(struct cli *cli, const struct arguments *args)
 	}
 	if (status == STATUS_OK && c.again)
 		note(cli, "%zu photos had no stored tokens and were encoded again; hint: coca index has --encoder-budget", c.again);
-	labels_release(&c.labels);
-	head_reader_free(c.reader);
+	choices_release(&c.labels);
+	head_pass_free(c.pass);
 	head_release(&c.head);
 	free(c.tokens);
-	free(c.scratch);
 	free(c.p);
 	free(c.embeddings);
 	free(c.photo);

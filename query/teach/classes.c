@@ -5,48 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/words/names.h"
 #include "model/words/prompts.h"
 #include "schema/base/memory.h"
 #include "schema/cli/progress.h"
 
 #include "schema/base/banned.h"
-
-/* ---- numbering -------------------------------------------------------------------------------------------------- */
-
-static int by_name(const void *a, const void *b, void *context)
-{
-	char *const *names = context;
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-	int order = strcmp(names[x], names[y]);
-
-	return order ? order : (x > y) - (x < y);
-}
-
-enum status classes_number(char *const *names, size_t n, uint32_t *owner, uint32_t *first, size_t *classes, struct err *err)
-{
-	uint32_t *sorted = mem_array(n, sizeof *sorted), *leader = mem_array(n, sizeof *leader);
-	enum status status = sorted && leader ? STATUS_OK : err_memory(err, "classes");
-
-	*classes = 0;
-	if (status == STATUS_OK) {
-		for (size_t i = 0; i < n; i++)
-			sorted[i] = (uint32_t)i;
-		qsort_r(sorted, n, sizeof *sorted, by_name, (void *)names);
-		/* Equal names follow each other, the earliest first: it leads them. */
-		for (size_t i = 0; i < n; i++)
-			leader[sorted[i]] = i && strcmp(names[sorted[i - 1]], names[sorted[i]]) == 0 ? leader[sorted[i - 1]] : sorted[i];
-		for (size_t i = 0; i < n; i++)
-			if (leader[i] == i) {
-				first[*classes] = (uint32_t)i;
-				owner[i] = (uint32_t)(*classes)++;
-			} else {
-				owner[i] = owner[leader[i]];
-			}
-	}
-	free(sorted);
-	free(leader);
-	return status;
-}
 
 /* ---- embedding -------------------------------------------------------------------------------------------------- */
 
@@ -127,7 +91,7 @@ enum status classes_recall(struct cli *cli, struct engine *engine, const struct 
 	enum status status = owner && first ? STATUS_OK : err_memory(err, "classes");
 
 	if (status == STATUS_OK)
-		status = classes_number(set->first, set->photos, owner, first, classes, err);
+		status = names_number((const char *const *)set->first, set->photos, owner, first, classes, err);
 	if (status == STATUS_OK) {
 		embeddings = mem_floats(mem_product(*classes, engine->embed));
 		names = mem_array(*classes, sizeof *names);

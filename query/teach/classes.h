@@ -15,7 +15,4 @@ enum status classes_recall(struct cli *cli, struct engine *engine, const struct 
 enum status classes_embed(struct cli *cli, struct engine *engine, const char *const *names, size_t n, const char *templates,
 			  float *embeddings /* [n,E] */, struct err *err);
 
-/* owner[n]: the number of each name's class, counted by first appearance; first[*classes]: where that was. Both [n]. */
-enum status classes_number(char *const *names, size_t n, uint32_t *owner, uint32_t *first, size_t *classes, struct err *err);
-
 #endif

@@ -102,7 +102,6 @@ struct group {
 	size_t count;
 	float *embeddings;        /* [GROUP,D] of linear heads */
 	float *p;                 /* [GROUP,C] */
-	struct catalog_score *scores; /* [C] */
 	bool *has;                /* [C] */
 };
 
@@ -144,18 +143,6 @@ static enum status load_one(struct library *library, const struct head *head, in
 	return STATUS_OK;
 }
 
-static enum status write_one(struct catalog *catalog, int64_t id, const struct head *head, struct group *g, size_t i, struct err *err)
-{
-	const float *p = g->p + i * head->labels_count;
-	size_t n = 0;
-
-	head_decide(head, p, g->has);
-	for (size_t c = 0; c < head->labels_count; c++)
-		if (g->has[c] || p[c] >= HEAD_KEPT_LEAST)
-			g->scores[n++] = (struct catalog_score){c, (double)p[c], g->has[c]};
-	return catalog_scores_put(catalog, id, g->contents[i], g->scores, n, err);
-}
-
 static enum status label_group(struct library *library, int64_t id, const struct head *head, const int64_t *contents, size_t n,
 			       struct group *g, struct labelled *done, struct err *err)
 {
@@ -168,8 +155,11 @@ static enum status label_group(struct library *library, int64_t id, const struct
 	if (status == STATUS_OK)
 		status = catalog_begin(library->catalog, err);
 	if (status == STATUS_OK) {
-		for (size_t i = 0; i < g->count && status == STATUS_OK; i++)
-			status = write_one(library->catalog, id, head, g, i, err);
+		for (size_t i = 0; i < g->count && status == STATUS_OK; i++) {
+			const float *p = g->p + i * head->labels_count;
+			head_decide(head, p, g->has);
+			status = catalog_scores_put(library->catalog, id, g->contents[i], p, g->has, head->labels_count, err);
+		}
 		if (status == STATUS_OK)
 			status = catalog_commit(library->catalog, err);
 		else
@@ -192,10 +182,9 @@ enum status labelling_run(struct cli *cli, struct library *library, int64_t id, 
 	if (status != STATUS_OK)
 		goto out;
 	g->p = mem_floats(mem_product(GROUP, C));
-	g->scores = mem_array(C, sizeof *g->scores);
 	g->has = mem_array(C, sizeof *g->has);
 	g->embeddings = mem_floats(head->kind == HEAD_LINEAR ? mem_product(GROUP, head->D) : 1);
-	if (!g->p || !g->scores || !g->has || !g->embeddings)
+	if (!g->p || !g->has || !g->embeddings)
 		status = err_memory(err, "labels");
 	progress_start(&progress, cli, "labelling", "photos");
 	for (size_t at = 0; at < n && status == STATUS_OK; at += GROUP) {
@@ -206,7 +195,6 @@ enum status labelling_run(struct cli *cli, struct library *library, int64_t id, 
 out:
 	if (g) {
 		free(g->p);
-		free(g->scores);
 		free(g->has);
 		free(g->embeddings);
 	}

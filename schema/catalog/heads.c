@@ -250,7 +250,7 @@ enum status catalog_unscored(struct catalog *catalog, int64_t head, int64_t mode
 	return status;
 }
 
-static enum status put_scores(struct catalog *catalog, int64_t head, int64_t content, const struct catalog_score *scores, size_t n,
+static enum status put_scores(struct catalog *catalog, int64_t head, int64_t content, const float *probabilities, const bool *has, size_t n,
 			      struct err *err)
 {
 	sqlite3_stmt *s;
@@ -262,21 +262,23 @@ static enum status put_scores(struct catalog *catalog, int64_t head, int64_t con
 	sqlite3_bind_int64(s, 2, content);
 	status = catalog_finish(catalog, s, err);
 	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
+		if (!has[i] && probabilities[i] < CATALOG_SCORE_LEAST)
+			continue;
 		status = catalog_prepare(catalog, "INSERT OR REPLACE INTO label_scores (label, content, probability, has)"
 						  " SELECT id, ?2, ?3, ?4 FROM labels WHERE head = ?1 AND place = ?5", &s, err);
 		if (status != STATUS_OK)
 			break;
 		sqlite3_bind_int64(s, 1, head);
 		sqlite3_bind_int64(s, 2, content);
-		sqlite3_bind_double(s, 3, scores[i].probability);
-		sqlite3_bind_int(s, 4, scores[i].has);
-		sqlite3_bind_int64(s, 5, (int64_t)scores[i].place);
+		sqlite3_bind_double(s, 3, (double)probabilities[i]);
+		sqlite3_bind_int(s, 4, has[i]);
+		sqlite3_bind_int64(s, 5, (int64_t)i);
 		status = catalog_finish(catalog, s, err);
 	}
 	return status;
 }
 
-enum status catalog_scores_put(struct catalog *catalog, int64_t head, int64_t content, const struct catalog_score *scores, size_t n,
+enum status catalog_scores_put(struct catalog *catalog, int64_t head, int64_t content, const float *probabilities, const bool *has, size_t n,
 			       struct err *err)
 {
 	bool own;
@@ -284,7 +286,7 @@ enum status catalog_scores_put(struct catalog *catalog, int64_t head, int64_t co
 
 	if (status != STATUS_OK)
 		return status;
-	return catalog_scope_leave(catalog, own, put_scores(catalog, head, content, scores, n, err), err);
+	return catalog_scope_leave(catalog, own, put_scores(catalog, head, content, probabilities, has, n, err), err);
 }
 
 enum status catalog_label_contents(struct catalog *catalog, int64_t label, double least, int64_t **contents, double **probabilities,

@@ -3,7 +3,7 @@
  *
  *     catalog_head_put(catalog, &head, labels, n, err);                       // the one of that name goes, with all that it said
  *     catalog_unscored(catalog, head.id, head.model, &contents, &n, err);
- *     catalog_scores_put(catalog, &head, content, scores, k, err);
+ *     catalog_scores_put(catalog, &head, content, p, has, n, err);
  *     catalog_label_find(catalog, "receipts", &label, err);                   // or "head/label"; photo_filter.label_id
  */
 #ifndef SCHEMA_CATALOG_HEADS_H
@@ -38,13 +38,12 @@ enum status catalog_label_find(struct catalog *catalog, const char *name, struct
 enum status catalog_unscored(struct catalog *catalog, int64_t head, int64_t model, int64_t **contents, size_t *n, struct err *err);
 enum status catalog_unscored_count(struct catalog *catalog, int64_t head, int64_t model, size_t *n, struct err *err);
 
-struct catalog_score {
-	size_t place;           /* of the label */
-	double probability;
-	bool has;               /* the label is what the head says of it */
-};
-/* All that is kept of what a head says of a content; also marks it as asked about. */
-enum status catalog_scores_put(struct catalog *catalog, int64_t head, int64_t content, const struct catalog_score *scores, size_t n,
+/* What is less probable than this is not worth keeping of a photograph: nobody searches for what a head all but rules out. */
+#define CATALOG_SCORE_LEAST 0.02f
+
+/* What a head says of a content: of its n labels, in its own order, how probable each is and whether it has it. Keeps what it has or may
+ * have, and marks the content as asked about. */
+enum status catalog_scores_put(struct catalog *catalog, int64_t head, int64_t content, const float *probabilities, const bool *has, size_t n,
 			       struct err *err);
 
 /* Contents that have a label, the most probable first, ties by content; both arrays are the caller's to free. */

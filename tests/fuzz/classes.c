@@ -4,22 +4,22 @@
 
 #include "model/data/broader.h"
 #include "model/words/prompts.h"
-#include "query/teach/classify.h"
+#include "query/teach/choices.h"
 #include "tests/fuzz/fuzz.h"
 
 #include "schema/base/banned.h"
 
 static void read_labels(const char *path, size_t size)
 {
-	struct labels labels;
+	struct choices labels;
 	struct err err;
 
-	if (labels_read(path, &labels, &err) != STATUS_OK)
+	if (choices_read(path, &labels, &err) != STATUS_OK)
 		return;
 	fuzz_check(labels.count > 0 && labels.count <= size);
 	for (size_t i = 0; i < labels.count; i++)
 		fuzz_check(*labels.names[i] && !strchr(labels.names[i], '\n'));
-	labels_release(&labels);
+	choices_release(&labels);
 }
 
 static void read_prompts(const char *path, size_t size)

@@ -13,30 +13,27 @@
 static void use(const struct head *head)
 {
 	enum { ROWS = 2 };
-	struct head_reader *reader;
+	struct head_pass *reader = NULL;
 	size_t D = head->D, C = head->labels_count;
-	float *x = mem_floats(ROWS * D), *p = mem_floats(C), *scratch = NULL;
+	float *x = mem_floats(ROWS * D), *p = mem_floats(C);
 	bool *has = mem_array(C, sizeof *has);
 	struct err err;
 	size_t said = 0;
 
-	if (head_reader_new(head, &reader, &err) == STATUS_OK)
-		scratch = mem_floats(head_reader_scratch(reader, ROWS));
-	if (x && p && has && scratch) {
+	if (head_pass_new(head, 1, ROWS, &reader, &err) == STATUS_OK && x && p && has) {
 		for (size_t i = 0; i < ROWS * D; i++)
 			x[i] = (float)(i % 7) - 3;
-		head_read(reader, x, head->n ? ROWS : 1, scratch, p);
+		head_read(reader, x, head->n ? ROWS : 1, p);
 		head_decide(head, p, has);
 		for (size_t c = 0; c < C; c++)
 			said += has[c];
 		fuzz_check(head->several || said == 1);
 		fuzz_touch(p, C * sizeof *p);
 	}
-	head_reader_free(reader);
+	head_pass_free(reader);
 	free(x);
 	free(p);
 	free(has);
-	free(scratch);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "model/data/recall.h"
+#include "model/words/names.h"
 #include "model/words/prompts.h"
 
 #include "schema/base/banned.h"
@@ -153,6 +154,22 @@ static void only_the_shortlist_is_reordered(void **state)
 	ranking_release(&ranking);
 }
 
+static void classes_are_numbered_by_first_appearance(void **state)
+{
+	static const char *const names[] = {"zebra", "ant", "zebra", "bee", "ant", "zebra"};
+	static const uint32_t expected[] = {0, 1, 0, 2, 1, 0};
+	uint32_t owner[6], first[6];
+	size_t classes;
+
+	(void)state;
+	assert_ok(names_number(names, 6, owner, first, &classes, &err), &err);
+	assert_int_equal(classes, 3);
+	assert_memory_equal(owner, expected, sizeof expected);
+	assert_int_equal(first[0], 0);
+	assert_int_equal(first[1], 1);
+	assert_int_equal(first[2], 3);
+}
+
 static void prompts_take_the_name_where_the_braces_are(void **state)
 {
 	char *prompt = prompts_fill("a {} and {}.", "cat");
@@ -189,6 +206,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(numbers_that_are_none_find_nothing),
 		cmocka_unit_test(shortlists_are_the_best_whatever_the_order),
 		cmocka_unit_test(only_the_shortlist_is_reordered),
+		cmocka_unit_test(classes_are_numbered_by_first_appearance),
 		cmocka_unit_test(prompts_take_the_name_where_the_braces_are),
 	};
 	return cmocka_run_group_tests(tests, make_unit, test_folders_remove) ? 1 : 0;

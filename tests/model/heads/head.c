@@ -17,7 +17,7 @@
 #include "model/train/grad_block.h"
 #include "model/net/answer_states.h"
 #include "model/heads/tune.h"
-#include "model/heads/fold.h"
+#include "model/heads/pass.h"
 #include "model/net/vision.h"
 #include "schema/base/file.h"
 #include "schema/base/packed.h"
@@ -89,7 +89,7 @@ static void draw_items(struct items *items, bool several, uint64_t seed)
 struct gradients {
 	struct head head, gradient;
 	struct items items;
-	struct tune_pass *pass;
+	struct head_pass *pass;
 	float weight[LABELS];
 	float *base;           /* of the gradient's memory */
 	double smoothing, worst;
@@ -99,7 +99,7 @@ static double loss_of(struct gradients *g, const struct head *gradient)
 {
 	double loss;
 
-	assert_ok(tune_pass_run(g->pass, &g->head, gradient, g->items.order, ITEMS, g->weight, g->smoothing, 0, NULL, &loss, &err), &err);
+	assert_ok(tune_step(g->pass, gradient, g->items.order, ITEMS, g->weight, g->smoothing, 0, NULL, &loss, &err), &err);
 	return loss;
 }
 
@@ -133,11 +133,11 @@ static void check_gradients(enum head_kind kind, size_t n, bool several)
 	g.head.several = several;
 	assert_ok(head_init(&g.gradient, kind, names, LABELS, WIDTH, POOL, HEADS, n, &err), &err);
 	draw_items(&g.items, several, 5);
-	assert_ok(tune_pass_new(&g.head, ITEMS, ROWS, &g.pass, &err), &err);
+	assert_ok(head_pass_new(&g.head, ITEMS, ROWS, &g.pass, &err), &err);
 	loss_of(&g, &g.gradient);
 	assert_ok(head_visit(&g.head, compare, &g, &err), &err);
 	printf("largest difference %.1e\n", g.worst);
-	tune_pass_free(g.pass);
+	head_pass_free(g.pass);
 	head_release(&g.head);
 	head_release(&g.gradient);
 }
@@ -196,6 +196,7 @@ static void folded_pooler_agrees_with_the_models_forward_and_backward(void **sta
 	}
 	memcpy(fold.x, x, sizeof x);
 	memcpy(fold.begin, begin, sizeof begin);
+	fold_queries(&fold, &head);
 	fold_forward(&fold, &head);
 	pooler_pass_forward(&shape, &head.pool, x, &pass);
 	assert_true(test_close("pooled", fold.out, pass.out, B * n * POOL, 2e-6f));
@@ -231,20 +232,20 @@ static void check_reader(enum head_kind kind, size_t n, bool several)
 {
 	struct head head = random_head(kind, n, 3);
 	struct items items;
-	struct tune_pass *pass;
+	struct head_pass *pass;
 	float p[ITEMS * LABELS], want[ITEMS * LABELS], weight[LABELS] = {1, 1, 1};
 	double loss;
 
 	head.several = several;
 	draw_items(&items, several, 8);
-	assert_ok(tune_pass_new(&head, ITEMS, ROWS, &pass, &err), &err);
-	assert_ok(tune_pass_run(pass, &head, NULL, items.order, ITEMS, weight, 0, 0, NULL, &loss, &err), &err);
-	memcpy(want, tune_pass_logits(pass), sizeof want);
+	assert_ok(head_pass_new(&head, ITEMS, ROWS, &pass, &err), &err);
+	assert_ok(tune_step(pass, NULL, items.order, ITEMS, weight, 0, 0, NULL, &loss, &err), &err);
+	memcpy(want, pass->logits, sizeof want);
 	for (size_t i = 0; i < ITEMS; i++)
 		head_probabilities(&head, want + i * LABELS);
 	assert_ok(tune_measure(&head, items.list, ITEMS, p, &err), &err);
 	assert_true(test_close("probabilities", p, want, ITEMS * LABELS, 1e-5f));
-	tune_pass_free(pass);
+	head_pass_free(pass);
 	head_release(&head);
 }
 
@@ -324,7 +325,7 @@ static void head_that_starts_from_the_models_pooler_is_its_embedding(void **stat
 	const char **labels = mem_array(E, sizeof *labels);
 	char (*text)[24] = mem_array(E, sizeof *text);
 	struct head head;
-	struct head_reader *reader;
+	struct head_pass *reader;
 	assert_int_equal(t.config->pooling, POOL_SINGLE);
 	for (size_t i = 0; i < E; i++) {
 		snprintf(text[i], sizeof text[i], "%zu", i);
@@ -336,9 +337,9 @@ static void head_that_starts_from_the_models_pooler_is_its_embedding(void **stat
 		for (size_t i = 0; i < E; i++)
 			head.weight[o * E + i] = proj[i * E + o];
 	head.several = true;
-	assert_ok(head_reader_new(&head, &reader, &err), &err);
-	float *scratch = mem_floats(head_reader_scratch(reader, t.M)), *p = mem_floats(E);
-	head_read(reader, t.tokens, t.M, scratch, p);
+	assert_ok(head_pass_new(&head, 1, t.M, &reader, &err), &err);
+	float *p = mem_floats(E);
+	head_read(reader, t.tokens, t.M, p);
 	double length = 0;
 	for (size_t i = 0; i < E; i++) {
 		p[i] = logf(p[i] / (1 - p[i]));
@@ -347,11 +348,10 @@ static void head_that_starts_from_the_models_pooler_is_its_embedding(void **stat
 	for (size_t i = 0; i < E; i++)
 		p[i] = (float)((double)p[i] / sqrt(length));
 	assert_true(test_close("the embedding", p, t.features, E, 1e-4f));
-	free(scratch);
 	free(p);
 	free(labels);
 	free(text);
-	head_reader_free(reader);
+	head_pass_free(reader);
 	head_release(&head);
 	close_tiny(&t);
 }
@@ -542,7 +542,7 @@ static void tokens_of_another_model_are_refused(void **state)
 	(void)state;
 	struct head head = random_head(HEAD_POOLER, 1, 2);
 	struct items items;
-	struct tune_pass *pass;
+	struct head_pass *pass;
 	float tokens[2 * (WIDTH + 1)] = {1}, weight[LABELS] = {1, 1, 1};
 	uint8_t blob[64];
 	double loss;
@@ -551,9 +551,9 @@ static void tokens_of_another_model_are_refused(void **state)
 	packed_tokens_write(tokens, 2, WIDTH + 1, blob);
 	items.list[2].blob = blob;
 	items.list[2].size = packed_tokens_size(2, WIDTH + 1);
-	assert_ok(tune_pass_new(&head, ITEMS, ROWS, &pass, &err), &err);
-	assert_int_equal(tune_pass_run(pass, &head, NULL, items.order, ITEMS, weight, 0, 0, NULL, &loss, &err), STATUS_FORMAT);
-	tune_pass_free(pass);
+	assert_ok(head_pass_new(&head, ITEMS, ROWS, &pass, &err), &err);
+	assert_int_equal(tune_step(pass, NULL, items.order, ITEMS, weight, 0, 0, NULL, &loss, &err), STATUS_FORMAT);
+	head_pass_free(pass);
 	head_release(&head);
 }
 

@@ -1,15 +1,12 @@
-/* The arithmetic of scores and of trust, and classes. */
+/* The arithmetic of scores and of trust. */
 #include "tests/support.h"
 
 #include <math.h>
 
 #include "query/find/trust.h"
 #include "query/session/score.h"
-#include "query/teach/classes.h"
 
 #include "schema/base/banned.h"
-
-static struct err err;
 
 static void the_mean_of_likelihoods_does_not_underflow(void **state)
 {
@@ -48,22 +45,5 @@ static void own_photos_win_or_not(void **state)
 	assert_float_equal(trust_own(alike, 2), 0.5, 1e-9);
 }
 
-static void classes_are_numbered_by_first_appearance(void **state)
-{
-	char *names[] = {"zebra", "ant", "zebra", "bee", "ant", "zebra"};
-	static const uint32_t expected[] = {0, 1, 0, 2, 1, 0};
-	uint32_t owner[6], first[6];
-	size_t classes;
-
-	(void)state;
-	assert_ok(classes_number(names, 6, owner, first, &classes, &err), &err);
-	assert_int_equal(classes, 3);
-	assert_memory_equal(owner, expected, sizeof expected);
-	assert_int_equal(first[0], 0);
-	assert_int_equal(first[1], 1);
-	assert_int_equal(first[2], 3);
-}
-
 TEST_MAIN(cmocka_unit_test(the_mean_of_likelihoods_does_not_underflow), cmocka_unit_test(reranking_adds_weighted_likelihood),
-	  cmocka_unit_test(contrast_is_in_standard_deviations), cmocka_unit_test(own_photos_win_or_not),
-	  cmocka_unit_test(classes_are_numbered_by_first_appearance))
+	  cmocka_unit_test(contrast_is_in_standard_deviations), cmocka_unit_test(own_photos_win_or_not))

@@ -89,9 +89,9 @@ static size_t unscored(struct fixture *f, int64_t head)
 static void score_all(struct fixture *f, int64_t head)
 {
 	for (int i = 0; i < PHOTOS; i++) {
-		double cat = i / 10.0;
-		struct catalog_score scores[] = {{0, cat, cat >= 0.3}, {1, 1 - cat, cat < 0.3}};
-		assert_ok(catalog_scores_put(f->catalog, head, f->contents[i], scores, 2, &err), &err);
+		const float p[] = {(float)(i / 10.0), (float)(1 - i / 10.0)};
+		const bool has[] = {i >= 3, i < 3};
+		assert_ok(catalog_scores_put(f->catalog, head, f->contents[i], p, has, 2, &err), &err);
 	}
 }
 
@@ -119,7 +119,7 @@ static void only_what_is_searched_is_asked_about_and_once(void **state)
 	int64_t head = put_head(&f, "pets", pets, 2);
 
 	assert_int_equal(unscored(&f, head), PHOTOS - 1);
-	assert_ok(catalog_scores_put(f.catalog, head, f.contents[0], NULL, 0, &err), &err);
+	assert_ok(catalog_scores_put(f.catalog, head, f.contents[0], NULL, NULL, 0, &err), &err);
 	assert_int_equal(unscored(&f, head), PHOTOS - 2);
 	score_all(&f, head);
 	assert_int_equal(unscored(&f, head), 0);

@@ -4,38 +4,38 @@
 #include <math.h>
 
 #include "query/teach/classes.h"
-#include "query/teach/classify.h"
+#include "query/teach/choices.h"
 
 #include "schema/base/banned.h"
 
 static void labels_are_cut_at_commas_or_line_feeds(void **state)
 {
 	(void)state;
-	struct labels labels;
+	struct choices labels;
 	const char *path = test_path(test_folder(), "labels.txt");
 
-	assert_ok(labels_split(" dog,, big cat ,", &labels, &err), &err);
+	assert_ok(choices_split(" dog,, big cat ,", &labels, &err), &err);
 	assert_int_equal(labels.count, 2);
 	assert_string_equal(labels.names[0], "dog");
 	assert_string_equal(labels.names[1], "big cat");
-	labels_release(&labels);
+	choices_release(&labels);
 	test_write(path, "Paris, France\r\n\n  dog\n", 22);
-	assert_ok(labels_read(path, &labels, &err), &err);
+	assert_ok(choices_read(path, &labels, &err), &err);
 	assert_int_equal(labels.count, 2);
 	assert_string_equal(labels.names[0], "Paris, France");
 	assert_string_equal(labels.names[1], "dog");
-	labels_release(&labels);
+	choices_release(&labels);
 }
 
 static void labels_that_make_no_sense_are_refused(void **state)
 {
 	(void)state;
-	struct labels labels;
+	struct choices labels;
 
-	assert_int_equal(labels_split(" , ", &labels, &err), STATUS_USAGE);
-	assert_int_equal(labels_split("a,b,a", &labels, &err), STATUS_USAGE);
+	assert_int_equal(choices_split(" , ", &labels, &err), STATUS_USAGE);
+	assert_int_equal(choices_split("a,b,a", &labels, &err), STATUS_USAGE);
 	assert_non_null(strstr(err.text, "'a' is given twice"));
-	assert_int_equal(labels_read("/nowhere/labels.txt", &labels, &err), STATUS_NOT_FOUND);
+	assert_int_equal(choices_read("/nowhere/labels.txt", &labels, &err), STATUS_NOT_FOUND);
 }
 
 static void probabilities_are_those_of_the_plain_twin(void **state)
@@ -43,7 +43,7 @@ static void probabilities_are_those_of_the_plain_twin(void **state)
 	(void)state;
 	enum { N = 9, E = 16 };
 	float photo[E], labels[N * E];
-	struct ranked_label ranked[N];
+	struct ranked_choice ranked[N];
 	uint64_t random = 3;
 	double sum = 0, cosine[N] = {0};
 
@@ -52,17 +52,17 @@ static void probabilities_are_those_of_the_plain_twin(void **state)
 	for (size_t i = 0; i < N * E; i++)
 		labels[i] = test_uniform(&random);
 	memcpy(labels + 7 * E, labels + 2 * E, E * sizeof *labels); /* a tie */
-	classify(photo, labels, N, E, 20, ranked);
+	choices_rank(photo, labels, N, E, 20, ranked);
 	for (size_t n = 0; n < N; n++) {
 		for (size_t i = 0; i < E; i++)
 			cosine[n] += (double)photo[i] * (double)labels[n * E + i];
 		sum += exp(20 * cosine[n]);
 	}
 	for (size_t r = 0; r < N; r++) {
-		size_t n = ranked[r].label;
+		size_t n = ranked[r].which;
 		assert_true(fabs(ranked[r].probability - exp(20 * cosine[n]) / sum) < 1e-9);
 		assert_true(fabs((double)ranked[r].similarity - cosine[n]) < 1e-6);
-		assert_true(r == 0 || cosine[ranked[r - 1].label] > cosine[n] || (ranked[r - 1].label == 2 && n == 7));
+		assert_true(r == 0 || cosine[ranked[r - 1].which] > cosine[n] || (ranked[r - 1].which == 2 && n == 7));
 	}
 }
 
@@ -70,10 +70,10 @@ static void large_logits_do_not_overflow(void **state)
 {
 	(void)state;
 	const float photo[] = {1}, labels[] = {1, -1};
-	struct ranked_label ranked[2];
+	struct ranked_choice ranked[2];
 
-	classify(photo, labels, 2, 1, 1e6, ranked);
-	assert_true(ranked[0].label == 0 && ranked[0].probability == 1 && ranked[1].probability == 0);
+	choices_rank(photo, labels, 2, 1, 1e6, ranked);
+	assert_true(ranked[0].which == 0 && ranked[0].probability == 1 && ranked[1].probability == 0);
 }
 
 /* The mean of the prompts' unit embeddings, made a unit again. */
