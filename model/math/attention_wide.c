@@ -9,6 +9,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "model/math/vector_math.h"
+
 #include "schema/base/banned.h"
 
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
@@ -125,21 +127,14 @@ static TARGET void turn(const float *k, size_t stride, size_t keys, size_t d, fl
 		}
 }
 
-/* e^x for x <= 0, to about 1e-7, 0 below -87; NaN stays NaN. Coefficients of vector_math.h. */
+/* vector_exponential for x <= 0. */
 static inline TARGET __m512 exponential(__m512 x)
 {
 	const __m512 least = _mm512_set1_ps(-87);
 	const __m512 at = _mm512_max_ps(least, x); /* of a NaN: its second */
-	const __m512 n = _mm512_roundscale_ps(at * 1.44269504f, _MM_FROUND_TO_NEAREST_INT);
-	const __m512 r = at - n * 0.693359375f + n * 2.12194440e-4f;
-	__m512 p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+	const __m512 n = _mm512_roundscale_ps(EXPONENT_OF(at), _MM_FROUND_TO_NEAREST_INT), r = EXPONENT_REST(at, n);
 
-	p = p * r + 8.3334519073e-3f;
-	p = p * r + 4.1665795894e-2f;
-	p = p * r + 1.6666665459e-1f;
-	p = p * r + 5.0000001201e-1f;
-	p = p * r * r + r + 1;
-	return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, least, _CMP_NLT_UQ), p, n);
+	return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, least, _CMP_NLT_UQ), EXPONENTIAL_OF_REST(r), n);
 }
 
 /* rows[TILE_ROWS,n] become their softmax, side by side, as each step waits for the one before; n a multiple of LANES. A NaN that the

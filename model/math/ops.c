@@ -1,9 +1,4 @@
-/* ops.c: see ops.h.
- *
- * Bias costs nothing in a matrix product: OpenBLAS's kernels always add to y, so y starts as the bias instead of as zero.
- * exp and the tail of the normal distribution are our own polynomials (minimax in relative error, fitted in 40 digits):
- * branch-free, so that gcc vectorises the loops that call them, which calls to libm would prevent.
- */
+/* ops.c: see ops.h. Bias costs nothing in a matrix product: OpenBLAS's kernels always add to y, so y starts as the bias instead of as zero. */
 #include "model/math/ops.h"
 
 #include <cblas.h>
@@ -11,8 +6,9 @@
 #include <omp.h>
 #include <string.h>
 
-#include "model/math/row_moments.h"
 #include "model/math/few_rows.h"
+#include "model/math/row_moments.h"
+#include "model/math/vector_math.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
@@ -25,47 +21,12 @@ int op_threads(void)
 	return omp_in_parallel() ? 1 : omp_get_max_threads();
 }
 
-/* e^x, relative error 1.2e-7; 0 below -87, where e^x leaves the normal numbers; NaN stays NaN. */
-static inline float exponential(float x)
-{
-	union { uint32_t i; float f; } power;
-	float clamped = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;
-	float n = rintf(clamped * 1.44269504089f);
-	float r = fmaf(n, -0.693145751953125f, clamped);
-	float p;
-
-	r = fmaf(n, -1.42860677e-6f, r);
-	p = fmaf(r, 0.001381459638311244f, 0.008368717090859987f);
-	p = fmaf(r, p, 0.04166838809268478f);
-	p = fmaf(r, p, 0.16666520629439202f);
-	p = fmaf(r, p, 0.4999999344756026f);
-	p = fmaf(r * r, p, r) + 1;
-	power.i = (uint32_t)((int32_t)n + 127) << 23;
-	p *= power.f;
-	return x < -87.0f ? 0.0f : p;
-}
-
-/* x Phi(x). Q(a) = 1 - Phi(a) for a >= 0 is exp(-a^2/2) t P(t) with t = 1 / (1 + c a). */
+/* x Phi(x); minus infinity times a tail of zero would be NaN. */
 static inline float gelu_exact(float x)
 {
-	float a = fabsf(x);
-	float t = 1 / fmaf(a, 0.2316419f, 1);
-	float p = fmaf(t, -0.07115160877411088f, 0.25082252297686936f);
+	float bell, phi = vector_normal(x, &bell);
 
-	p = fmaf(t, p, -0.20728821444941098f);
-	p = fmaf(t, p, 0.23069254811422707f);
-	p = fmaf(t, p, 0.010500732689651748f);
-	p = fmaf(t, p, 0.10364189559584958f);
-	p = fmaf(t, p, 0.0902475247812762f);
-	p = fmaf(t, p, 0.09253464552019726f);
-	p *= t * exponential(-0.5f * a * a);
-	/* An infinite x times a tail of zero would be NaN. */
-	return x < 0 ? (x < -14 ? 0.0f : x * p) : x - (x > 14 ? 0.0f : x * p);
-}
-
-static inline float gelu_quick(float x)
-{
-	return x / (1 + exponential(-1.702f * x));
+	return x < -14 ? 0.0f : x * phi;
 }
 
 static void gelu_span(float *x, size_t n, bool quick)
@@ -73,7 +34,7 @@ static void gelu_span(float *x, size_t n, bool quick)
 	if (quick) {
 #pragma omp simd
 		for (size_t i = 0; i < n; i++)
-			x[i] = gelu_quick(x[i]);
+			x[i] *= vector_sigmoid(1.702f * x[i]);
 	} else {
 #pragma omp simd
 		for (size_t i = 0; i < n; i++)
@@ -123,25 +84,31 @@ double op_sum_exp(const float *x, size_t n, float most)
 		float part = 0;
 #pragma omp simd reduction(+ : part)
 		for (size_t i = from; i < to; i++)
-			part += exponential(x[i] - most);
+			part += vector_exponential(x[i] - most);
 		sum += (double)part;
+	}
+	return sum;
+}
+
+float op_exponentials(float *row, size_t n, float most)
+{
+	float sum = 0;
+
+#pragma omp simd reduction(+ : sum)
+	for (size_t i = 0; i < n; i++) {
+		row[i] = vector_exponential(row[i] - most);
+		sum += row[i];
 	}
 	return sum;
 }
 
 void op_softmax(float *row, size_t n)
 {
-	float most = op_max(row, n), sum = 0;
+	float rate = 1 / op_exponentials(row, n, op_max(row, n));
 
-#pragma omp simd reduction(+ : sum)
-	for (size_t i = 0; i < n; i++) {
-		row[i] = exponential(row[i] - most);
-		sum += row[i];
-	}
-	sum = 1 / sum;
 #pragma omp simd
 	for (size_t i = 0; i < n; i++)
-		row[i] *= sum;
+		row[i] *= rate;
 }
 
 static void norm_row(const struct norm *norm, const float *x, size_t D, float *y)

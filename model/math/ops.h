@@ -7,7 +7,7 @@
  * Layers see their matrices only through struct linear and attention only through struct attend: this is where other
  * arithmetic comes in. Called from one thread, an operation uses all of them; called inside a parallel region it
  * uses the caller's alone (OpenBLAS, too, looks at omp_in_parallel), so work may be split at either level, never at both.
- * plain.h has the twins.
+ * NaN stays NaN in all of them. plain.h has the twins.
  *
  * Letters: T rows (tokens), D width, n elements.
  */
@@ -55,6 +55,8 @@ void op_gelu(float *x, size_t n, bool quick);
 
 /* row[n] becomes softmax(row), in place; -inf becomes 0. */
 void op_softmax(float *row, size_t n);
+/* Its half: row = e^(row - most), with op_max for most; returns their sum. */
+float op_exponentials(float *row, size_t n, float most);
 
 float op_max(const float *x, size_t n);
 float op_dot(const float *x, const float *y, size_t n);

@@ -6,6 +6,8 @@
 #include <omp.h>
 #include <string.h>
 
+#include "model/math/ops.h"
+#include "model/math/row_moments.h"
 #include "model/math/vector_math.h"
 
 #include "schema/base/banned.h"
@@ -159,29 +161,13 @@ void grad_column_sums(const float *dy, size_t R, size_t D, size_t lddy, float *d
 
 /* ---- layer norm ------------------------------------------------------------------------------------------------- */
 
-static float row_squares(const float *x, float mean, size_t n)
-{
-	float lane[16] = {0}, sum = 0;
-	size_t i = 0;
-
-	for (; i + 16 <= n; i += 16)
-		for (size_t j = 0; j < 16; j++)
-			lane[j] += (x[i + j] - mean) * (x[i + j] - mean);
-	for (size_t j = 0; j < 16; j++)
-		sum += lane[j];
-	for (; i < n; i++)
-		sum += (x[i] - mean) * (x[i] - mean);
-	return sum;
-}
-
 void grad_norm_forward(const float *x, size_t R, size_t D, const float *w, const float *b, float *y, float *stat)
 {
 #pragma omp parallel for schedule(static) if (R * D > PARALLEL_LEAST)
 	for (size_t r = 0; r < R; r++) {
 		const float *xr = x + r * D;
 		float *yr = y + r * D;
-		float mean = vector_sum(xr, D) / (float)D;
-		float scale = 1 / sqrtf(row_squares(xr, mean, D) / (float)D + 1e-5f);
+		float scale, mean = row_moments(xr, D, &scale);
 		for (size_t d = 0; d < D; d++)
 			yr[d] = (xr[d] - mean) * scale * w[d] + b[d];
 		stat[2 * r] = mean;
@@ -251,26 +237,19 @@ void grad_norm_backward(const float *dy, const float *x, const float *stat, size
 
 /* ---- GELU ------------------------------------------------------------------------------------------------------- */
 
-/* Phi(x) by Abramowitz and Stegun 7.1.26 (error 7.5e-8), sharing e^(-x^2/2) with the density in the slope. */
 static void gelu_exact(float *x, size_t n, float *y)
 {
 	for (size_t i = 0; i < n; i++) {
-		float v = x[i], a = __builtin_fabsf(v) * 0.70710678118f;
-		float e = vector_exponential(-a * a);
-		float t = 1 / (1 + 0.3275911f * a);
-		float tail = 0.5f * e * t *
-			     (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
-		float phi = v >= 0 ? 1 - tail : tail;
+		float v = x[i], bell, phi = vector_normal(v, &bell);
 		y[i] = v * phi;
-		x[i] = phi + v * e * 0.39894228040f;
+		x[i] = phi + v * bell * 0.39894228040f;
 	}
 }
 
 static void gelu_quick(float *x, size_t n, float *y)
 {
 	for (size_t i = 0; i < n; i++) {
-		float v = x[i], u = 1.702f * v;
-		float s = 1 / (1 + vector_exponential(u > 87.0f ? -87.0f : -u));
+		float v = x[i], u = 1.702f * v, s = vector_sigmoid(u);
 		y[i] = v * s;
 		x[i] = s + u * s * (1 - s);
 	}
@@ -367,8 +346,7 @@ static void softmax_row(float *s, size_t n, size_t seen, const uint8_t *visible)
 	for (size_t j = 0; j < seen && visible; j++)
 		if (!visible[j])
 			s[j] = -INFINITY;
-	float sum = vector_exponentials(s, n, vector_most(s, n));
-	vector_scale(s, n, 1 / sum);
+	op_softmax(s, n);
 }
 
 void grad_attention_forward(const struct grad_attention *a, const float *q, size_t ldq, const float *k, const float *v, size_t ldk,

@@ -1,12 +1,12 @@
 /* held_out.c: see held_out.h. */
 #include "model/train/held_out.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/data/recall.h"
 #include "model/image/image.h"
+#include "model/math/normalise.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
@@ -158,17 +158,6 @@ struct measuring {
 	uint64_t *photo, *caption;
 };
 
-static void normalise(const float *from, size_t n, size_t E, float *to)
-{
-	for (size_t i = 0; i < n; i++) {
-		double sum = 0;
-		for (size_t e = 0; e < E; e++)
-			sum += (double)from[i * E + e] * (double)from[i * E + e];
-		for (size_t e = 0; e < E; e++)
-			to[i * E + e] = from[i * E + e] / fmaxf((float)sqrt(sum), 1e-12f);
-	}
-}
-
 /* Puts one caption's ids into place i of the batch. */
 static void put_text(struct measuring *m, size_t i, uint32_t photo, uint32_t which)
 {
@@ -201,7 +190,7 @@ static enum status measure_images(struct measuring *m, size_t batch, struct trai
 		enum status status = objective_losses(m->objective, m->network, m->weights, &part, &losses, err);
 		if (status != STATUS_OK)
 			return status;
-		normalise(network_image_features(m->network), n, h->E, m->images + from * h->E);
+		normalise_rows(network_image_features(m->network), n, h->E, m->images + from * h->E, NULL);
 		measure->contrastive += losses.contrastive * (double)n;
 		measure->caption += losses.caption * (double)losses.counted;
 		counted += losses.counted;
@@ -224,7 +213,7 @@ static enum status measure_texts(struct measuring *m, size_t batch, struct err *
 		enum status status = network_forward(m->network, m->weights, &texts, NETWORK_CONTRASTIVE, err);
 		if (status != STATUS_OK)
 			return status;
-		normalise(network_text_features(m->network), n, h->E, m->texts + from * h->E);
+		normalise_rows(network_text_features(m->network), n, h->E, m->texts + from * h->E, NULL);
 	}
 	return STATUS_OK;
 }

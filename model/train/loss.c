@@ -8,27 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/math/normalise.h"
+#include "model/math/ops.h"
 #include "model/train/grad_ops.h"
-#include "model/math/vector_math.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
 
 /* ---- contrastive ------------------------------------------------------------------------------------------------ */
-
-/* u[N,E] = x / |x|; length[N] = |x|, as F.normalize has it: never divided by less than 1e-12. */
-static void normalise(const float *x, size_t N, size_t E, float *u, float *length)
-{
-#pragma omp parallel for schedule(static)
-	for (size_t i = 0; i < N; i++) {
-		double sum = 0;
-		for (size_t e = 0; e < E; e++)
-			sum += (double)x[i * E + e] * (double)x[i * E + e];
-		length[i] = fmaxf((float)sqrt(sum), 1e-12f);
-		for (size_t e = 0; e < E; e++)
-			u[i * E + e] = x[i * E + e] / length[i];
-	}
-}
 
 /* du becomes the gradient before normalisation: (du - u (u . du)) / |x| */
 static void normalise_backward(float *du, const float *u, const float *length, size_t N, size_t E)
@@ -97,7 +84,7 @@ static double line_cross_entropy(const struct line *line, size_t N, const float 
 		if (target[j] != 0)
 			at_targets += (double)target[j] * (double)p[j];
 	}
-	float most = vector_most(p, N), sum = vector_exponentials(p, N, most);
+	float most = op_max(p, N), sum = op_exponentials(p, N, most);
 	for (size_t j = 0; j < N; j++)
 		line->g[j * line->step] += 0.5f * (p[j] / sum - target[j]);
 	return (double)most + log((double)sum) - at_targets;
@@ -157,8 +144,8 @@ enum status loss_contrastive(const struct loss_pairs *pairs, float log_scale, fl
 		status = err_memory(err, "the similarities of a batch");
 		goto out;
 	}
-	normalise(pairs->image, N, E, u, u_length);
-	normalise(pairs->text, N, E, w, w_length);
+	normalise_rows(pairs->image, N, E, u, u_length);
+	normalise_rows(pairs->text, N, E, w, w_length);
 	cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)N, (int)N, (int)E, scale, u, (int)E, w, (int)E, 0, s, (int)N);
 	add_shares(pairs, sums);
 	*loss = cross_entropy(pairs, s, false, sums, scratch, g) + cross_entropy(pairs, s, true, sums, scratch, g);
@@ -209,10 +196,12 @@ static double row_cross_entropy(float *logits, size_t V, int32_t label, float we
 		memset(logits, 0, V * sizeof *logits);
 		return 0;
 	}
-	float most = vector_most(logits, V), at_label = logits[label];
-	float sum = vector_exponentials(logits, V, most);
+	float most = op_max(logits, V), at_label = logits[label];
+	float sum = op_exponentials(logits, V, most);
 	if (gradient) {
-		vector_scale(logits, V, weight / sum);
+		const float rate = weight / sum;
+		for (size_t i = 0; i < V; i++)
+			logits[i] *= rate;
 		logits[label] -= weight;
 	}
 	return log((double)sum) + (double)most - (double)at_label;

@@ -1,10 +1,10 @@
 /* classes.c: see classes.h. */
 #include "query/teach/classes.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/math/normalise.h"
 #include "model/words/names.h"
 #include "model/words/prompts.h"
 #include "schema/base/memory.h"
@@ -13,15 +13,6 @@
 #include "schema/base/banned.h"
 
 /* ---- embedding -------------------------------------------------------------------------------------------------- */
-
-static void normalise(float *x, size_t n)
-{
-	double sum = engine_dot(x, x, n);
-	float scale = sum > 0 ? (float)(1 / sqrt(sum)) : 0;
-
-	for (size_t i = 0; i < n; i++)
-		x[i] *= scale;
-}
 
 /* All prompts of one class as one batch. */
 static enum status embed_class(struct engine *engine, const char *name, const struct prompts *t, struct coca_text *texts,
@@ -47,7 +38,7 @@ static enum status embed_class(struct engine *engine, const char *name, const st
 	memset(embedding, 0, engine->embed * sizeof *embedding);
 	for (size_t i = 0; i < t->count * engine->embed; i++)
 		embedding[i % engine->embed] += each[i];
-	normalise(embedding, engine->embed);
+	normalise_rows(embedding, 1, engine->embed, embedding, NULL);
 	return STATUS_OK;
 }
 

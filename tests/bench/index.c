@@ -13,6 +13,7 @@
 
 #include "indexer/ingest/index.h"
 #include "model/image/image.h"
+#include "model/net/encode.h"
 #include "schema/base/blas.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"

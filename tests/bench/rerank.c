@@ -153,7 +153,7 @@ static void rerank_plain(void *context)
 	if (d->status != STATUS_OK)
 		goto out;
 	size_t images = CANDIDATES / plain.split.pieces + 1;
-	plain.scratch = state_scratch(d->engine.state, plain_carve(d->config, images, plain.split.threads, NULL, &work), plain.split.lanes,
+	plain.scratch = scratch_block(d->engine.state, plain_carve(d->config, images, plain.split.threads, NULL, &work), plain.split.lanes,
 				      &plain.stride);
 	if (plain.scratch)
 		split_run(&plain.split, plain_piece, &plain);
@@ -245,7 +245,7 @@ static void pool_stored(void *context)
 	size_t images = CANDIDATES / run.split.pieces + 1;
 	struct pooler_work work;
 
-	run.scratch = state_scratch(d->engine.state, pooler_carve(d->config, images, run.split.threads, NULL, &work), run.split.lanes,
+	run.scratch = scratch_block(d->engine.state, pooler_carve(d->config, images, run.split.threads, NULL, &work), run.split.lanes,
 				    &run.stride);
 	if (run.scratch)
 		split_run(&run.split, pooler_piece, &run);
@@ -330,7 +330,7 @@ static void texts_whole(void *context)
 	size_t most = (d->text_count + whole.split.pieces - 1) / whole.split.pieces;
 	struct whole_work work;
 
-	whole.scratch = state_scratch(d->engine.state, whole_carve(d->config, most, whole.split.threads, NULL, &work), whole.split.lanes,
+	whole.scratch = scratch_block(d->engine.state, whole_carve(d->config, most, whole.split.threads, NULL, &work), whole.split.lanes,
 				      &whole.stride);
 	if (whole.scratch)
 		split_run(&whole.split, whole_piece, &whole);
