@@ -1,0 +1,61 @@
+/* forget.c: `coca forget`: a folder leaves the library. */
+#include "indexer/commands/commands.h"
+
+#include <stdlib.h>
+
+#include "indexer/walk/walk.h"
+#include "schema/base/embed.h"
+#include "schema/catalog/catalog.h"
+
+#include "schema/base/banned.h"
+
+EMBED_TEXT(help_forget, "indexer/commands/forget.txt");
+
+static const struct option_spec forget_options[] = {
+	{"prune", 0, NULL, OPTION_FLAG, "delete their embeddings, too: indexed again, they are embedded again"},
+	{0},
+};
+
+static enum status forget(struct catalog *catalog, const char *folder, bool prune, size_t *photos, struct err *err)
+{
+	size_t purged, contents;
+	char *path = walk_resolve(folder);
+	enum status status = path ? catalog_forget(catalog, path, photos, err) : err_memory(err, "a path");
+
+	if (status == STATUS_OK && prune)
+		status = catalog_purge(catalog, INT64_MIN, &purged, &contents, err);
+	free(path);
+	return status;
+}
+
+static int run_forget(struct cli *cli, const struct arguments *args)
+{
+	bool prune = arguments_flag(args, "prune");
+	struct catalog *catalog = NULL;
+	size_t photos = 0;
+	struct err err;
+	enum status status = STATUS_OK;
+
+	if (args->count == 0)
+		status = err_set(&err, STATUS_USAGE, "forget what? hint: coca forget DIR");
+	if (status == STATUS_OK)
+		status = catalog_open(cli->database, CATALOG_WRITE, &catalog, &err);
+	for (size_t i = 0; i < args->count && status == STATUS_OK; i++) {
+		status = forget(catalog, args->words[i], prune, &photos, &err);
+		if (status == STATUS_OK && !cli->quiet)
+			fprintf(cli->log, "forgot %zu photo%s of '%s'%s\n", photos, photos == 1 ? "" : "s", args->words[i],
+				prune ? "" : "; what was embedded is kept for a return; hint: --prune");
+	}
+	int code = status == STATUS_OK ? EXIT_DONE : cli_fail(cli, &err);
+	catalog_close(catalog);
+	return status == STATUS_NOT_FOUND ? EXIT_NO_RESULT : code;
+}
+
+const struct command command_forget = {
+	.name = "forget",
+	.synopsis = "DIR...",
+	.summary = "take a folder out of the library; its files stay as they are",
+	.options = forget_options,
+	.details = help_forget,
+	.run = run_forget,
+};
