@@ -18,6 +18,7 @@
 #include "query/find/match.h"
 #include "query/session/score.h"
 #include "query/ask/photo.h"
+#include "query/session/tokens.h"
 #include "schema/catalog/texts.h"
 #include "schema/base/packed.h"
 #include "schema/base/embed.h"
@@ -78,10 +79,10 @@ static enum status load_nulls(struct asking *a, int64_t asked, size_t *count, st
 	enum status status = STATUS_OK;
 
 	for (size_t i = 0; i < a->null_count && n < SCORE_NULLS && status == STATUS_OK; i++) {
-		bool found = false;
+		enum tokens_found found = TOKENS_AWAY;
 		if (a->nulls[i] != asked)
-			status = subject_tokens(&a->library, a->nulls[i], a->tokens + (1 + n) * each, &found, err);
-		n += found;
+			status = tokens_of_content(&a->library, TOKENS_IMAGE, a->nulls[i], a->tokens + (1 + n) * each, &found, err);
+		n += found != TOKENS_AWAY;
 	}
 	for (size_t number = 1; n < SCORE_NULLS && status == STATUS_OK; number++, n++)
 		status = match_noise(&a->library.engine, number, a->tokens + (1 + n) * each, err);
@@ -152,7 +153,7 @@ static enum status print(struct asking *a, const char *path, struct err *err)
 static enum status ask(struct asking *a, const char *path, struct err *err)
 {
 	int64_t content;
-	enum status status = subject_file(&a->library, path, NULL, a->tokens, &content, err);
+	enum status status = tokens_of_file(&a->library, path, TOKENS_IMAGE, a->tokens, NULL, &content, err);
 
 	if (status != STATUS_OK && status != STATUS_MEMORY) {
 		cli_fail(a->cli, err);

@@ -12,6 +12,7 @@
 #include "query/show/format.h"
 #include "query/ask/parse.h"
 #include "query/ask/photo.h"
+#include "query/session/tokens.h"
 #include "query/find/texts.h"
 #include "schema/catalog/texts.h"
 #include "schema/base/json.h"
@@ -127,16 +128,16 @@ static enum status load(struct captioning *c, const struct work *work, struct er
 	struct photo_filter filter = {.in = work->in};
 	struct buffer *path = &c->paths[c->batched];
 	enum status status;
-	bool found = true;
+	enum tokens_found found = TOKENS_STORED;
 
 	c->contents[c->batched] = work->content;
 	if (work->path) {
 		buffer_text(path, work->path);
-		status = subject_file(&c->library, work->path, NULL, tokens, &c->contents[c->batched], err);
+		status = tokens_of_file(&c->library, work->path, TOKENS_IMAGE, tokens, NULL, &c->contents[c->batched], err);
 	} else {
 		status = subject_path(&c->library, work->content, &filter, path, err);
 		if (status == STATUS_OK)
-			status = subject_tokens(&c->library, work->content, tokens, &found, err);
+			status = tokens_of_content(&c->library, TOKENS_IMAGE, work->content, tokens, &found, err);
 		if (status == STATUS_OK && !found)
 			status = err_set(err, STATUS_NOT_FOUND, "cannot read '%s': it is away or has changed, and its image tokens are not stored",
 					 path->data ? path->data : "");

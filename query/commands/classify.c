@@ -6,11 +6,10 @@
 
 #include "query/teach/classes.h"
 #include "query/teach/choices.h"
-#include "query/teach/encoder_tokens.h"
 #include "query/show/format.h"
 #include "query/teach/labelling.h"
 #include "query/ask/photo.h"
-#include "schema/base/packed.h"
+#include "query/session/tokens.h"
 #include "schema/base/embed.h"
 
 #include "schema/base/banned.h"
@@ -40,7 +39,7 @@ static enum status print(struct classifier *c, const char *path, size_t path_siz
 	struct buffer out = {0};
 
 	if (c->pass) {
-		size_t M = c->head.n ? encoded_size(engine) / c->head.D : 1;
+		size_t M = c->head.n ? tokens_floats(engine, TOKENS_ENCODER) / c->head.D : 1;
 		head_read(c->pass, c->head.n ? c->tokens : c->photo, M, c->p);
 		choices_sort(c->p, c->head.labels_count, c->ranked);
 	} else {
@@ -53,9 +52,10 @@ static enum status print(struct classifier *c, const char *path, size_t path_siz
 
 static enum status classify_file(struct classifier *c, const char *path, struct err *err)
 {
+	bool reads_tokens = c->pass && c->head.n;
 	int64_t content;
-	enum status status = c->pass ? encoded_file(&c->library, path, c->head.n ? c->tokens : NULL, c->head.n ? NULL : c->photo, err)
-				       : subject_file(&c->library, path, c->photo, NULL, &content, err);
+	enum status status = tokens_of_file(&c->library, path, TOKENS_ENCODER, reads_tokens ? c->tokens : NULL,
+					    reads_tokens ? NULL : c->photo, &content, err);
 
 	if (status == STATUS_OK)
 		return print(c, path, strlen(path), err);
@@ -66,32 +66,17 @@ static enum status classify_file(struct classifier *c, const char *path, struct 
 	return STATUS_OK;
 }
 
-/* A content's tokens for the head; *found false: it has none, and its files are away. */
-static enum status load_tokens(struct classifier *c, int64_t content, bool *found, struct err *err)
-{
-	void *blob = NULL;
-	size_t size;
-	enum encoded how;
-	enum status status = encoded_content(&c->library, content, &blob, &size, &how, err);
-
-	*found = blob != NULL;
-	if (status == STATUS_OK && blob)
-		status = packed_tokens_read(blob, size, encoded_size(&c->library.engine) / c->head.D, c->head.D, c->tokens, err);
-	c->again += how == ENCODED_NOW;
-	free(blob);
-	return status;
-}
-
 static enum status classify_content(void *context, int64_t content, const float *embedding, struct err *err)
 {
 	struct classifier *c = context;
 	struct buffer path = {0};
-	bool found = true;
+	enum tokens_found found = TOKENS_STORED;
 	enum status status = subject_path(&c->library, content, NULL, &path, err);
 
 	memcpy(c->photo, embedding, c->library.engine.embed * sizeof *embedding);
 	if (status == STATUS_OK && path.data && c->pass && c->head.n)
-		status = load_tokens(c, content, &found, err);
+		status = tokens_of_content(&c->library, TOKENS_ENCODER, content, c->tokens, &found, err);
+	c->again += found == TOKENS_ENCODED;
 	if (status == STATUS_OK && path.data && found)
 		status = print(c, path.data, path.size, err);
 	buffer_release(&path);
@@ -135,7 +120,7 @@ static enum status parse(const struct arguments *args, struct classifier *c, str
 
 static enum status prepare_head(struct classifier *c, const char *name, struct err *err)
 {
-	size_t size = encoded_size(&c->library.engine);
+	size_t size = tokens_floats(&c->library.engine, TOKENS_ENCODER);
 	enum status status = labelling_find(&c->library, name, false, &c->head, err);
 
 	if (status == STATUS_OK)

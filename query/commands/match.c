@@ -7,6 +7,7 @@
 #include "query/show/format.h"
 #include "query/find/match.h"
 #include "query/ask/photo.h"
+#include "query/session/tokens.h"
 #include "schema/base/json.h"
 #include "schema/base/embed.h"
 
@@ -89,7 +90,7 @@ static enum status ask(struct asking *a, const char *file, size_t *skipped, stru
 	struct match *matches = NULL;
 	size_t count;
 	int64_t content;
-	enum status status = subject_file(&a->library, file, a->embedding, a->tokens, &content, err);
+	enum status status = tokens_of_file(&a->library, file, TOKENS_IMAGE, a->tokens, a->embedding, &content, err);
 
 	if (status != STATUS_OK && status != STATUS_MEMORY) {
 		cli_fail(a->cli, err);

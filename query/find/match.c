@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "model/net/likelihood.h"
-#include "query/ask/photo.h"
+#include "query/session/tokens.h"
 #include "query/find/texts.h"
 #include "schema/catalog/texts.h"
 #include "schema/base/random.h"
@@ -78,7 +78,7 @@ enum status match_noise(struct engine *engine, size_t number, float *tokens, str
 	if (status == STATUS_OK)
 		status = coca_encode_images(engine->model, engine->state, pixels, 1, embedding, tokens, err);
 	if (status == STATUS_OK)
-		status = subject_round(engine, tokens, err);
+		status = tokens_round(tokens, engine->tokens, engine->width, err);
 	free(pixels);
 	free(embedding);
 	return status;
@@ -106,7 +106,7 @@ static void choose_nulls(const struct matcher *m, int64_t content, int64_t nulls
 static enum status hold_null(struct matcher *m, const int64_t nulls[SCORE_NULLS], size_t which, size_t *slot, struct err *err)
 {
 	struct library *library = m->library;
-	bool found = false;
+	enum tokens_found found = TOKENS_AWAY;
 	enum status status = STATUS_OK;
 	size_t s;
 
@@ -124,7 +124,7 @@ static enum status hold_null(struct matcher *m, const int64_t nulls[SCORE_NULLS]
 				break;
 		}
 	if (nulls[which] > 0)
-		status = subject_tokens(library, nulls[which], null_tokens(m, s), &found, err);
+		status = tokens_of_content(library, TOKENS_IMAGE, nulls[which], null_tokens(m, s), &found, err);
 	if (status == STATUS_OK && !found)
 		status = match_noise(&library->engine, (size_t)llabs(nulls[which]), null_tokens(m, s), err);
 	if (status != STATUS_OK)

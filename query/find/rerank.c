@@ -4,11 +4,10 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "model/net/likelihood.h"
 #include "query/session/score.h"
-#include "schema/base/file.h"
+#include "query/session/tokens.h"
 #include "schema/base/memory.h"
 #include "schema/base/packed.h"
 
@@ -18,94 +17,24 @@ enum { GROUP = 64 }; /* candidates whose tokens are in memory at the same time *
 
 /* ---- tokens ----------------------------------------------------------------------------------------------------- */
 
-/* *blob stays NULL if there are none. A damaged blob is verify's to report; here it is as if there were none. */
-static enum status stored_tokens(const struct reranker *r, int64_t content, void **blob, struct err *err)
-{
-	const float *scales;
-	const int8_t *bytes;
-	size_t size;
-	enum status status = STATUS_OK;
-
-	*blob = NULL;
-	if (r->row)
-		status = catalog_tokens_get(r->catalog, content, r->row->id, blob, &size, err);
-	if (status == STATUS_OK && *blob &&
-	    packed_tokens_view(*blob, size, r->engine->tokens, r->engine->width, &scales, &bytes, NULL) != STATUS_OK) {
-		free(*blob);
-		*blob = NULL;
-	}
-	return status;
-}
-
-struct file_search {
-	struct reranker *reranker;
-	float *tokens, *embedding;
-	void *blob;
-};
-
-/* Stored tokens are 8 bit: what is encoded again becomes the same, so that the answer does not depend on the budget. */
-static enum status encode_as_stored(struct file_search *s, const struct photo *photo, struct err *err)
-{
-	struct engine *engine = s->reranker->engine;
-	void *blob = mem_array(packed_tokens_size(engine->tokens, engine->width), 1);
-
-	if (!blob)
-		return err_memory(err, "image tokens");
-	enum status status = engine_encode_file(engine, photo->path, ENGINE_LEAST(engine), s->embedding, s->tokens, err);
-	if (status == STATUS_OK) {
-		packed_tokens_write(s->tokens, engine->tokens, engine->width, blob);
-		s->blob = blob;
-	} else {
-		free(blob);
-	}
-	return status;
-}
-
-/* A file that has changed since it was indexed is another photograph. One that cannot be read counts as away. */
-static enum status try_file(void *context, const struct photo *photo, struct err *err)
-{
-	struct file_search *s = context;
-	struct stat st;
-
-	if (s->blob || photo->state != PHOTO_READY || stat(photo->path, &st) != 0 || (int64_t)st.st_size != photo->size ||
-	    (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec != photo->mtime_ns)
-		return STATUS_OK;
-	enum status status = encode_as_stored(s, photo, err);
-	return status == STATUS_MEMORY ? status : STATUS_OK;
-}
-
-/* The same from a file of the content; *blob stays NULL if there is none. */
-static enum status encoded_tokens(struct reranker *r, int64_t content, void **blob, struct err *err)
-{
-	struct file_search s = {r, mem_floats(mem_product(r->engine->tokens, r->engine->width)), mem_floats(r->engine->embed), NULL};
-	enum status status = s.tokens && s.embedding ? catalog_photos_of_content(r->catalog, content, false, try_file, &s, err) :
-						       err_memory(err, "image tokens");
-
-	free(s.tokens);
-	free(s.embedding);
-	if (status != STATUS_OK) {
-		free(s.blob);
-		s.blob = NULL;
-	}
-	*blob = s.blob;
-	r->encoded += s.blob != NULL;
-	r->kept += !s.blob;
-	return status;
-}
-
 /* As schema/base/packed.h writes them, the caller's to free; NULL: they cannot be had. */
-static enum status packed_tokens(struct reranker *r, int64_t content, void **blob, struct err *err)
+static enum status load_tokens(struct reranker *r, int64_t content, void **blob, struct err *err)
 {
-	enum status status = stored_tokens(r, content, blob, err);
+	enum tokens_found found;
+	size_t size;
+	enum status status =
+		tokens_blob(r->engine, r->catalog, r->row ? r->row->id : 0, TOKENS_IMAGE, content, blob, &size, &found, err);
 
-	return status == STATUS_OK && !*blob ? encoded_tokens(r, content, blob, err) : status;
+	r->encoded += status == STATUS_OK && found == TOKENS_ENCODED;
+	r->kept += status == STATUS_OK && found == TOKENS_AWAY;
+	return status;
 }
 
 enum status rerank_tokens(struct reranker *r, int64_t content, float *tokens, bool *found, struct err *err)
 {
 	size_t N = r->engine->tokens, W = r->engine->width;
 	void *blob;
-	enum status status = packed_tokens(r, content, &blob, err);
+	enum status status = load_tokens(r, content, &blob, err);
 
 	*found = status == STATUS_OK && blob;
 	if (*found)
@@ -138,7 +67,7 @@ static enum status load_group(struct reranker *r, struct candidate *candidates, 
 		struct coca_image *image = &g->images[g->count];
 		void **blob = &g->blobs[g->count];
 		*image = (struct coca_image){0};
-		status = packed_tokens(r, candidates[i].content, blob, err);
+		status = load_tokens(r, candidates[i].content, blob, err);
 		if (status != STATUS_OK || !*blob)
 			continue;
 		g->candidates[g->count] = &candidates[i];

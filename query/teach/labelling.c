@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "model/heads/tune.h"
-#include "query/teach/encoder_tokens.h"
+#include "query/session/tokens.h"
 #include "schema/catalog/heads.h"
 #include "schema/cli/progress.h"
 
@@ -129,15 +129,15 @@ static enum status load_one(struct library *library, const struct head *head, in
 		g->count += status == STATUS_OK && found;
 		return status;
 	}
-	enum encoded how;
+	enum tokens_found found;
 	void *blob;
-	status = encoded_content(library, content, &blob, &item->size, &how, err);
+	status = tokens_blob(&library->engine, library->catalog, library->row.id, TOKENS_ENCODER, content, &blob, &item->size, &found, err);
 	if (status != STATUS_OK)
 		return status;
 	item->blob = blob;
-	done->stored += how == ENCODED_STORED;
-	done->encoded += how == ENCODED_NOW;
-	done->away += how == ENCODED_AWAY;
+	done->stored += found == TOKENS_STORED;
+	done->encoded += found == TOKENS_ENCODED;
+	done->away += found == TOKENS_AWAY;
 	g->contents[g->count] = content;
 	g->count += blob != NULL;
 	return STATUS_OK;

@@ -7,6 +7,7 @@
 
 #include "model/net/answer_states.h"
 #include "model/net/vision.h"
+#include "query/session/tokens.h"
 #include "schema/base/file.h"
 #include "schema/base/packed.h"
 #include "schema/cli/progress.h"
@@ -177,16 +178,6 @@ static enum status sort_labels(struct lesson *lesson, struct err *err)
 
 /* ---- a batch ---------------------------------------------------------------------------------------------------- */
 
-static enum status pack(struct lesson_item *item, const float *tokens, size_t M, size_t D, struct err *err)
-{
-	item->size = packed_tokens_size(M, D);
-	item->blob = mem_array(item->size, 1);
-	if (!item->blob)
-		return err_memory(err, "tokens");
-	packed_tokens_write(tokens, M, D, item->blob);
-	return STATUS_OK;
-}
-
 /* The decoder's states under the item's question, of image tokens[N,W] as the catalog would hold them. */
 static enum status pack_states(struct lesson *lesson, struct lesson_item *item, float *tokens, struct err *err)
 {
@@ -194,14 +185,14 @@ static enum status pack_states(struct lesson *lesson, struct lesson_item *item, 
 	struct coca_text text;
 	int32_t *ids = NULL;
 	bool cut;
-	enum status status = subject_round(engine, tokens, err);
+	enum status status = tokens_round(tokens, engine->tokens, engine->width, err);
 
 	if (status == STATUS_OK)
 		status = engine_text_ids(engine, item->question, strlen(item->question), &ids, &text, &cut, err);
 	if (status == STATUS_OK)
 		status = answer_states_make(engine->model, engine->state, tokens, &text, lesson->batch->states, err);
 	if (status == STATUS_OK)
-		status = pack(item, lesson->batch->states, text.count, engine->width, err);
+		status = tokens_pack(lesson->batch->states, text.count, engine->width, &item->blob, &item->size, err);
 	free(ids);
 	return status;
 }
@@ -271,7 +262,7 @@ static enum status keep(struct lesson *lesson, struct waiting *w, struct err *er
 	if (!item->embedding)
 		return err_memory(err, "an embedding");
 	memcpy(item->embedding, b->features + w->slot * E, E * sizeof *item->embedding);
-	enum status status = pack(item, b->encoder + w->slot * b->M * b->D, b->M, b->D, err);
+	enum status status = tokens_pack(b->encoder + w->slot * b->M * b->D, b->M, b->D, &item->blob, &item->size, err);
 	/* Best effort: another coca may be writing. */
 	if (status == STATUS_OK && w->content && library->row.id && item->size <= lesson->room &&
 	    catalog_encoder_put(library->catalog, w->content, library->row.id, item->blob, item->size, NULL) == STATUS_OK) {

@@ -14,6 +14,7 @@
 #include "tests/scenes/scenes.h"
 #include "query/session/library.h"
 #include "query/ask/photo.h"
+#include "query/session/tokens.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
 #include "schema/base/packed.h"

@@ -25,7 +25,7 @@ static struct fixture fixture_new(void)
 
 	f.tokens = mem_floats(PHOTOS * each);
 	for (size_t i = 0; i < PHOTOS; i++)
-		assert_ok(subject_file(&f.d->library, f.d->paths[i], NULL, f.tokens + i * each, &content, &err), &err);
+		assert_ok(tokens_of_file(&f.d->library, f.d->paths[i], TOKENS_IMAGE, f.tokens + i * each, NULL, &content, &err), &err);
 	return f;
 }
 

@@ -39,7 +39,7 @@ static struct photo_input load(struct drawn *d, const char *path)
 	struct engine *engine = &d->library.engine;
 	struct photo_input p = {mem_floats(engine->embed), mem_floats(engine->tokens * engine->width), 0};
 
-	assert_ok(subject_file(&d->library, path, p.embedding, p.tokens, &p.content, &err), &err);
+	assert_ok(tokens_of_file(&d->library, path, TOKENS_IMAGE, p.tokens, p.embedding, &p.content, &err), &err);
 	return p;
 }
 
@@ -73,14 +73,14 @@ static double prior(struct drawn *d, const char *text, int64_t content)
 	int64_t sample[SCORE_NULLS + 1];
 	float *tokens = mem_floats(each);
 	double sum = 0;
-	bool found;
+	enum tokens_found found;
 
 	assert_ok(catalog_contents_sample(d->library.catalog, SCORE_NULLS + 1, sample, &n, &err), &err);
 	for (size_t i = 0; i < n && used < SCORE_NULLS; i++) {
 		if (sample[i] == content)
 			continue;
-		assert_ok(subject_tokens(&d->library, sample[i], tokens, &found, &err), &err);
-		assert_true(found);
+		assert_ok(tokens_of_content(&d->library, TOKENS_IMAGE, sample[i], tokens, &found, &err), &err);
+		assert_true(found != TOKENS_AWAY);
 		sum += exp(likelihood(d, text, tokens));
 		used++;
 	}
