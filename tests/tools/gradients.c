@@ -1,11 +1,16 @@
 /* gradients.c: compares both losses and every parameter's gradient with the reference's.
  *
- *     build/tests/tools/gradients DIR     # open_clip_config.json, open_clip_model.safetensors, expected.safetensors,
- *                                   # expected_losses.json; expected_grads.safetensors where there is one
+ *     build/tests/tools/gradients DIR            # open_clip_config.json, open_clip_model.safetensors, expected.safetensors,
+ *                                                # expected_losses.json; expected_grads.safetensors, or else
+ *                                                # expected_grads_sample.safetensors, where there is one
+ *     build/tests/tools/gradients DIR OUT        # writes that sample of DIR's expected_grads.safetensors
  *
  * Losses must agree within 1e-5 (relative), each tensor's gradient within 1e-4 (norm of the difference over the norm of the
  * expected one) and each of its values within 1e-4 of its size plus 3e-5 of the tensor's root mean square. Every parameter
  * must have an expectation and every expectation a parameter. Exit code 0 only then.
+ *
+ * A sample has for each parameter a tensor of its name: at most 128 of the values, the kth of them from place 7919 k modulo
+ * their number, and behind them the norm of all.
  */
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -22,6 +27,8 @@
 
 #include "schema/base/banned.h"
 
+enum { SAMPLED = 128, STRIDE = 7919, SAMPLE_MOST = SAMPLED + 1 };
+static const char whole_name[] = "expected_grads.safetensors", sample_name[] = "expected_grads_sample.safetensors";
 static const double LOSS_TOLERANCE = 1e-5, NORM_TOLERANCE = 1e-4, VALUE_TOLERANCE = 1e-4, VALUE_FLOOR = 3e-5;
 
 /* The batch of expected.safetensors: pixels as they are, texts cut where their padding begins. */
@@ -136,32 +143,78 @@ out:
 	return status;
 }
 
-/* Relative error by norm of ours against expected; *off: the first value that is too far off, count if none. */
-static double compare(const float *ours, const float *expected, size_t count, size_t *off)
+static double norm_of(const float *x, size_t n)
 {
-	double difference = 0, norm = 0;
+	double sum = 0;
 
-	for (size_t i = 0; i < count; i++) {
-		difference += pow((double)ours[i] - (double)expected[i], 2);
-		norm += pow((double)expected[i], 2);
-	}
-	double floor = VALUE_FLOOR * sqrt(norm / (double)count);
-	*off = count;
-	for (size_t i = count; i-- > 0;)
-		if (!(fabs((double)ours[i] - (double)expected[i]) <= VALUE_TOLERANCE * fabs((double)expected[i]) + floor))
-			*off = i;
-	return norm > 0 ? sqrt(difference / norm) : difference > 0 ? INFINITY : 0;
+	for (size_t i = 0; i < n; i++)
+		sum += (double)x[i] * (double)x[i];
+	return sqrt(sum);
 }
 
-static enum status check_tensor(const struct parameters *p, size_t which, const struct checkpoint *expected, bool *good, struct err *err)
+static size_t sample_size(size_t count)
+{
+	return count < SAMPLED ? count : SAMPLED;
+}
+
+/* The sample of a gradient; returns how many floats. */
+static size_t take_sample(const float *gradient, size_t count, float sample[SAMPLE_MOST])
+{
+	size_t n = sample_size(count);
+
+	for (size_t k = 0; k < n; k++)
+		sample[k] = gradient[k * STRIDE % count];
+	sample[n] = (float)norm_of(gradient, count);
+	return n + 1;
+}
+
+/* The first of n values that is too far off; n if none. rms: of the tensor that they are from. */
+static size_t first_off(const float *ours, const float *expected, size_t n, double rms)
+{
+	size_t i = 0;
+
+	while (i < n && fabs((double)ours[i] - (double)expected[i]) <= VALUE_TOLERANCE * fabs((double)expected[i]) + VALUE_FLOOR * rms)
+		i++;
+	return i;
+}
+
+/* Relative error by norm of ours against expected, whose norm is given. */
+static double error_of(const float *ours, const float *expected, size_t n, double norm)
+{
+	double difference = 0;
+
+	for (size_t i = 0; i < n; i++)
+		difference += pow((double)ours[i] - (double)expected[i], 2);
+	return norm > 0 ? sqrt(difference) / norm : difference > 0 ? INFINITY : 0;
+}
+
+/* A sample's last value is the norm, which is held against ours by itself. */
+static bool compare(const char *name, const float *ours, const float *expected, size_t n, size_t count, bool sampled)
+{
+	size_t values = sampled ? n - 1 : n;
+	double norm = sampled ? (double)expected[values] : norm_of(expected, n), error = error_of(ours, expected, values, norm);
+	size_t off = first_off(ours, expected, values, norm / sqrt((double)count));
+
+	if (sampled)
+		error = fmax(error, error_of(ours + values, expected + values, 1, norm));
+	bool fine = error <= NORM_TOLERANCE && off == values;
+	printf("%-60s %.2e%s\n", name, error, fine ? "" : "  WRONG");
+	if (off < values)
+		printf("    value %zu is %.9g, expected %.9g\n", off, (double)ours[off], (double)expected[off]);
+	return fine;
+}
+
+static enum status check_tensor(const struct parameters *p, size_t which, const struct checkpoint *expected, bool sampled, bool *good,
+				struct err *err)
 {
 	const struct parameter *parameter = &p->list[which];
 	const struct tensor *t = checkpoint_find(expected, parameter->info.name);
 	const float *ours = p->gradient + parameter->offset;
-	size_t off;
+	size_t count = parameter->info.count;
+	float sample[SAMPLE_MOST];
 
-	if (!t || t->count != parameter->info.count) {
-		printf("%-60s missing or of another size in expected_grads.safetensors  WRONG\n", parameter->info.name);
+	if (!t || t->count != (sampled ? sample_size(count) + 1 : count)) {
+		printf("%-60s missing or of another size in %s  WRONG\n", parameter->info.name, sampled ? sample_name : whole_name);
 		*good = false;
 		return STATUS_OK;
 	}
@@ -169,14 +222,10 @@ static enum status check_tensor(const struct parameters *p, size_t which, const 
 	if (!floats)
 		return err_memory(err, "a gradient");
 	enum status status = tensor_floats(t, floats, err);
-	if (status == STATUS_OK) {
-		double error = compare(ours, floats, t->count, &off);
-		bool fine = error <= NORM_TOLERANCE && off == t->count;
-		printf("%-60s %.2e%s\n", parameter->info.name, error, fine ? "" : "  WRONG");
-		if (off < t->count)
-			printf("    value %zu is %.9g, expected %.9g\n", off, (double)ours[off], (double)floats[off]);
-		*good &= fine;
-	}
+	if (sampled)
+		take_sample(ours, count, sample);
+	if (status == STATUS_OK)
+		*good &= compare(parameter->info.name, sampled ? sample : ours, floats, t->count, count, sampled);
 	free(floats);
 	return status;
 }
@@ -184,19 +233,52 @@ static enum status check_tensor(const struct parameters *p, size_t which, const 
 static enum status check_gradients(const char *folder, const struct parameters *p, bool *good, struct err *err)
 {
 	struct checkpoint *expected = NULL;
-	enum status status = open_beside(folder, "expected_grads.safetensors", &expected, err);
+	enum status status = open_beside(folder, whole_name, &expected, err);
+	bool sampled = status == STATUS_NOT_FOUND;
 
+	if (sampled)
+		status = open_beside(folder, sample_name, &expected, err);
 	if (status == STATUS_NOT_FOUND) {
-		printf("no expected_grads.safetensors here: losses alone\n");
+		printf("no %s here: losses alone\n", whole_name);
 		return STATUS_OK;
 	}
 	for (size_t i = 0; i < p->count && status == STATUS_OK; i++)
-		status = check_tensor(p, i, expected, good, err);
+		status = check_tensor(p, i, expected, sampled, good, err);
 	if (status == STATUS_OK && checkpoint_count(expected) != p->count) {
 		printf("%zu expected gradients for %zu parameters  WRONG\n", checkpoint_count(expected), p->count);
 		*good = false;
 	}
 	checkpoint_close(expected);
+	return status;
+}
+
+static enum status write_sample(const char *folder, const char *path, struct err *err)
+{
+	struct checkpoint *whole = NULL;
+	float (*samples)[SAMPLE_MOST] = NULL;
+	struct named_floats *list = NULL;
+	enum status status = open_beside(folder, whole_name, &whole, err);
+	size_t n = status == STATUS_OK ? checkpoint_count(whole) : 0;
+
+	if (status == STATUS_OK) {
+		samples = mem_array(n, sizeof *samples);
+		list = mem_array(n, sizeof *list);
+		status = samples && list ? STATUS_OK : err_memory(err, "a sample");
+	}
+	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
+		const struct tensor *t = checkpoint_at(whole, i);
+		float *floats = mem_floats(t->count);
+		status = floats ? tensor_floats(t, floats, err) : err_memory(err, "a gradient");
+		if (status == STATUS_OK)
+			list[i] = (struct named_floats){.name = t->name, .dims = 1, .data = samples[i],
+							.shape = {take_sample(floats, t->count, samples[i])}};
+		free(floats);
+	}
+	if (status == STATUS_OK)
+		status = checkpoint_write(path, list, n, DTYPE_F32, err);
+	free(samples);
+	free(list);
+	checkpoint_close(whole);
 	return status;
 }
 
@@ -241,14 +323,15 @@ int main(int argc, char **argv)
 	bool good = true;
 
 	blas_guard(argv, false);
-	if (argc != 2) {
-		fprintf(stderr, "usage: gradients DIR\n");
+	if (argc != 2 && argc != 3) {
+		fprintf(stderr, "usage: gradients DIR [OUT]\n");
 		return 2;
 	}
-	if (run(argv[1], &good, &err) != STATUS_OK) {
+	if ((argc == 3 ? write_sample(argv[1], argv[2], &err) : run(argv[1], &good, &err)) != STATUS_OK) {
 		fprintf(stderr, "gradients: %s\n", err.text);
 		return 1;
 	}
-	printf("%s: %s\n", argv[1], good ? "within tolerance" : "WRONG");
+	if (argc == 2)
+		printf("%s: %s\n", argv[1], good ? "within tolerance" : "WRONG");
 	return good ? 0 : 1;
 }
