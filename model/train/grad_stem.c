@@ -21,36 +21,37 @@ static size_t weights_of(const struct config *config, size_t l)
 	return config->stem[l].width * 9 * config_stem_channels(config, l);
 }
 
-void stem_pass_carve(struct carver *carver, const struct config *config, size_t B, struct stem_pass *passes, struct stem_scratch *scratch)
+void stem_pass_carve(struct carver *carver, const struct config *config, size_t B, struct stem_pass *pass)
 {
 	size_t threads = (size_t)omp_get_max_threads(), most = 0;
-	float *x = config->stem_layers ? carve_floats(carver, B * places(config, 0), 3) : NULL;
+	float *x = pass->pixels = carve_floats(carver, B * places(config, 0), 3);
 
 	for (size_t l = 0; l < config->stem_layers; l++) {
 		size_t rows = B * places(config, l + 1), O = config->stem[l].width;
-		passes[l].x = x;
-		passes[l].conv = carve_floats(carver, rows, O);
-		passes[l].stat = carve_floats(carver, rows, 2);
-		passes[l].slope = carve_floats(carver, rows, O);
-		passes[l].out = x = carve_floats(carver, rows, O);
+		struct stem_kept *layer = &pass->layers[l];
+		layer->x = x;
+		layer->conv = carve_floats(carver, rows, O);
+		layer->stat = carve_floats(carver, rows, 2);
+		layer->slope = carve_floats(carver, rows, O);
+		layer->out = x = carve_floats(carver, rows, O);
 		most = weights_of(config, l) > most ? weights_of(config, l) : most;
 	}
 	if (!config->stem_layers)
 		return;
-	scratch->columns = carve_floats(carver, threads, stem_columns_most(config));
-	scratch->weights = carve_floats(carver, threads, most);
-	scratch->dmap = carve_floats(carver, B, stem_map_most(config));
-	scratch->other = carve_floats(carver, B, stem_map_most(config));
+	pass->columns = carve_floats(carver, threads, stem_columns_most(config));
+	pass->weights = carve_floats(carver, threads, most);
+	pass->dmap = carve_floats(carver, B, stem_map_most(config));
+	pass->other = carve_floats(carver, B, stem_map_most(config));
 }
 
-static void layer_forward(const struct config *config, const struct weights *w, size_t l, size_t B, struct stem_pass *pass,
-			  struct stem_scratch *scratch)
+static void layer_forward(const struct config *config, const struct weights *w, size_t l, size_t B, const struct stem_pass *stem)
 {
+	const struct stem_kept *pass = &stem->layers[l];
 	size_t C = config_stem_channels(config, l), O = config->stem[l].width, s = config_stem_side(config, l), n = places(config, l + 1);
 
 #pragma omp parallel for schedule(static)
 	for (size_t b = 0; b < B; b++) {
-		float *columns = scratch->columns + (size_t)omp_get_thread_num() * stem_columns_most(config);
+		float *columns = stem->columns + (size_t)omp_get_thread_num() * stem_columns_most(config);
 		stem_columns(pass->x + b * s * s * C, s, C, config->stem[l].stride, columns);
 		grad_linear_forward(columns, n, 9 * C, w->stem[l].conv, NULL, O, pass->conv + b * n * O, O);
 	}
@@ -60,23 +61,24 @@ static void layer_forward(const struct config *config, const struct weights *w, 
 		grad_add(pass->out, pass->x, B * n * O);
 }
 
-void stem_pass_forward(const struct config *config, const struct weights *w, size_t B, struct stem_pass *passes,
-		       struct stem_scratch *scratch, float *patches)
+void stem_pass_forward(const struct config *config, const struct weights *w, size_t B, struct stem_pass *stem, float *patches)
 {
 	size_t layers = config->stem_layers, s = config_stem_side(config, layers), C = config_stem_channels(config, layers);
 
 	for (size_t l = 0; l < layers; l++)
-		layer_forward(config, w, l, B, &passes[l], scratch);
+		layer_forward(config, w, l, B, stem);
+	const float *map = layers ? stem->layers[layers - 1].out : stem->pixels;
 #pragma omp parallel for schedule(static)
 	for (size_t b = 0; b < B; b++)
-		stem_patches(passes[layers - 1].out + b * s * s * C, s, C, config_patch_side(config),
+		stem_patches(map + b * s * s * C, s, C, config_patch_side(config),
 			     patches + b * config->patches * config_patch_inputs(config));
 }
 
 /* dmap[B,o,o,O] comes in; dx[B,s,s,C], if wanted, goes out. */
 static void layer_backward(const struct config *config, const struct weights *w, const struct weights *g, size_t l, size_t B,
-			   const struct stem_pass *pass, struct stem_scratch *scratch, float *dmap, float *dx, float *partial)
+			   const struct stem_pass *stem, float *dmap, float *dx, float *partial)
 {
+	const struct stem_kept *pass = &stem->layers[l];
 	size_t C = config_stem_channels(config, l), O = config->stem[l].width, s = config_stem_side(config, l), n = places(config, l + 1);
 	size_t count = weights_of(config, l);
 
@@ -92,7 +94,7 @@ static void layer_backward(const struct config *config, const struct weights *w,
 #pragma omp parallel
 	{
 		size_t me = (size_t)omp_get_thread_num();
-		float *columns = scratch->columns + me * stem_columns_most(config), *dw = scratch->weights + me * count;
+		float *columns = stem->columns + me * stem_columns_most(config), *dw = stem->weights + me * count;
 		memset(dw, 0, count * sizeof *dw);
 #pragma omp for schedule(static)
 		for (size_t b = 0; b < B; b++) {
@@ -110,33 +112,25 @@ static void layer_backward(const struct config *config, const struct weights *w,
 		for (size_t t = 0; t < (size_t)omp_get_num_threads() && g->stem[l].conv; t++) {
 #pragma omp for schedule(static) nowait
 			for (size_t i = 0; i < count; i++)
-				g->stem[l].conv[i] += scratch->weights[t * count + i];
+				g->stem[l].conv[i] += stem->weights[t * count + i];
 		}
 	}
 }
 
 void stem_pass_backward(const struct config *config, const struct weights *w, const struct weights *g, size_t B,
-			const struct stem_pass *passes, struct stem_scratch *scratch, const float *dpatches, float *partial)
+			const struct stem_pass *stem, const float *dpatches, float *partial)
 {
 	size_t layers = config->stem_layers, s = config_stem_side(config, layers), C = config_stem_channels(config, layers);
-	float *dmap = scratch->dmap, *other = scratch->other;
+	float *dmap = stem->dmap, *other = stem->other;
 
 #pragma omp parallel for schedule(static)
 	for (size_t b = 0; b < B; b++)
-		stem_patches_back(dpatches + b * config->patches * config_patch_inputs(config), s, C, config_patch_side(config), dmap + b * s * s * C);
+		stem_patches_back(dpatches + b * config->patches * config_patch_inputs(config), s, C, config_patch_side(config),
+				  dmap + b * s * s * C);
 	for (size_t l = layers; l-- > 0;) {
-		layer_backward(config, w, g, l, B, &passes[l], scratch, dmap, l ? other : NULL, partial);
+		layer_backward(config, w, g, l, B, stem, dmap, l ? other : NULL, partial);
 		float *swap = dmap;
 		dmap = other;
 		other = swap;
 	}
-}
-
-bool stem_trains(const struct config *config, const struct weights *g)
-{
-	bool trains = false;
-
-	for (size_t l = 0; l < config->stem_layers; l++)
-		trains |= g->stem[l].conv || g->stem[l].ln.weight || g->stem[l].ln.bias;
-	return trains;
 }

@@ -10,30 +10,29 @@
 #include "model/files/weights.h"
 
 /* What a layer keeps. out is the next layer's x. */
-struct stem_pass {
+struct stem_kept {
 	float *x, *out;    /* [B,s,s,C] [B,o,o,O] */
 	float *conv;       /* [B*o*o,O] before its norm */
 	float *stat;       /* [B*o*o,2] */
 	float *slope;      /* [B*o*o,O] of the GELU */
 };
 
-struct stem_scratch {
+struct stem_pass {
+	float *pixels;     /* [B,S,S,3]: the first map, and where there is no stem the only one */
+	struct stem_kept layers[STEM_MOST];
+	/* scratch */
 	float *columns;    /* of each thread */
 	float *weights;    /* a layer's gradient, of each thread */
 	float *dmap, *other; /* [B, the largest map] */
 };
 
-/* Nothing for a configuration without a stem. passes[stem_layers]; passes[0].x is where the pixels go, [B,S,S,3]. */
-void stem_pass_carve(struct carver *carver, const struct config *config, size_t B, struct stem_pass *passes, struct stem_scratch *scratch);
+void stem_pass_carve(struct carver *carver, const struct config *config, size_t B, struct stem_pass *pass);
 
-/* patches[B*patches, config_patch_inputs] */
-void stem_pass_forward(const struct config *config, const struct weights *w, size_t B, struct stem_pass *passes,
-		       struct stem_scratch *scratch, float *patches);
+/* From pass->pixels to patches[B*patches, config_patch_inputs]. */
+void stem_pass_forward(const struct config *config, const struct weights *w, size_t B, struct stem_pass *pass, float *patches);
 
-/* From the patches' gradient. partial: grad_partial floats of the widest layer. */
+/* From the patches' gradient; only where there is a stem. partial: grad_partial floats of the widest layer. */
 void stem_pass_backward(const struct config *config, const struct weights *w, const struct weights *g, size_t B,
-			const struct stem_pass *passes, struct stem_scratch *scratch, const float *dpatches, float *partial);
-
-bool stem_trains(const struct config *config, const struct weights *g);
+			const struct stem_pass *pass, const float *dpatches, float *partial);
 
 #endif
