@@ -115,7 +115,7 @@ TESTED := all $(TEST_PROGRAMS) $(TOOLS) $(BENCH_ALONE:%=$(BUILD)/tests/bench/%) 
 test: $(TESTED) ## build and run the tests; T=schema runs one floor, SAN=address,undefined under sanitizers
 	@BUILD=$(BUILD) T='$(T)' sh tests/run.sh
 
-check-deps: ## check that no floor includes one above it, nor indexer and query each other
+check-deps: ## check the rules of the house: which floors and rooms include which, what of them shows, where SQL and exits are
 	@sh tests/check-deps.sh
 
 # The fuzzers themselves, by clang in a tree of their own. clang comes without OpenMP: loops run on one thread, which suits here.

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs the test programs, quickest floor first, and ends with one line: N passed, N failed, N skipped.
 #   BUILD  the build folder         T  a floor (schema, model, indexer, query, cli) or part of a test's path
+#   LIST   not empty: print the names of the tests alone
 # A test program (cmocka) prints "[       OK ] name"; a script prints "ok - name", "not ok - name" or "skip - name".
 set -u
 BUILD=${BUILD:-build}
@@ -17,6 +18,7 @@ case $BUILD in build/*thread*) export OMP_NUM_THREADS=1 ;; esac
 run() {
     name=$1; shift
     case $name in *"$T"*) ;; *) return ;; esac
+    if [ -n "${LIST:-}" ]; then echo "$name"; return; fi
     printf '== %s\n' "$name"
     start=$(date +%s)
     "$@" >"$log" 2>&1 </dev/null
@@ -44,6 +46,8 @@ for script in tests/cli/*.sh; do
     [ -f "$script" ] || continue
     run "cli/$(basename "$script" .sh)" bash "$script"
 done
+
+[ -z "${LIST:-}" ] || exit 0
 
 # cmocka names a failed test twice: once as it runs, once in its closing list.
 passed=$(grep -c -e '^\[       OK \]' -e '^ok - ' "$log.all")
