@@ -1,4 +1,4 @@
-/* config.c: see config.h. Reading goes in three steps: the tables say which options exist and which of those we do not
+/* config.c: see config.h. Reading goes in three steps: the tables of config_options.h say which options exist and which of those we do not
  * implement must stand at their default; parse_* take the values; check_network sees that they fit together. */
 #include "model/files/config.h"
 
@@ -10,9 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/files/config_options.h"
 #include "schema/base/file.h"
-#include "schema/base/json.h"
-#include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
 
@@ -32,126 +31,6 @@ enum {
 
 static const float openai_mean[3] = {0.48145466f, 0.4578275f, 0.40821073f};
 static const float openai_std[3] = {0.26862954f, 0.26130258f, 0.27577711f};
-
-/* ---- options ---- */
-
-enum rule {
-	USED,      /* read below */
-	ANY,       /* changes nothing at inference, or OpenCLIP ignores it, too */
-	ONLY_NULL, /* null, or text if that is given */
-	ONLY_FALSE,
-	ONLY_TRUE,
-	ONLY_ZERO,
-	ONLY_TEXT,
-	ONLY_EMPTY, /* null, {} or what a default LayerNorm or GELU would be given */
-};
-
-struct option {
-	const char *name;
-	enum rule rule;
-	const char *text;
-};
-
-/* Attention blocks of another make, in both CLIPVisionCfg and CLIPTextCfg. */
-#define CUSTOM_BLOCKS                                                                                     \
-	{"block_type", ONLY_NULL, "default"}, {"qk_norm", ONLY_FALSE, NULL},                              \
-	{"scaled_cosine_attn", ONLY_FALSE, NULL}, {"scale_heads", ONLY_FALSE, NULL},                      \
-	{"scale_attn_inner", ONLY_FALSE, NULL}, {"scale_attn", ONLY_FALSE, NULL}, {"scale_fc", ONLY_FALSE, NULL}
-
-static const struct option file_options[] = {
-	{"model_cfg", USED, NULL},
-	{"preprocess_cfg", USED, NULL},
-	{NULL, USED, NULL},
-};
-
-static const struct option model_options[] = {
-	{"embed_dim", USED, NULL},
-	{"vision_cfg", USED, NULL},
-	{"text_cfg", USED, NULL},
-	{"multimodal_cfg", USED, NULL},
-	{"quick_gelu", USED, NULL},
-	{"custom_text", ONLY_TRUE, NULL},
-	{"init_logit_scale", ANY, NULL}, /* the checkpoint's logit_scale replaces it */
-	{"init_logit_bias", ONLY_NULL, NULL},
-	{"nonscalar_logit_scale", ANY, NULL}, /* a shape of [1] instead of [] */
-	{"cast_dtype", ONLY_NULL, NULL},
-	{"output_dict", ANY, NULL},
-	{"pad_id", ONLY_ZERO, NULL},
-	{NULL, USED, NULL},
-};
-
-static const struct option vision_options[] = {
-	{"layers", USED, NULL},
-	{"width", USED, NULL},
-	{"head_width", USED, NULL},
-	{"mlp_ratio", USED, NULL},
-	{"patch_size", USED, NULL},
-	{"image_size", USED, NULL},
-	{"ls_init_value", USED, NULL},
-	{"attentional_pool", USED, NULL},
-	{"attn_pooler_queries", USED, NULL},
-	{"attn_pooler_heads", USED, NULL},
-	{"no_ln_pre", USED, NULL},
-	{"stem", USED, NULL}, /* ours */
-	{"patch_dropout", ANY, NULL}, /* training only */
-	{"output_tokens", ANY, NULL}, /* a CoCa always needs them */
-	{"input_patchnorm", ONLY_FALSE, NULL},
-	{"global_average_pool", ONLY_FALSE, NULL},
-	{"pos_embed_type", ONLY_TEXT, "learnable"},
-	{"pool_type", ONLY_TEXT, "tok"},
-	{"final_ln_after_pool", ONLY_FALSE, NULL},
-	{"act_kwargs", ONLY_EMPTY, NULL},
-	{"norm_kwargs", ONLY_EMPTY, NULL},
-	CUSTOM_BLOCKS,
-	{"timm_model_name", ONLY_NULL, NULL},
-	{"timm_model_pretrained", ANY, NULL}, /* these say how to make a timm tower, and there is none */
-	{"timm_pool", ANY, NULL},
-	{"timm_proj", ANY, NULL},
-	{"timm_proj_bias", ANY, NULL},
-	{"timm_drop", ANY, NULL},
-	{"timm_drop_path", ANY, NULL},
-	{NULL, USED, NULL},
-};
-
-/* CLIPTextCfg, which MultimodalCfg extends. */
-#define TEXT_OPTIONS                                                                                      \
-	{"context_length", USED, NULL}, {"vocab_size", USED, NULL}, {"width", USED, NULL},                \
-	{"heads", USED, NULL}, {"layers", USED, NULL}, {"ls_init_value", USED, NULL},                     \
-	{"mlp_ratio", USED, NULL}, {"output_tokens", ANY, NULL},                                          \
-	{"hf_tokenizer_name", ONLY_NULL, NULL}, {"tokenizer_mode", ONLY_NULL, NULL},                      \
-	{"tokenizer_kwargs", ONLY_EMPTY, NULL}, {"act_kwargs", ONLY_EMPTY, NULL},                         \
-	{"norm_kwargs", ONLY_EMPTY, NULL}, {"pad_id", ONLY_ZERO, NULL}, {"eos_id", ANY, NULL},            \
-	{"no_causal_mask", ONLY_FALSE, NULL}, {"use_pad_mask", ONLY_FALSE, NULL},                         \
-	{"correct_cls_mask", ONLY_FALSE, NULL}, {"final_ln_after_pool", ONLY_FALSE, NULL},                \
-	{"pool_type", ONLY_TEXT, "argmax"}, {"proj_bias", ONLY_FALSE, NULL},                              \
-	{"proj_type", ONLY_TEXT, "linear"}, CUSTOM_BLOCKS, {"hf_model_name", ONLY_NULL, NULL},            \
-	{"hf_model_pretrained", ANY, NULL}, {"hf_proj_type", ANY, NULL}, {"hf_pooler_type", ANY, NULL}
-
-static const struct option text_options[] = {
-	TEXT_OPTIONS,
-	{"embed_cls", USED, NULL},
-	{NULL, USED, NULL},
-};
-
-static const struct option multimodal_options[] = {
-	TEXT_OPTIONS,
-	{"attn_pooler_heads", USED, NULL},
-	{"embed_cls", ANY, NULL}, /* what follows is not handed to OpenCLIP's decoder */
-	{"dim_head", ANY, NULL},
-	{"n_queries", ANY, NULL},
-	{NULL, USED, NULL},
-};
-
-static const struct option preprocess_options[] = {
-	{"mean", USED, NULL},
-	{"std", USED, NULL},
-	{"size", USED, NULL},
-	{"interpolation", USED, NULL},
-	{"mode", ONLY_TEXT, "RGB"},
-	{"resize_mode", ONLY_TEXT, "shortest"},
-	{"fill_color", ANY, NULL}, /* of padding, which "shortest" has none of */
-	{NULL, USED, NULL},
-};
 
 /* ---- reading one section ---- */
 
@@ -188,71 +67,23 @@ static const char *shown(const cJSON *item, char text[80])
 	return text;
 }
 
-/* {"eps": 1e-5} and {"approximate": "none"} are what LayerNorm and GELU take without being told. */
-static bool is_default_kwargs(const cJSON *item)
-{
-	const cJSON *child;
-
-	if (cJSON_IsNull(item))
-		return true;
-	if (!cJSON_IsObject(item))
-		return false;
-	cJSON_ArrayForEach(child, item) {
-		if (strcmp(child->string, "eps") == 0 && cJSON_IsNumber(child) && child->valuedouble == 1e-5)
-			continue;
-		if (strcmp(child->string, "approximate") == 0 && cJSON_IsString(child) && strcmp(child->valuestring, "none") == 0)
-			continue;
-		return false;
-	}
-	return true;
-}
-
-static bool obeys(const struct option *option, const cJSON *item)
-{
-	bool is_text = option->text && cJSON_IsString(item) && strcmp(item->valuestring, option->text) == 0;
-
-	switch (option->rule) {
-	case ONLY_NULL: return cJSON_IsNull(item) || is_text;
-	case ONLY_FALSE: return cJSON_IsFalse(item);
-	case ONLY_TRUE: return cJSON_IsTrue(item);
-	case ONLY_ZERO: return cJSON_IsNumber(item) && item->valuedouble == 0;
-	case ONLY_TEXT: return is_text;
-	case ONLY_EMPTY: return is_default_kwargs(item);
-	case USED:
-	case ANY: break;
-	}
-	return true;
-}
-
-static const char *rule_text(const struct option *option, char text[80])
-{
-	switch (option->rule) {
-	case ONLY_NULL: return "null";
-	case ONLY_FALSE: return "false";
-	case ONLY_TRUE: return "true";
-	case ONLY_ZERO: return "0";
-	case ONLY_TEXT: snprintf(text, 80, "\"%s\"", option->text); return text;
-	default: return "the default";
-	}
-}
-
 /* Every option of the section is known, given once, and at its default where we have nothing else. */
-static void check_options(struct reader *r, const struct option *options)
+static void check_options(struct reader *r, const struct config_option *options)
 {
 	char value[80], only[80];
 	const cJSON *item;
 
 	cJSON_ArrayForEach(item, r->object) {
-		const struct option *option = options;
+		const struct config_option *option = options;
 		while (option->name && strcmp(option->name, item->string) != 0)
 			option++;
 		if (!option->name)
 			fail(r, STATUS_UNSUPPORTED, "the option %s%.100s is unknown", r->prefix, item->string);
 		else if (cJSON_GetObjectItemCaseSensitive(r->object, item->string) != item)
 			fail(r, STATUS_FORMAT, "%s%s is given twice", r->prefix, option->name);
-		else if (!obeys(option, item))
+		else if (!config_option_obeyed(option, item))
 			fail(r, STATUS_UNSUPPORTED, "%s%s is %s, and only %s is supported", r->prefix, option->name,
-			     shown(item, value), rule_text(option, only));
+			     shown(item, value), config_option_rule(option, only));
 	}
 }
 
@@ -339,7 +170,7 @@ static void get_channels(struct reader *r, const char *key, double least, float 
 }
 
 /* A reader of the object under key. After a failure, also of r, all it yields are fallbacks. */
-static struct reader section(struct reader *r, const char *key, const char *prefix, const struct option *options)
+static struct reader section(struct reader *r, const char *key, const char *prefix, const struct config_option *options)
 {
 	struct reader s = *r;
 
@@ -527,18 +358,18 @@ static void check_network(struct reader *r, struct config *c)
 static enum status parse_model(struct reader *r, struct config *c)
 {
 	if (r->status == STATUS_OK)
-		check_options(r, model_options);
+		check_options(r, config_model_options);
 	c->embed_dim = get_size(r, "embed_dim", 0, 1, WIDTH_MOST);
 	if (c->embed_dim == 0)
 		fail(r, STATUS_FORMAT, "it has no embed_dim");
 	c->quick_gelu = get_flag(r, "quick_gelu", false);
-	struct reader s = section(r, "vision_cfg", "vision_cfg.", vision_options);
+	struct reader s = section(r, "vision_cfg", "vision_cfg.", config_vision_options);
 	parse_vision(&s, c);
 	r->status = s.status;
-	s = section(r, "text_cfg", "text_cfg.", text_options);
+	s = section(r, "text_cfg", "text_cfg.", config_text_options);
 	parse_text(&s, c);
 	r->status = s.status;
-	s = section(r, "multimodal_cfg", "multimodal_cfg.", multimodal_options);
+	s = section(r, "multimodal_cfg", "multimodal_cfg.", config_multimodal_options);
 	parse_multimodal(&s, c);
 	r->status = s.status;
 	if (r->status == STATUS_OK)
@@ -559,7 +390,7 @@ static enum status parse_root(const cJSON *root, const char *name, struct config
 	}
 	if (!get(&file, "model_cfg")) /* OpenCLIP's model_configs/ hold the model alone */
 		return parse_model(&file, c);
-	check_options(&file, file_options);
+	check_options(&file, config_file_options);
 	struct reader model = file;
 	model.object = get(&file, "model_cfg");
 	if (!cJSON_IsObject(model.object))
@@ -568,7 +399,7 @@ static enum status parse_root(const cJSON *root, const char *name, struct config
 		return model.status;
 	if (!get(&file, "preprocess_cfg"))
 		return STATUS_OK;
-	struct reader preprocess = section(&file, "preprocess_cfg", "preprocess_cfg.", preprocess_options);
+	struct reader preprocess = section(&file, "preprocess_cfg", "preprocess_cfg.", config_preprocess_options);
 	parse_preprocess(&preprocess, c);
 	return preprocess.status;
 }
@@ -632,75 +463,4 @@ size_t config_patch_inputs(const struct config *config)
 bool config_stem_keeps(const struct config *config, size_t l)
 {
 	return config->stem[l].stride == 1 && config->stem[l].width == config_stem_channels(config, l);
-}
-
-/* ---- writing ---- */
-
-/* A ratio of which width * ratio, cut to a whole number, is hidden again. */
-static double ratio_of(const struct tower *tower)
-{
-	double ratio = (double)tower->hidden / (double)tower->width;
-	return (size_t)((double)tower->width * ratio) < tower->hidden ? nextafter(ratio, INFINITY) : ratio;
-}
-
-static void write_layer_scale(struct buffer *b, const struct tower *tower)
-{
-	if (!tower->layer_scale)
-		return;
-	buffer_text(b, ",\n\t\t\t\"ls_init_value\": ");
-	json_number(b, (double)tower->layer_scale_init);
-}
-
-static void write_channels(struct buffer *b, const char *key, const float values[3])
-{
-	buffer_format(b, "\t\t\"%s\": [", key);
-	for (int c = 0; c < 3; c++) {
-		buffer_text(b, c ? ", " : "");
-		json_number(b, (double)values[c]);
-	}
-	buffer_text(b, "]");
-}
-
-static void write_vision(struct buffer *b, const struct config *c)
-{
-	static const char *const poolings[] = {
-		[POOL_NONE] = "false", [POOL_SINGLE] = "true", [POOL_PARALLEL] = "\"parallel\"", [POOL_CASCADE] = "\"cascade\""};
-
-	buffer_format(b, "\t\t\"vision_cfg\": {\n\t\t\t\"image_size\": %zu,\n\t\t\t\"patch_size\": %zu,\n\t\t\t\"layers\": %zu,\n"
-		      "\t\t\t\"width\": %zu,\n\t\t\t\"head_width\": %zu,\n\t\t\t\"mlp_ratio\": %.17g,\n", c->image_size, c->patch_size,
-		      c->vision.layers, c->vision.width, c->vision.width / c->vision.heads, ratio_of(&c->vision));
-	buffer_format(b, "\t\t\t\"attentional_pool\": %s,\n\t\t\t\"attn_pooler_queries\": %zu,\n\t\t\t\"attn_pooler_heads\": %zu,\n"
-		      "\t\t\t\"no_ln_pre\": %s,\n\t\t\t\"output_tokens\": true", poolings[c->pooling], c->pool_queries, c->pool_heads,
-		      c->no_ln_pre ? "true" : "false");
-	write_layer_scale(b, &c->vision);
-	for (size_t l = 0; l < c->stem_layers; l++)
-		buffer_format(b, "%s[%zu, %zu]%s", l ? ", " : ",\n\t\t\t\"stem\": [", c->stem[l].width, c->stem[l].stride,
-			      l + 1 == c->stem_layers ? "]" : "");
-	buffer_text(b, "\n\t\t},\n");
-}
-
-char *config_write(const struct config *c)
-{
-	struct buffer b = {0};
-
-	buffer_format(&b, "{\n\t\"model_cfg\": {\n\t\t\"embed_dim\": %zu,\n", c->embed_dim);
-	write_vision(&b, c);
-	buffer_format(&b, "\t\t\"text_cfg\": {\n\t\t\t\"context_length\": %zu,\n\t\t\t\"vocab_size\": %zu,\n\t\t\t\"width\": %zu,\n"
-		      "\t\t\t\"heads\": %zu,\n\t\t\t\"layers\": %zu,\n\t\t\t\"mlp_ratio\": %.17g,\n\t\t\t\"embed_cls\": true,\n"
-		      "\t\t\t\"output_tokens\": true", c->context_length, c->vocab_size, c->text.width, c->text.heads, c->text.layers,
-		      ratio_of(&c->text));
-	write_layer_scale(&b, &c->text);
-	buffer_format(&b, "\n\t\t},\n\t\t\"multimodal_cfg\": {\n\t\t\t\"context_length\": %zu,\n\t\t\t\"vocab_size\": %zu,\n"
-		      "\t\t\t\"width\": %zu,\n\t\t\t\"heads\": %zu,\n\t\t\t\"layers\": %zu,\n\t\t\t\"attn_pooler_heads\": %zu",
-		      c->context_length, c->vocab_size, c->decoder.width, c->decoder.heads, c->decoder.layers, c->decoder_pool_heads);
-	write_layer_scale(&b, &c->decoder);
-	buffer_format(&b, "\n\t\t},\n\t\t\"custom_text\": true,\n\t\t\"quick_gelu\": %s\n\t},\n\t\"preprocess_cfg\": {\n",
-		      c->quick_gelu ? "true" : "false");
-	write_channels(&b, "mean", c->mean);
-	buffer_text(&b, ",\n");
-	write_channels(&b, "std", c->std);
-	buffer_text(&b, "\n\t}\n}\n");
-	if (b.failed)
-		buffer_release(&b);
-	return b.data;
 }

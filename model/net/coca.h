@@ -35,7 +35,7 @@
 #include <stdbool.h>
 
 #include "model/files/config.h"
-#include "model/files/weights.h"
+#include "model/files/weights_load.h"
 #include "model/net/batch.h"
 #include "model/words/tokenizer.h"
 #include "schema/base/status.h"

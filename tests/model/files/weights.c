@@ -1,5 +1,5 @@
 /* weights.c: tests of model/files/weights.c. */
-#include "model/files/weights.h"
+#include "model/files/weights_load.h"
 
 #include <stdio.h>
 #include <stdlib.h>
