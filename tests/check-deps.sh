@@ -13,7 +13,7 @@ root=${1:-.}
 cd "$root" || exit 2
 
 rooms='
-schema/base schema/cli schema/catalog schema/vectors
+schema/base schema/cli schema/catalog schema/vectors schema/store
 model/math model/files model/words model/image model/net model/data model/train model/heads model/commands
 indexer/walk indexer/facts indexer/ingest indexer/commands
 query/session query/ask query/find query/show query/measure query/teach query/commands

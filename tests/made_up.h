@@ -21,6 +21,10 @@
 
 #include "indexer/facts/probe.h"
 #include "schema/catalog/catalog.h"
+#include "schema/catalog/contents.h"
+#include "schema/catalog/models.h"
+#include "schema/catalog/photos.h"
+#include "schema/catalog/texts.h"
 #include "schema/catalog/facts.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"

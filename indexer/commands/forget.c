@@ -6,6 +6,7 @@
 #include "indexer/walk/walk.h"
 #include "schema/base/embed.h"
 #include "schema/catalog/catalog.h"
+#include "schema/catalog/contents.h"
 
 #include "schema/base/banned.h"
 
@@ -18,12 +19,12 @@ static const struct option_spec forget_options[] = {
 
 static enum status forget(struct catalog *catalog, const char *folder, bool prune, size_t *photos, struct err *err)
 {
-	size_t purged, contents;
+	size_t contents;
 	char *path = walk_resolve(folder);
 	enum status status = path ? catalog_forget(catalog, path, photos, err) : err_memory(err, "a path");
 
 	if (status == STATUS_OK && prune)
-		status = catalog_purge(catalog, INT64_MIN, &purged, &contents, err);
+		status = catalog_purge(catalog, &contents, err);
 	free(path);
 	return status;
 }

@@ -10,6 +10,8 @@
 #include "indexer/ingest/ingest.h"
 #include "indexer/walk/vanish.h"
 #include "indexer/walk/walk.h"
+#include "schema/catalog/models.h"
+#include "schema/catalog/photos.h"
 #include "schema/base/blas.h"
 #include "schema/base/clock.h"
 #include "schema/cli/progress.h"

@@ -16,6 +16,7 @@
 #include "indexer/ingest/pipeline.h"
 #include "model/net/coca.h"
 #include "schema/catalog/catalog.h"
+#include "schema/catalog/models.h"
 #include "schema/cli/options.h"
 #include "schema/base/memory.h"
 #include "schema/base/status.h"

@@ -6,6 +6,8 @@
 #ifndef INDEXER_INGEST_INGEST_H
 #define INDEXER_INGEST_INGEST_H
 
+#include "schema/catalog/models.h"
+#include "schema/catalog/photos.h"
 #include "indexer/ingest/index.h"
 #include "indexer/walk/walk.h"
 

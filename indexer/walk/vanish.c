@@ -8,6 +8,9 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "schema/catalog/contents.h"
+#include "schema/catalog/models.h"
+#include "schema/catalog/photos.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
@@ -314,7 +317,7 @@ static enum status change_all(struct vanish *v, struct err *err)
 {
 	/* 0 would mean that they are there; a clock without a battery begins at 0. */
 	int64_t now = time(NULL) > 0 ? time(NULL) : 1;
-	size_t photos, contents;
+	size_t contents;
 	enum status status = catalog_begin(v->catalog, err);
 
 	if (status != STATUS_OK)
@@ -323,7 +326,7 @@ static enum status change_all(struct vanish *v, struct err *err)
 		status = change(v, &v->missing[i], now, err);
 	/* Of photographs that other folders lost, what is kept stays kept. */
 	if (status == STATUS_OK && v->options->prune)
-		status = catalog_purge(v->catalog, INT64_MIN, &photos, &contents, err);
+		status = catalog_purge(v->catalog, &contents, err);
 	if (status == STATUS_OK)
 		return catalog_commit(v->catalog, err);
 	catalog_rollback(v->catalog);

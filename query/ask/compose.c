@@ -19,6 +19,7 @@
 #include <xxhash.h>
 
 #include "query/ask/parse.h"
+#include "schema/catalog/contents.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
 

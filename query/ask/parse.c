@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "schema/catalog/filter.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"

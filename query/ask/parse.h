@@ -11,6 +11,7 @@
 
 #include "query/ask/compose.h"
 #include "schema/catalog/catalog.h"
+#include "schema/catalog/filter.h"
 #include "schema/cli/options.h"
 #include "schema/base/status.h"
 

@@ -1,6 +1,7 @@
 /* photo.c: see photo.h. */
 #include "query/ask/photo.h"
 
+#include "schema/catalog/photos.h"
 #include "schema/base/banned.h"
 
 enum status subject_library(struct cli *cli, enum catalog_mode mode, struct library *library, struct err *err)

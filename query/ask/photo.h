@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "query/session/library.h"
+#include "schema/catalog/filter.h"
 #include "schema/base/memory.h"
 
 /* Opens the model, and the catalog: for reading, if there is one (library->catalog may be NULL, library->row.id 0 if it does not

@@ -14,6 +14,7 @@
 #include "query/ask/photo.h"
 #include "query/session/tokens.h"
 #include "query/find/texts.h"
+#include "schema/catalog/filter.h"
 #include "schema/catalog/texts.h"
 #include "schema/base/json.h"
 #include "schema/vectors/vectors.h"

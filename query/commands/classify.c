@@ -10,6 +10,7 @@
 #include "query/teach/labelling.h"
 #include "query/ask/photo.h"
 #include "query/session/tokens.h"
+#include "schema/catalog/contents.h"
 #include "schema/base/embed.h"
 
 #include "schema/base/banned.h"

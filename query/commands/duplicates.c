@@ -11,6 +11,7 @@
 #include "query/session/library.h"
 #include "query/show/page.h"
 #include "query/ask/parse.h"
+#include "schema/catalog/photos.h"
 #include "schema/base/json.h"
 #include "schema/base/embed.h"
 #include "schema/cli/progress.h"

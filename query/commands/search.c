@@ -17,6 +17,7 @@
 #include "query/find/by_text.h"
 #include "query/find/trust.h"
 
+#include "schema/catalog/filter.h"
 #include "schema/base/embed.h"
 #include "schema/base/clock.h"
 

@@ -10,6 +10,7 @@
 #include "query/ask/parse.h"
 #include "query/find/search.h"
 
+#include "schema/catalog/filter.h"
 #include "schema/base/embed.h"
 
 #include "schema/base/banned.h"

@@ -9,6 +9,7 @@
 
 #include "query/show/format.h"
 #include "query/session/library.h"
+#include "schema/catalog/maintenance.h"
 #include "schema/base/memory.h"
 #include "schema/vectors/vectors.h"
 #include "schema/cli/progress.h"

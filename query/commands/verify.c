@@ -2,6 +2,7 @@
 #include "query/commands/commands.h"
 
 #include "query/session/library.h"
+#include "schema/catalog/maintenance.h"
 #include "schema/vectors/vectors.h"
 
 #include "schema/base/embed.h"

@@ -8,6 +8,10 @@
 #include <string.h>
 
 #include "query/session/engine.h"
+#include "schema/catalog/contents.h"
+#include "schema/catalog/filter.h"
+#include "schema/catalog/models.h"
+#include "schema/catalog/photos.h"
 #include "schema/catalog/facts.h"
 #include "schema/base/memory.h"
 

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "schema/catalog/catalog.h"
+#include "schema/catalog/models.h"
 #include "schema/base/status.h"
 
 struct duplicates_options {

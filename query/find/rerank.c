@@ -8,6 +8,7 @@
 #include "model/net/likelihood.h"
 #include "query/session/score.h"
 #include "query/session/tokens.h"
+#include "schema/catalog/tokens.h"
 #include "schema/base/memory.h"
 #include "schema/base/packed.h"
 

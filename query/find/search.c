@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "schema/catalog/filter.h"
+#include "schema/catalog/photos.h"
 #include "schema/catalog/texts.h"
 #include "schema/base/memory.h"
 

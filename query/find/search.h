@@ -12,6 +12,8 @@
 #include <stdint.h>
 
 #include "schema/catalog/catalog.h"
+#include "schema/catalog/filter.h"
+#include "schema/catalog/photos.h"
 #include "schema/vectors/vectors.h"
 
 struct candidate {

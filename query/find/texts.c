@@ -7,6 +7,8 @@
 #include <strings.h>
 
 #include "query/ask/parse.h"
+#include "schema/catalog/models.h"
+#include "schema/catalog/photos.h"
 #include "schema/catalog/texts.h"
 #include "schema/base/file.h"
 #include "schema/base/clock.h"

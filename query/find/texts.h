@@ -11,6 +11,7 @@
 #define QUERY_FIND_TEXTS_H
 
 #include "query/session/library.h"
+#include "schema/catalog/models.h"
 #include "schema/base/memory.h"
 
 struct texts_report {

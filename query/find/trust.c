@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "model/net/generate.h"
+#include "schema/catalog/contents.h"
+#include "schema/catalog/filter.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "schema/catalog/models.h"
 #include "schema/base/file.h"
 #include "schema/catalog/identity.h"
 #include "schema/base/memory.h"

@@ -18,6 +18,7 @@
 #include "model/net/encode.h"
 #include "model/image/image.h"
 #include "schema/catalog/catalog.h"
+#include "schema/catalog/models.h"
 #include "schema/base/status.h"
 
 struct engine {

@@ -12,6 +12,7 @@
 
 #include "query/session/engine.h"
 #include "schema/catalog/catalog.h"
+#include "schema/catalog/models.h"
 #include "schema/cli/options.h"
 
 struct library {

@@ -19,6 +19,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "schema/catalog/models.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"

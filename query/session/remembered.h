@@ -19,6 +19,7 @@
 
 #include "model/net/coca.h"
 #include "schema/catalog/catalog.h"
+#include "schema/catalog/models.h"
 
 /* So many are kept; of four that compete for a place, the one that was not asked for the longest goes. */
 enum { REMEMBERED_MOST = 1024 };

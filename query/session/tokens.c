@@ -6,6 +6,9 @@
 #include <xxhash.h>
 
 #include "model/net/vision.h"
+#include "schema/catalog/contents.h"
+#include "schema/catalog/photos.h"
+#include "schema/catalog/tokens.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
 #include "schema/base/packed.h"

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "query/show/explain.h"
+#include "schema/catalog/photos.h"
 #include "schema/base/json.h"
 
 #include "schema/base/banned.h"

@@ -8,6 +8,7 @@
 #include "query/show/explain.h"
 #include "query/show/format.h"
 #include "query/show/preview.h"
+#include "schema/catalog/photos.h"
 #include "schema/base/file.h"
 #include "schema/base/utf8.h"
 

@@ -8,6 +8,7 @@
 
 #include "model/heads/tune.h"
 #include "query/session/tokens.h"
+#include "schema/catalog/contents.h"
 #include "schema/catalog/heads.h"
 #include "schema/cli/progress.h"
 

@@ -8,6 +8,7 @@
 #ifndef QUERY_TEACH_LABELLING_H
 #define QUERY_TEACH_LABELLING_H
 
+#include "schema/catalog/filter.h"
 #include "model/heads/head.h"
 #include "query/session/library.h"
 #include "query/ask/parse.h"

@@ -8,6 +8,8 @@
 #include "model/net/answer_states.h"
 #include "model/net/vision.h"
 #include "query/session/tokens.h"
+#include "schema/catalog/contents.h"
+#include "schema/catalog/tokens.h"
 #include "schema/base/file.h"
 #include "schema/base/packed.h"
 #include "schema/cli/progress.h"

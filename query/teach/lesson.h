@@ -14,6 +14,7 @@
 #ifndef QUERY_TEACH_LESSON_H
 #define QUERY_TEACH_LESSON_H
 
+#include "schema/catalog/filter.h"
 #include "model/heads/tune.h"
 #include "query/session/library.h"
 #include "query/ask/parse.h"

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 
 #include "query/find/search.h"
+#include "schema/catalog/filter.h"
+#include "schema/catalog/maintenance.h"
 #include "schema/catalog/texts.h"
 #include "schema/base/file.h"
 #include "schema/base/shards.h"

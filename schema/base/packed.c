@@ -41,16 +41,6 @@ void packed_to_half(const float *from, void *to, size_t n)
 	}
 }
 
-void packed_from_bfloat(const void *from, float *to, size_t n)
-{
-	const uint8_t *in = from;
-
-	for (size_t i = 0; i < n; i++) {
-		uint32_t bits = (uint32_t)in[2 * i] << 16 | (uint32_t)in[2 * i + 1] << 24;
-		memcpy(to + i, &bits, sizeof bits);
-	}
-}
-
 size_t packed_tokens_size(size_t n, size_t w)
 {
 	return TOKENS_HEADER + n * sizeof(float) + n * w;

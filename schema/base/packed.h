@@ -1,4 +1,4 @@
-/* packed.h: numbers as they are stored: F16 and BF16 vectors, 8-bit image tokens with a scale each.
+/* packed.h: numbers as they are stored: F16 vectors, 8-bit image tokens with a scale each.
  *
  * Letters: N vectors, W components each.
  */
@@ -13,7 +13,6 @@
 /* IEEE half precision; float to half rounds to nearest even. from and to do not overlap; from may be unaligned. */
 void packed_from_half(const void *from, float *to, size_t n);
 void packed_to_half(const float *from, void *to, size_t n);
-void packed_from_bfloat(const void *from, float *to, size_t n);
 
 /* Image tokens as one blob: "CTK1", u32 N, u32 W (little endian), N scales (F32), then N x W signed bytes.
  * Value = byte * scale of its token; scale = largest magnitude / 127. */

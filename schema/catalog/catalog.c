@@ -1,5 +1,5 @@
-/* catalog.c: opening the catalog's file, its lock, its transactions and its statements. The tables are in migrate.c,
- * what is done with them in the other catalog_*.c.
+/* catalog.c: opening the catalog's file, its lock and its transactions. The tables are in schema.sql, what is done with them in the
+ * files beside this one.
  *
  * Writers hold an flock on PATH.lock, which the system drops when they die. Readers open the file for writing all the same
  * where they may: WAL needs its -shm file, and using tokens is noted. On a disk that is read only the file is opened as
@@ -23,112 +23,16 @@
 
 #include "schema/base/banned.h"
 
-/* --- errors and statements --- */
-
-enum status catalog_failed(struct catalog *catalog, struct err *err)
-{
-	int code = sqlite3_errcode(catalog->db);
-	const char *reason = sqlite3_errmsg(catalog->db);
-	enum status status;
-
-	switch (code) {
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		return err_set(err, STATUS_BUSY, "the catalog '%s' is in use; hint: try again when the other coca has ended", catalog->path);
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-		status = err_set(err, STATUS_FORMAT, "the catalog '%s' is damaged: %s; hint: run `coca verify`", catalog->path, reason);
-		break;
-	case SQLITE_FULL:
-		status = err_set(err, STATUS_IO, "cannot write the catalog '%s': the disk is full", catalog->path);
-		break;
-	case SQLITE_IOERR:
-	case SQLITE_CANTOPEN:
-	case SQLITE_READONLY:
-	case SQLITE_PERM:
-	case SQLITE_AUTH:
-	case SQLITE_NOLFS:
-		status = err_set(err, STATUS_IO, "cannot use the catalog '%s': %s", catalog->path, reason);
-		break;
-	case SQLITE_NOMEM:
-	case SQLITE_TOOBIG:
-		status = err_set(err, STATUS_MEMORY, "cannot use the catalog '%s': %s", catalog->path, reason);
-		break;
-	case SQLITE_INTERRUPT:
-		return err_set(err, STATUS_INTERRUPTED, "interrupted while using the catalog '%s'", catalog->path);
-	default:
-		return err_set(err, STATUS_FAILED, "cannot use the catalog '%s': %s", catalog->path, reason);
-	}
-	/* SQLite ends the transaction by itself after some of these; after the others half of a change might stay. */
-	if (catalog_in_transaction(catalog))
-		sqlite3_exec(catalog->db, "ROLLBACK", NULL, NULL, NULL);
-	return status;
-}
-
-enum status catalog_prepare(struct catalog *catalog, const char *sql, sqlite3_stmt **statement, struct err *err)
-{
-	bool known = false;
-
-	*statement = NULL;
-	for (size_t i = 0; i < catalog->kept_count && !known; i++) {
-		known = catalog->kept[i].sql == sql;
-		if (known && !sqlite3_stmt_busy(catalog->kept[i].statement)) {
-			*statement = catalog->kept[i].statement;
-			return STATUS_OK;
-		}
-	}
-	/* A visitor that calls the function which visits it gets a statement of its own. */
-	bool keep = !known && catalog->kept_count < CATALOG_STATEMENTS_MOST;
-	if (sqlite3_prepare_v3(catalog->db, sql, -1, keep ? SQLITE_PREPARE_PERSISTENT : 0, statement, NULL) != SQLITE_OK)
-		return catalog_failed(catalog, err);
-	if (keep) {
-		catalog->kept[catalog->kept_count].sql = sql;
-		catalog->kept[catalog->kept_count++].statement = *statement;
-	}
-	return STATUS_OK;
-}
-
-void catalog_done(struct catalog *catalog, sqlite3_stmt *statement)
-{
-	if (!statement)
-		return;
-	for (size_t i = 0; i < catalog->kept_count; i++) {
-		if (catalog->kept[i].statement == statement) {
-			sqlite3_reset(statement);
-			sqlite3_clear_bindings(statement);
-			return;
-		}
-	}
-	sqlite3_finalize(statement);
-}
-
-enum status catalog_step(struct catalog *catalog, sqlite3_stmt *statement, bool *row, struct err *err)
-{
-	int code = sqlite3_step(statement);
-
-	*row = code == SQLITE_ROW;
-	return code == SQLITE_ROW || code == SQLITE_DONE ? STATUS_OK : catalog_failed(catalog, err);
-}
-
-enum status catalog_finish(struct catalog *catalog, sqlite3_stmt *statement, struct err *err)
-{
-	bool row;
-	enum status status = catalog_step(catalog, statement, &row, err);
-
-	catalog_done(catalog, statement);
-	return status;
-}
-
-enum status catalog_execute(struct catalog *catalog, const char *sql, struct err *err)
-{
-	return sqlite3_exec(catalog->db, sql, NULL, NULL, NULL) == SQLITE_OK ? STATUS_OK : catalog_failed(catalog, err);
-}
-
 /* --- transactions --- */
 
 bool catalog_in_transaction(const struct catalog *catalog)
 {
 	return !sqlite3_get_autocommit(catalog->db);
+}
+
+bool catalog_is_changing(const struct catalog *catalog)
+{
+	return sqlite3_txn_state(catalog->db, "main") == SQLITE_TXN_WRITE;
 }
 
 enum status catalog_begin(struct catalog *catalog, struct err *err)
@@ -335,29 +239,16 @@ static enum status connect_writer(struct catalog *catalog, struct err *err)
 	return status == STATUS_OK ? connect_database(catalog, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err) : status;
 }
 
-static enum status read_number(struct catalog *catalog, const char *sql, int64_t *number, struct err *err)
-{
-	sqlite3_stmt *s;
-	bool row = false;
-	enum status status = catalog_prepare(catalog, sql, &s, err);
-
-	if (status == STATUS_OK)
-		status = catalog_step(catalog, s, &row, err);
-	*number = row ? sqlite3_column_int64(s, 0) : 0;
-	catalog_done(catalog, s);
-	return status;
-}
-
 /* Nothing of a file is touched before it is known to be ours. *version 0: it has no tables yet. */
 static enum status identify(struct catalog *catalog, int64_t *version, struct err *err)
 {
 	int64_t application, tables;
-	enum status status = read_number(catalog, "PRAGMA application_id", &application, err);
+	enum status status = catalog_number(catalog, "PRAGMA application_id", NO_VALUES, &application, err);
 
 	if (status == STATUS_OK)
-		status = read_number(catalog, "PRAGMA user_version", version, err);
+		status = catalog_number(catalog, "PRAGMA user_version", NO_VALUES, version, err);
 	if (status == STATUS_OK)
-		status = read_number(catalog, "SELECT count(*) FROM sqlite_schema", &tables, err);
+		status = catalog_number(catalog, "SELECT count(*) FROM sqlite_schema", NO_VALUES, &tables, err);
 	if (status != STATUS_OK)
 		return status;
 	if (application != CATALOG_APPLICATION && (application || *version || tables))

@@ -1,7 +1,7 @@
 /* check.c: counting what the catalog holds, and finding what is wrong in it: SQLite's own checks first, then rules
  * that SQL cannot state as constraints.
  */
-#include "schema/catalog/catalog.h"
+#include "schema/catalog/maintenance.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -36,17 +36,9 @@ enum status catalog_count(struct catalog *catalog, int64_t model, struct catalog
 
 	*counts = (struct catalog_counts){0};
 	for (size_t i = 0; i < sizeof columns / sizeof *columns && status == STATUS_OK; i++) {
-		sqlite3_stmt *s;
-		bool row = false;
-		status = catalog_prepare(catalog, columns[i].sql, &s, err);
-		if (status != STATUS_OK)
-			break;
-		if (sqlite3_bind_parameter_count(s))
-			sqlite3_bind_int64(s, 1, model);
-		status = catalog_step(catalog, s, &row, err);
-		if (row)
-			*(int64_t *)(void *)((char *)counts + columns[i].offset) = sqlite3_column_int64(s, 0);
-		catalog_done(catalog, s);
+		int64_t *number = (int64_t *)(void *)((char *)counts + columns[i].offset);
+		/* A value that a statement has no parameter for goes nowhere. */
+		status = catalog_number(catalog, columns[i].sql, VALUES(ID(model)), number, err);
 	}
 	return status;
 }

@@ -1,5 +1,4 @@
-/* facts.h: what photographs say about themselves, beyond their columns: texts that came with a photo's file or lie beside it,
- * and perceptual hashes of contents.
+/* facts.h: what photographs say about themselves, beyond their columns: texts that came with a photo's file or lie beside it.
  *
  * Such a text belongs to the photos whose files brought it, and stays as long as one of them brings it: two copies may have
  * different files beside them. It is an ordinary row of `texts` otherwise, tied to the photo's content.
@@ -18,9 +17,5 @@ struct catalog_fact {
 /* Replaces the texts of a photo, and keeps `stamp` (photo_stamp.facts) to tell when they must be read again. content 0: no texts. */
 enum status catalog_facts_put(struct catalog *catalog, int64_t photo, int64_t content, int64_t stamp, const struct catalog_fact *facts,
 			      size_t n, struct err *err);
-
-enum status catalog_hash_put(struct catalog *catalog, int64_t content, uint64_t hash, struct err *err);
-/* *found false: none is known. */
-enum status catalog_hash_get(struct catalog *catalog, int64_t content, uint64_t *hash, bool *found, struct err *err);
 
 #endif

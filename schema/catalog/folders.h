@@ -11,7 +11,7 @@
 #ifndef SCHEMA_CATALOG_FOLDERS_H
 #define SCHEMA_CATALOG_FOLDERS_H
 
-#include "schema/catalog/catalog.h"
+#include "schema/catalog/photos.h"
 
 enum { CATALOG_STAMP = 16 };
 

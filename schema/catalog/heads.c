@@ -13,39 +13,22 @@
 
 static enum status delete_head(struct catalog *catalog, const char *name, size_t *deleted, struct err *err)
 {
-	sqlite3_stmt *s;
-	enum status status = catalog_prepare(catalog, "DELETE FROM heads WHERE name = ?", &s, err);
+	enum status status = catalog_change(catalog, "DELETE FROM heads WHERE name = ?", VALUES(NAME(name)), err);
 
-	if (status != STATUS_OK)
-		return status;
-	sqlite3_bind_blob(s, 1, name, (int)strlen(name), SQLITE_STATIC);
-	status = catalog_finish(catalog, s, err);
 	*deleted = status == STATUS_OK ? (size_t)sqlite3_changes(catalog->db) : 0;
 	return status;
 }
 
 static enum status insert_head(struct catalog *catalog, struct catalog_head *head, const char *const *labels, size_t n, struct err *err)
 {
-	sqlite3_stmt *s;
-	enum status status = catalog_prepare(catalog, "INSERT INTO heads (model, name, bytes) VALUES (?, ?, ?)", &s, err);
+	enum status status = catalog_change(catalog, "INSERT INTO heads (model, name, bytes) VALUES (?, ?, ?)",
+					    VALUES(ID(head->model), NAME(head->name), BYTES(head->bytes, head->size)), err);
 
-	if (status != STATUS_OK)
-		return status;
-	sqlite3_bind_int64(s, 1, head->model);
-	sqlite3_bind_blob(s, 2, head->name, (int)strlen(head->name), SQLITE_STATIC);
-	sqlite3_bind_blob64(s, 3, head->bytes, head->size, SQLITE_STATIC);
-	status = catalog_finish(catalog, s, err);
 	if (status == STATUS_OK)
 		head->id = sqlite3_last_insert_rowid(catalog->db);
-	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
-		status = catalog_prepare(catalog, "INSERT INTO labels (head, place, name) VALUES (?, ?, ?)", &s, err);
-		if (status != STATUS_OK)
-			break;
-		sqlite3_bind_int64(s, 1, head->id);
-		sqlite3_bind_int64(s, 2, (int64_t)i);
-		sqlite3_bind_blob(s, 3, labels[i], (int)strlen(labels[i]), SQLITE_STATIC);
-		status = catalog_finish(catalog, s, err);
-	}
+	for (size_t i = 0; i < n && status == STATUS_OK; i++)
+		status = catalog_change(catalog, "INSERT INTO labels (head, place, name) VALUES (?, ?, ?)",
+					VALUES(ID(head->id), ID((int64_t)i), NAME(labels[i])), err);
 	return status;
 }
 
@@ -67,11 +50,9 @@ enum status catalog_heads_each(struct catalog *catalog, const char *name, catalo
 {
 	sqlite3_stmt *s;
 	bool row = true, any = false;
-	enum status status = catalog_prepare(catalog, "SELECT id, model, name, bytes FROM heads WHERE ?1 IS NULL OR name = ?1 ORDER BY name",
-					     &s, err);
+	enum status status = catalog_ask(catalog, "SELECT id, model, name, bytes FROM heads WHERE ?1 IS NULL OR name = ?1 ORDER BY name",
+					 VALUES(OPTIONAL(name)), &s, err);
 
-	if (status == STATUS_OK && name)
-		sqlite3_bind_blob(s, 1, name, (int)strlen(name), SQLITE_STATIC);
 	while (status == STATUS_OK && (status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
 		char *copy = mem_copy(sqlite3_column_blob(s, 2), (size_t)sqlite3_column_bytes(s, 2));
 		struct catalog_head head = {
@@ -153,14 +134,11 @@ enum status catalog_label_find(struct catalog *catalog, const char *name, struct
 	bool row = false;
 	size_t found = 0;
 	/* A whole name goes before one with its head in front. */
-	enum status status = catalog_prepare(catalog, "SELECT l.id, h.id, h.model, l.name = ?1 FROM labels l JOIN heads h ON h.id = l.head"
-						      " WHERE l.name = ?1 OR CAST(h.name || '/' || l.name AS BLOB) = ?1"
-						      " ORDER BY l.name = ?1 DESC, length(h.name) DESC, l.id", &s, err);
+	enum status status = catalog_ask(catalog, "SELECT l.id, h.id, h.model, l.name = ?1 FROM labels l JOIN heads h ON h.id = l.head"
+						  " WHERE l.name = ?1 OR CAST(h.name || '/' || l.name AS BLOB) = ?1"
+						  " ORDER BY l.name = ?1 DESC, length(h.name) DESC, l.id", VALUES(NAME(name)), &s, err);
 
 	*label = (struct catalog_label){0};
-	if (status != STATUS_OK)
-		return status;
-	sqlite3_bind_blob(s, 1, name, (int)strlen(name), SQLITE_STATIC);
 	while (status == STATUS_OK && (status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
 		bool whole = sqlite3_column_int(s, 3);
 		if (found && !whole)
@@ -183,98 +161,42 @@ enum status catalog_label_find(struct catalog *catalog, const char *name, struct
 
 #define UNSCORED                                                                                                           \
 	" FROM embeddings e WHERE e.model = ?1 AND NOT EXISTS (SELECT 1 FROM scored s WHERE s.head = ?2 AND s.content = e.content)" \
-	" AND EXISTS (SELECT 1 FROM photos p WHERE p.content = e.content AND p.state = 0 AND p.gone_since = 0)"
+	" AND " PHOTO_THERE("e.content")
 
 enum status catalog_unscored_count(struct catalog *catalog, int64_t head, int64_t model, size_t *n, struct err *err)
 {
-	sqlite3_stmt *s;
-	bool row = false;
-	enum status status = catalog_prepare(catalog, "SELECT count(*)" UNSCORED, &s, err);
+	int64_t number;
+	enum status status = catalog_number(catalog, "SELECT count(*)" UNSCORED, VALUES(ID(model), ID(head)), &number, err);
 
-	*n = 0;
-	if (status != STATUS_OK)
-		return status;
-	sqlite3_bind_int64(s, 1, model);
-	sqlite3_bind_int64(s, 2, head);
-	status = catalog_step(catalog, s, &row, err);
-	*n = row ? (size_t)sqlite3_column_int64(s, 0) : 0;
-	catalog_done(catalog, s);
-	return status;
-}
-
-/* The rows of a bound statement: an integer, and a number if probabilities is not NULL. */
-static enum status collect(struct catalog *catalog, sqlite3_stmt *s, int64_t **contents, double **probabilities, size_t *n, struct err *err)
-{
-	struct buffer numbers = {0}, chances = {0};
-	enum status status;
-	bool row;
-
-	while ((status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
-		int64_t content = sqlite3_column_int64(s, 0);
-		double probability = probabilities ? sqlite3_column_double(s, 1) : 0;
-		buffer_append(&numbers, &content, sizeof content);
-		if (probabilities)
-			buffer_append(&chances, &probability, sizeof probability);
-	}
-	buffer_append(&numbers, "", 0); /* none is an array, too */
-	buffer_append(&chances, "", 0);
-	if (status == STATUS_OK && (numbers.failed || chances.failed))
-		status = err_memory(err, "a list of photographs");
-	if (status == STATUS_OK) {
-		*n = numbers.size / sizeof **contents;
-		*contents = (int64_t *)(void *)numbers.data;
-		numbers = (struct buffer){0};
-		if (probabilities) {
-			*probabilities = (double *)(void *)chances.data;
-			chances = (struct buffer){0};
-		}
-	}
-	buffer_release(&numbers);
-	buffer_release(&chances);
+	*n = (size_t)number;
 	return status;
 }
 
 enum status catalog_unscored(struct catalog *catalog, int64_t head, int64_t model, int64_t **contents, size_t *n, struct err *err)
 {
 	sqlite3_stmt *s;
-	enum status status = catalog_prepare(catalog, "SELECT e.content" UNSCORED " ORDER BY e.content", &s, err);
+	struct buffer found = {0};
+	enum status status = catalog_ask(catalog, "SELECT e.content" UNSCORED " ORDER BY e.content", VALUES(ID(model), ID(head)), &s, err);
 
-	*contents = NULL;
-	*n = 0;
-	if (status != STATUS_OK)
-		return status;
-	sqlite3_bind_int64(s, 1, model);
-	sqlite3_bind_int64(s, 2, head);
-	status = collect(catalog, s, contents, NULL, n, err);
-	catalog_done(catalog, s);
+	if (status == STATUS_OK)
+		status = catalog_numbers(catalog, s, &found, err);
+	*n = found.size / sizeof **contents;
+	*contents = catalog_hand_over(&found, &status, "a list of photographs", err);
+	*n = *contents ? *n : 0;
 	return status;
 }
 
 static enum status put_scores(struct catalog *catalog, int64_t head, int64_t content, const float *probabilities, const bool *has, size_t n,
 			      struct err *err)
 {
-	sqlite3_stmt *s;
-	enum status status = catalog_prepare(catalog, "INSERT OR IGNORE INTO scored (head, content) VALUES (?, ?)", &s, err);
+	enum status status = catalog_change(catalog, "INSERT OR IGNORE INTO scored (head, content) VALUES (?, ?)", VALUES(ID(head), ID(content)),
+					    err);
 
-	if (status != STATUS_OK)
-		return status;
-	sqlite3_bind_int64(s, 1, head);
-	sqlite3_bind_int64(s, 2, content);
-	status = catalog_finish(catalog, s, err);
-	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
-		if (!has[i] && probabilities[i] < CATALOG_SCORE_LEAST)
-			continue;
-		status = catalog_prepare(catalog, "INSERT OR REPLACE INTO label_scores (label, content, probability, has)"
-						  " SELECT id, ?2, ?3, ?4 FROM labels WHERE head = ?1 AND place = ?5", &s, err);
-		if (status != STATUS_OK)
-			break;
-		sqlite3_bind_int64(s, 1, head);
-		sqlite3_bind_int64(s, 2, content);
-		sqlite3_bind_double(s, 3, (double)probabilities[i]);
-		sqlite3_bind_int(s, 4, has[i]);
-		sqlite3_bind_int64(s, 5, (int64_t)i);
-		status = catalog_finish(catalog, s, err);
-	}
+	for (size_t i = 0; i < n && status == STATUS_OK; i++)
+		if (has[i] || probabilities[i] >= CATALOG_SCORE_LEAST)
+			status = catalog_change(catalog, "INSERT OR REPLACE INTO label_scores (label, content, probability, has)"
+							 " SELECT id, ?2, ?3, ?4 FROM labels WHERE head = ?1 AND place = ?5",
+						VALUES(ID(head), ID(content), REAL((double)probabilities[i]), ID(has[i]), ID((int64_t)i)), err);
 	return status;
 }
 
@@ -293,36 +215,37 @@ enum status catalog_label_contents(struct catalog *catalog, int64_t label, doubl
 				   size_t *n, struct err *err)
 {
 	sqlite3_stmt *s;
-	enum status status = catalog_prepare(catalog, "SELECT content, probability FROM label_scores WHERE label = ?1 AND"
-						      " iif(?2 > 0, probability >= ?2, has) ORDER BY probability DESC, content", &s, err);
+	struct buffer numbers = {0}, chances = {0};
+	bool row;
+	enum status status = catalog_ask(catalog, "SELECT content, probability FROM label_scores WHERE label = ?1 AND"
+						  " iif(?2 > 0, probability >= ?2, has) ORDER BY probability DESC, content",
+					 VALUES(ID(label), REAL(least)), &s, err);
 
-	*contents = NULL;
-	*probabilities = NULL;
-	*n = 0;
-	if (status != STATUS_OK)
-		return status;
-	sqlite3_bind_int64(s, 1, label);
-	sqlite3_bind_double(s, 2, least);
-	status = collect(catalog, s, contents, probabilities, n, err);
+	while (status == STATUS_OK && (status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
+		int64_t content = sqlite3_column_int64(s, 0);
+		double probability = sqlite3_column_double(s, 1);
+		buffer_append(&numbers, &content, sizeof content);
+		buffer_append(&chances, &probability, sizeof probability);
+	}
 	catalog_done(catalog, s);
+	*n = numbers.size / sizeof **contents;
+	*contents = catalog_hand_over(&numbers, &status, "a list of photographs", err);
+	*probabilities = catalog_hand_over(&chances, &status, "a list of photographs", err);
+	if (status != STATUS_OK) {
+		free(*contents);
+		*contents = NULL;
+		*n = 0;
+	}
 	return status;
 }
 
 enum status catalog_label_count(struct catalog *catalog, int64_t head, size_t place, size_t *n, struct err *err)
 {
-	sqlite3_stmt *s;
-	bool row = false;
-	enum status status = catalog_prepare(catalog, "SELECT count(*) FROM labels l JOIN label_scores s ON s.label = l.id AND s.has"
-						      " WHERE l.head = ? AND l.place = ? AND EXISTS (SELECT 1 FROM photos p"
-						      " WHERE p.content = s.content AND p.state = 0 AND p.gone_since = 0)", &s, err);
+	int64_t number;
+	enum status status = catalog_number(catalog, "SELECT count(*) FROM labels l JOIN label_scores s ON s.label = l.id AND s.has"
+						     " WHERE l.head = ? AND l.place = ? AND " PHOTO_THERE("s.content"),
+					    VALUES(ID(head), ID((int64_t)place)), &number, err);
 
-	*n = 0;
-	if (status != STATUS_OK)
-		return status;
-	sqlite3_bind_int64(s, 1, head);
-	sqlite3_bind_int64(s, 2, (int64_t)place);
-	status = catalog_step(catalog, s, &row, err);
-	*n = row ? (size_t)sqlite3_column_int64(s, 0) : 0;
-	catalog_done(catalog, s);
+	*n = (size_t)number;
 	return status;
 }

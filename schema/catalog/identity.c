@@ -1,4 +1,5 @@
 /* identity.c: see identity.h. */
+#include "schema/catalog/models.h"
 #include "schema/catalog/identity.h"
 
 #include <errno.h>

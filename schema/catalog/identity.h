@@ -10,7 +10,7 @@
 #ifndef SCHEMA_CATALOG_IDENTITY_H
 #define SCHEMA_CATALOG_IDENTITY_H
 
-#include "schema/catalog/catalog.h"
+#include "schema/catalog/models.h"
 #include "schema/base/status.h"
 
 struct identity_source {

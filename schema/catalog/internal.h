@@ -1,19 +1,12 @@
-/* internal.h: what the catalog's own files share; nobody else's business (vectors.c borrows the snapshot).
- *
- * Statements are prepared once and kept, found again by the address of their SQL, which must therefore be a constant:
- *
- *     sqlite3_stmt *s;
- *     if (catalog_prepare(catalog, "SELECT id FROM roots WHERE path = ?", &s, err) != STATUS_OK) ...
- *     sqlite3_bind_blob(s, 1, path, n, SQLITE_STATIC);
- *     status = catalog_step(catalog, s, &row, err);
- *     catalog_done(catalog, s);
- */
+/* internal.h: what the catalog's own files share; nobody else's business (schema/vectors borrows snapshots and rows of vectors). */
 #ifndef SCHEMA_CATALOG_INTERNAL_H
 #define SCHEMA_CATALOG_INTERNAL_H
 
-#include <sqlite3.h>
+#include <assert.h>
 
-#include "schema/catalog/catalog.h"
+#include "schema/catalog/contents.h"
+#include "schema/catalog/photos.h"
+#include "schema/catalog/statements.h"
 
 enum { CATALOG_APPLICATION = 0x434f4341 /* "COCA", in SQLite's header */, CATALOG_STATEMENTS_MOST = 96,
        CATALOG_PATIENCE_MS = 10000 /* for a lock within SQLite */ };
@@ -28,18 +21,8 @@ struct catalog {
 		sqlite3_stmt *statement;
 	} kept[CATALOG_STATEMENTS_MOST];
 	size_t kept_count;
+	uint64_t statements; /* that were begun, for tests that count them */
 };
-
-/* Fills err from the connection's last error; a disk that is full or fails also ends the open transaction. */
-enum status catalog_failed(struct catalog *catalog, struct err *err);
-
-enum status catalog_prepare(struct catalog *catalog, const char *sql, sqlite3_stmt **statement, struct err *err);
-enum status catalog_step(struct catalog *catalog, sqlite3_stmt *statement, bool *row, struct err *err);
-void catalog_done(struct catalog *catalog, sqlite3_stmt *statement); /* takes NULL */
-/* One step of a statement that returns no row, then done. */
-enum status catalog_finish(struct catalog *catalog, sqlite3_stmt *statement, struct err *err);
-/* SQL without parameters, any number of statements. */
-enum status catalog_execute(struct catalog *catalog, const char *sql, struct err *err);
 
 /* Several changes that succeed or fail as one, inside the caller's transaction or in one of their own. */
 enum status catalog_scope_enter(struct catalog *catalog, bool *own, struct err *err);
@@ -49,8 +32,9 @@ enum status catalog_scope_leave(struct catalog *catalog, bool own, enum status s
 enum status catalog_snapshot_enter(struct catalog *catalog, bool *own, struct err *err);
 void catalog_snapshot_leave(struct catalog *catalog, bool own);
 
-/* Whether changes are pending that a rollback would undo. */
 bool catalog_in_transaction(const struct catalog *catalog);
+/* Whether changes may be pending that a rollback would undo: not so in a snapshot. */
+bool catalog_is_changing(const struct catalog *catalog);
 
 /* Makes or migrates the tables, in one transaction. */
 enum status catalog_migrate(struct catalog *catalog, struct err *err);
@@ -60,6 +44,20 @@ enum status catalog_open_damaged(const char *path, struct catalog **catalog, str
 /* Closes the connection, but keeps the lock until catalog_close. */
 void catalog_disconnect(struct catalog *catalog);
 
+/* "A photo that is there", in SQL: of a row of photos ("" or "p." before its columns), and whether a content has one. */
+#define THERE(row) row "state = 0 AND " row "gone_since = 0"
+#define PHOTO_THERE(content) "EXISTS (SELECT 1 FROM photos p WHERE p.content = " content " AND " THERE("p.") ")"
+static_assert(PHOTO_READY == 0 && PHOTO_FAILED == 1, "states are stored");
+
+/* What photo_put writes, and what catalog_photos_visit reads of each row of a bound statement, which it closes. */
+#define CATALOG_PHOTO_COLUMNS                                                                                          \
+	"root, path, size, mtime_ns, content, state, error, gone_since, format, width, height, orientation, taken_at," \
+	" taken_offset, latitude, longitude, camera, lens, ctime_ns"
+#define CATALOG_PHOTO_ROW "photos.id, " CATALOG_PHOTO_COLUMNS
+enum status catalog_photos_visit(struct catalog *catalog, sqlite3_stmt *s, photo_visitor visit, void *context, bool *any, struct err *err);
+
+/* The words of a text, folded, each ended by a NUL and all by another, as coca_words wants them. */
+enum status catalog_filter_words(const char *text, struct buffer *words, struct err *err);
 /* The SQL functions that filters use. */
 enum status catalog_filter_register(struct catalog *catalog, struct err *err);
 
@@ -73,6 +71,12 @@ enum status catalog_embedding_get_live(struct catalog *catalog, int64_t content,
 enum status catalog_vectors_each(struct catalog *catalog, const char *select, int64_t model, size_t dim, embedding_visitor visit,
 				 void *context, struct err *err);
 
+/* A vector put by an INSERT of model, id, vector. */
+enum status catalog_vector_put(struct catalog *catalog, const char *insert, int64_t id, int64_t model, const float *embedding, size_t dim,
+			       struct err *err);
+/* The vectors that a SELECT of place and vector, from json_each(?1) and model ?2, yields. */
+enum status catalog_vectors_get(struct catalog *catalog, const char *select, const int64_t *ids, size_t n, int64_t model, float *embeddings,
+				size_t dim, bool *found, struct err *err);
 /* The F16 blob that a SELECT by model and id yields, as floats [dim]; *found false: no row. */
 enum status catalog_vector_get(struct catalog *catalog, const char *select, int64_t id, int64_t model, float *embedding, size_t dim,
 			       bool *found, struct err *err);
@@ -80,8 +84,6 @@ enum status catalog_vector_get(struct catalog *catalog, const char *select, int6
 /* The F16 blob in a column as floats. embedding: [dim] */
 enum status catalog_embedding_column(struct catalog *catalog, sqlite3_stmt *statement, int column, float *embedding, size_t dim,
 				     struct err *err);
-/* The reverse, the caller's to free. */
-enum status catalog_embedding_blob(const float *embedding, size_t dim, void **blob, struct err *err);
 
 /* Length of a path without slashes at its end ("/" keeps its own). */
 size_t catalog_path_size(const char *path);

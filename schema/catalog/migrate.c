@@ -173,33 +173,20 @@ static const char version_6[] =
 static const char *const steps[] = {version_1, version_2, version_3, version_4, version_5, version_6};
 static_assert(sizeof steps / sizeof *steps == CATALOG_VERSION, "a step for each version");
 
-static enum status read_version(struct catalog *catalog, int *version, struct err *err)
-{
-	sqlite3_stmt *s;
-	bool row = false;
-	enum status status = catalog_prepare(catalog, "PRAGMA user_version", &s, err);
-
-	if (status == STATUS_OK)
-		status = catalog_step(catalog, s, &row, err);
-	*version = row ? sqlite3_column_int(s, 0) : 0;
-	catalog_done(catalog, s);
-	return status;
-}
-
 enum status catalog_migrate(struct catalog *catalog, struct err *err)
 {
 	char sql[96];
-	int version;
+	int64_t version;
 	bool own;
 	enum status status = catalog_scope_enter(catalog, &own, err);
 
 	if (status != STATUS_OK)
 		return status;
-	status = read_version(catalog, &version, err);
+	status = catalog_number(catalog, "PRAGMA user_version", NO_VALUES, &version, err);
 	for (; status == STATUS_OK && version < CATALOG_VERSION; version++)
 		status = catalog_execute(catalog, steps[version], err);
 	if (status == STATUS_OK) {
-		snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d", CATALOG_APPLICATION, version);
+		snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d", CATALOG_APPLICATION, CATALOG_VERSION);
 		status = catalog_execute(catalog, sql, err);
 	}
 	return catalog_scope_leave(catalog, own, status, err);

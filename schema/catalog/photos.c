@@ -1,23 +1,21 @@
 /* photos.c: the catalog's rows of photographs, one for each path: put, looked up, gone and back, forgotten. */
-#include "schema/catalog/catalog.h"
+#include "schema/catalog/photos.h"
 
 #include <inttypes.h>
 #include <string.h>
 
+#include "schema/catalog/contents.h"
 #include "schema/catalog/folders.h"
 #include "schema/catalog/internal.h"
 
 #include "schema/base/banned.h"
 
-#define COLUMNS                                                                                                        \
-	"root, path, size, mtime_ns, content, state, error, gone_since, format, width, height, orientation, taken_at," \
-	" taken_offset, latitude, longitude, camera, lens, ctime_ns"
-#define SELECT_PHOTOS "SELECT id, " COLUMNS " FROM photos "
+#define SELECT_PHOTOS "SELECT " CATALOG_PHOTO_ROW " FROM photos "
 
 /* --- writing --- */
 
 static const char put_sql[] =
-	"INSERT INTO photos (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
+	"INSERT INTO photos (" CATALOG_PHOTO_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
 	" ON CONFLICT (path) DO UPDATE SET root = ?1, size = ?3, mtime_ns = ?4, content = ?5, state = ?6, error = ?7, gone_since = ?8,"
 	" format = ?9, width = ?10, height = ?11, orientation = ?12, taken_at = ?13, taken_offset = ?14, latitude = ?15,"
 	" longitude = ?16, camera = ?17, lens = ?18, ctime_ns = ?19 RETURNING id";
@@ -69,37 +67,17 @@ enum status catalog_photo_put(struct catalog *catalog, struct photo *photo, stru
 
 enum status catalog_photo_gone(struct catalog *catalog, int64_t id, int64_t gone_since, struct err *err)
 {
-	sqlite3_stmt *s;
-	enum status status = catalog_prepare(catalog, "UPDATE photos SET gone_since = ? WHERE id = ?", &s, err);
-
-	if (status != STATUS_OK)
-		return status;
-	sqlite3_bind_int64(s, 1, gone_since);
-	sqlite3_bind_int64(s, 2, id);
-	return catalog_finish(catalog, s, err);
+	return catalog_change(catalog, "UPDATE photos SET gone_since = ? WHERE id = ?", VALUES(ID(gone_since), ID(id)), err);
 }
 
 enum status catalog_photo_ctime(struct catalog *catalog, int64_t id, int64_t ctime_ns, struct err *err)
 {
-	sqlite3_stmt *s;
-	enum status status = catalog_prepare(catalog, "UPDATE photos SET ctime_ns = ? WHERE id = ?", &s, err);
-
-	if (status != STATUS_OK)
-		return status;
-	sqlite3_bind_int64(s, 1, ctime_ns);
-	sqlite3_bind_int64(s, 2, id);
-	return catalog_finish(catalog, s, err);
+	return catalog_change(catalog, "UPDATE photos SET ctime_ns = ? WHERE id = ?", VALUES(ID(ctime_ns), ID(id)), err);
 }
 
 enum status catalog_photo_delete(struct catalog *catalog, int64_t id, struct err *err)
 {
-	sqlite3_stmt *s;
-	enum status status = catalog_prepare(catalog, "DELETE FROM photos WHERE id = ?", &s, err);
-
-	if (status != STATUS_OK)
-		return status;
-	sqlite3_bind_int64(s, 1, id);
-	return catalog_finish(catalog, s, err);
+	return catalog_change(catalog, "DELETE FROM photos WHERE id = ?", VALUES(ID(id)), err);
 }
 
 /* --- reading --- */
@@ -108,16 +86,13 @@ enum status catalog_photo_stamp(struct catalog *catalog, const char *path, size_
 				bool *found, struct err *err)
 {
 	sqlite3_stmt *s;
-	enum status status = catalog_prepare(catalog, "SELECT id, size, mtime_ns, content, gone_since, state, ctime_ns, facts,"
-						      " EXISTS (SELECT 1 FROM embeddings e WHERE e.model = ?2 AND e.content = photos.content)"
-						      " FROM photos WHERE path = ?1", &s, err);
+	enum status status = catalog_ask(catalog, "SELECT id, size, mtime_ns, content, gone_since, state, ctime_ns, facts,"
+						  " EXISTS (SELECT 1 FROM embeddings e WHERE e.model = ?2 AND e.content = photos.content)"
+						  " FROM photos WHERE path = ?1", VALUES(BYTES(path, path_size), ID(model)), &s, err);
 
 	*found = false;
-	if (status != STATUS_OK)
-		return status;
-	sqlite3_bind_blob(s, 1, path, (int)path_size, SQLITE_STATIC);
-	sqlite3_bind_int64(s, 2, model);
-	status = catalog_step(catalog, s, found, err);
+	if (status == STATUS_OK)
+		status = catalog_step(catalog, s, found, err);
 	if (*found)
 		*stamp = (struct photo_stamp){
 			.id = sqlite3_column_int64(s, 0),
@@ -139,7 +114,7 @@ static const char *text_column(sqlite3_stmt *s, int column)
 	return (const char *)sqlite3_column_text(s, column);
 }
 
-/* A row of SELECT_PHOTOS. SQLite puts a NUL behind a blob that is read as text, and changes no byte. */
+/* A row of CATALOG_PHOTO_ROW. SQLite puts a NUL behind a blob that is read as text, and changes no byte. */
 static struct photo photo_of_row(sqlite3_stmt *s)
 {
 	struct photo photo = {
@@ -170,8 +145,7 @@ static struct photo photo_of_row(sqlite3_stmt *s)
 	return photo;
 }
 
-/* Visits every row of a bound SELECT_PHOTOS and closes it. */
-static enum status visit_photos(struct catalog *catalog, sqlite3_stmt *s, photo_visitor visit, void *context, bool *any, struct err *err)
+enum status catalog_photos_visit(struct catalog *catalog, sqlite3_stmt *s, photo_visitor visit, void *context, bool *any, struct err *err)
 {
 	enum status status;
 	bool row;
@@ -191,69 +165,54 @@ static enum status visit_photos(struct catalog *catalog, sqlite3_stmt *s, photo_
 	return status;
 }
 
-enum status catalog_photos_of_root(struct catalog *catalog, int64_t root, photo_visitor visit, void *context, struct err *err)
+/* The rows that a SELECT_PHOTOS yields; *any: whether there was one. */
+static enum status select_photos(struct catalog *catalog, const char *select, const struct value *values, size_t n, photo_visitor visit,
+				 void *context, bool *any, struct err *err)
 {
 	sqlite3_stmt *s;
-	bool any;
-	enum status status = catalog_prepare(catalog, SELECT_PHOTOS "WHERE root = ? ORDER BY id", &s, err);
+	enum status status = catalog_ask(catalog, select, values, n, &s, err);
 
-	if (status != STATUS_OK)
-		return status;
-	sqlite3_bind_int64(s, 1, root);
-	return visit_photos(catalog, s, visit, context, &any, err);
+	*any = false;
+	return status == STATUS_OK ? catalog_photos_visit(catalog, s, visit, context, any, err) : status;
+}
+
+enum status catalog_photos_of_root(struct catalog *catalog, int64_t root, photo_visitor visit, void *context, struct err *err)
+{
+	bool any;
+
+	return select_photos(catalog, SELECT_PHOTOS "WHERE root = ? ORDER BY id", VALUES(ID(root)), visit, context, &any, err);
 }
 
 enum status catalog_photos_of_content(struct catalog *catalog, int64_t content, bool gone_too, photo_visitor visit, void *context,
 				      struct err *err)
 {
-	sqlite3_stmt *s;
 	bool any;
-	enum status status = catalog_prepare(catalog, SELECT_PHOTOS "WHERE content = ? AND (gone_since = 0 OR ?) ORDER BY id", &s, err);
 
-	if (status != STATUS_OK)
-		return status;
-	sqlite3_bind_int64(s, 1, content);
-	sqlite3_bind_int(s, 2, gone_too);
-	return visit_photos(catalog, s, visit, context, &any, err);
+	return select_photos(catalog, SELECT_PHOTOS "WHERE content = ? AND (gone_since = 0 OR ?) ORDER BY id", VALUES(ID(content), ID(gone_too)),
+			     visit, context, &any, err);
 }
 
 enum status catalog_photo_by_path(struct catalog *catalog, const char *path, photo_visitor visit, void *context, struct err *err)
 {
-	sqlite3_stmt *s;
 	bool any;
-	enum status status = catalog_prepare(catalog, SELECT_PHOTOS "WHERE path = ?", &s, err);
+	enum status status = select_photos(catalog, SELECT_PHOTOS "WHERE path = ?", VALUES(NAME(path)), visit, context, &any, err);
 
-	if (status != STATUS_OK)
-		return status;
-	sqlite3_bind_blob(s, 1, path, (int)strlen(path), SQLITE_STATIC);
-	status = visit_photos(catalog, s, visit, context, &any, err);
-	if (status == STATUS_OK && !any)
-		status = err_set(err, STATUS_NOT_FOUND, "the catalog holds no photo '%s'", path);
-	return status;
+	return status == STATUS_OK && !any ? err_set(err, STATUS_NOT_FOUND, "the catalog holds no photo '%s'", path) : status;
 }
 
 enum status catalog_photo_by_id(struct catalog *catalog, int64_t id, photo_visitor visit, void *context, struct err *err)
 {
-	sqlite3_stmt *s;
 	bool any;
-	enum status status = catalog_prepare(catalog, SELECT_PHOTOS "WHERE id = ?", &s, err);
+	enum status status = select_photos(catalog, SELECT_PHOTOS "WHERE id = ?", VALUES(ID(id)), visit, context, &any, err);
 
-	if (status != STATUS_OK)
-		return status;
-	sqlite3_bind_int64(s, 1, id);
-	status = visit_photos(catalog, s, visit, context, &any, err);
-	if (status == STATUS_OK && !any)
-		status = err_set(err, STATUS_NOT_FOUND, "the catalog holds no photo of number %lld", (long long)id);
-	return status;
+	return status == STATUS_OK && !any ? err_set(err, STATUS_NOT_FOUND, "the catalog holds no photo of number %lld", (long long)id) : status;
 }
 
 enum status catalog_photos_failed(struct catalog *catalog, photo_visitor visit, void *context, struct err *err)
 {
-	sqlite3_stmt *s;
 	bool any;
-	enum status status = catalog_prepare(catalog, SELECT_PHOTOS "WHERE state = 1 AND gone_since = 0 ORDER BY id", &s, err);
 
-	return status == STATUS_OK ? visit_photos(catalog, s, visit, context, &any, err) : status;
+	return select_photos(catalog, SELECT_PHOTOS "WHERE state = 1 AND gone_since = 0 ORDER BY id", NO_VALUES, visit, context, &any, err);
 }
 
 /* Where the rows of a folder in `folder` end, if path lies in one; bound as a blob. */
@@ -348,43 +307,5 @@ enum status catalog_forget(struct catalog *catalog, const char *folder, size_t *
 		status = delete_below(catalog, "DELETE FROM roots WHERE " BELOW("path"), folder, &roots, err);
 	if (status == STATUS_OK && !*photos && !roots)
 		status = err_set(err, STATUS_NOT_FOUND, "the catalog holds nothing below '%s'; hint: `coca status` lists the folders", folder);
-	return catalog_scope_leave(catalog, own, status, err);
-}
-
-/* *rows NULL: not asked for. */
-static enum status delete_rows(struct catalog *catalog, const char *sql, int64_t parameter, size_t *rows, struct err *err)
-{
-	sqlite3_stmt *s;
-	enum status status = catalog_prepare(catalog, sql, &s, err);
-
-	if (status != STATUS_OK)
-		return status;
-	if (sqlite3_bind_parameter_count(s))
-		sqlite3_bind_int64(s, 1, parameter);
-	status = catalog_finish(catalog, s, err);
-	if (status == STATUS_OK && rows)
-		*rows = (size_t)sqlite3_changes64(catalog->db);
-	return status;
-}
-
-enum status catalog_purge(struct catalog *catalog, int64_t before, size_t *photos, size_t *contents, struct err *err)
-{
-	bool own;
-	enum status status = catalog_scope_enter(catalog, &own, err);
-
-	*photos = *contents = 0;
-	if (status != STATUS_OK)
-		return status;
-	status = delete_rows(catalog, "DELETE FROM photos WHERE gone_since <> 0 AND gone_since < ?", before, photos, err);
-	/* A content that a caption or note is tied to keeps its row, so that the text finds the photo when it comes back. */
-	if (status == STATUS_OK)
-		status = delete_rows(catalog, "DELETE FROM embeddings WHERE content IN (SELECT c.id FROM contents c WHERE NOT EXISTS"
-					      " (SELECT 1 FROM photos p WHERE p.content = c.id))", 0, NULL, err);
-	if (status == STATUS_OK)
-		status = delete_rows(catalog, "DELETE FROM image_tokens WHERE NOT EXISTS"
-					      " (SELECT 1 FROM photos p WHERE p.content = image_tokens.content)", 0, NULL, err);
-	if (status == STATUS_OK)
-		status = delete_rows(catalog, "DELETE FROM contents WHERE NOT EXISTS (SELECT 1 FROM photos p WHERE p.content = contents.id)"
-					      " AND NOT EXISTS (SELECT 1 FROM texts t WHERE t.content = contents.id)", 0, contents, err);
 	return catalog_scope_leave(catalog, own, status, err);
 }

@@ -1,7 +1,7 @@
 /* repair.c: what a damaged blob costs is made again: its row is dropped. What is damaged is what catalog_check reports of
  * blobs; SQLite's own damage is beyond repair here.
  */
-#include "schema/catalog/catalog.h"
+#include "schema/catalog/maintenance.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  * what lies on damaged pages, no more. Where an index holds a copy of what a table lost, that is taken. Embeddings are what is
  * dear: a photograph whose row is lost is found again by the next run, by its hash, and is not embedded again.
  */
-#include "schema/catalog/catalog.h"
+#include "schema/catalog/maintenance.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -9,6 +9,21 @@
 #define SCHEMA_CATALOG_TEXTS_H
 
 #include "schema/catalog/catalog.h"
+#include "schema/catalog/contents.h"
+
+struct catalog_text {
+	int64_t id;
+	const char *collection;      /* name of the collection: the file it came from, "captions", ... */
+	int64_t photo_content;       /* 0: tied to no photo */
+	const char *text;            /* bytes as given */
+	size_t text_size;
+	bool added;                  /* set by catalog_text_put: it was not there before */
+};
+enum status catalog_text_put(struct catalog *catalog, struct catalog_text *text, struct err *err); /* the same (collection, content, text) keeps its id */
+enum status catalog_text_embedding_put(struct catalog *catalog, int64_t text, int64_t model, const float *embedding, size_t dim, struct err *err);
+typedef enum status (*text_visitor)(void *context, const struct catalog_text *text, const float *embedding /* NULL: none yet */, struct err *err);
+enum status catalog_texts_each(struct catalog *catalog, int64_t model, size_t dim, const char *collection /* NULL: all */, text_visitor visit, void *context, struct err *err);
+enum status catalog_texts_forget(struct catalog *catalog, const char *collection, size_t *n, struct err *err);
 
 /* --- embeddings as a set --- */
 
@@ -19,6 +34,9 @@ enum status catalog_text_embeddings_count(struct catalog *catalog, int64_t model
 /* *found false: none. */
 enum status catalog_text_embedding_get(struct catalog *catalog, int64_t text, int64_t model, float *embedding, size_t dim, bool *found,
 				       struct err *err);
+/* The same for n texts, in any order; what is not found is not touched. */
+enum status catalog_text_embeddings_get(struct catalog *catalog, const int64_t *texts, size_t n, int64_t model,
+					float *embeddings /* [n,dim] */, size_t dim, bool *found /* [n] */, struct err *err);
 /* A number that changes whenever that set changes; 0 before the first. */
 enum status catalog_text_generation(struct catalog *catalog, int64_t model, int64_t *generation, struct err *err);
 
@@ -34,11 +52,16 @@ struct text_key {
 };
 /* Of a collection, or of all (NULL); ascending by id, the caller's to free. */
 enum status catalog_text_keys(struct catalog *catalog, const char *collection, struct text_key **keys, size_t *n, struct err *err);
+/* The ids alone. */
+enum status catalog_texts_in(struct catalog *catalog, const char *collection, int64_t **texts, size_t *n, struct err *err);
 /* The texts that are tied to any of the contents (ascending; NULL: to any at all); ascending by id, the caller's to free. */
 enum status catalog_texts_tied(struct catalog *catalog, const int64_t *contents, size_t n, int64_t **texts, size_t *count, struct err *err);
 
 /* STATUS_NOT_FOUND if there is none. The visitor's embedding is NULL. */
 enum status catalog_text_get(struct catalog *catalog, int64_t id, text_visitor visit, void *context, struct err *err);
+
+/* Those of n ids that are there, in the order of the ids. */
+enum status catalog_texts_get(struct catalog *catalog, const int64_t *ids, size_t n, text_visitor visit, void *context, struct err *err);
 
 /* Whether any text is tied to a photo: cheap. */
 enum status catalog_texts_any_tied(struct catalog *catalog, bool *any, struct err *err);
@@ -47,6 +70,10 @@ enum status catalog_texts_tied_sample(struct catalog *catalog, size_t most, int6
 /* The texts tied to a content, by id, with their embeddings, if any. */
 enum status catalog_texts_of_content(struct catalog *catalog, int64_t content, int64_t model, size_t dim, text_visitor visit, void *context,
 				     struct err *err);
+
+/* Those tied to n contents, in the order of the contents; dim 0: without embeddings. */
+enum status catalog_texts_of_contents(struct catalog *catalog, const int64_t *contents, size_t n, int64_t model, size_t dim, text_visitor visit,
+				      void *context, struct err *err);
 
 struct text_collection {
 	const char *name;         /* valid during the visit */
@@ -62,14 +89,11 @@ struct text_null {
 	float likelihood;
 };
 enum status catalog_null_get(struct catalog *catalog, int64_t model, struct text_null *entry, bool *found, struct err *err);
+/* Of n texts under m nulls; NaN: not known. */
+enum status catalog_nulls_get(struct catalog *catalog, int64_t model, const int64_t *texts, size_t n, const int64_t *nulls, size_t m,
+			      float *likelihoods /* [n,m] */, struct err *err);
 /* Best effort: a catalog that is locked or read only keeps none, which is no error. */
 void catalog_nulls_keep(struct catalog *catalog, int64_t model, const struct text_null *entries, size_t n);
-
-/* The `most` contents with the smallest hashes among those with a photo that is there: a sample that is as good as random, is the
- * same on every run, and changes little as the library grows. *count may be less. */
-enum status catalog_contents_sample(struct catalog *catalog, size_t most, int64_t *contents /* [most] */, size_t *count, struct err *err);
-/* The same among all contents, also those that no photo has any more: a few pages of one index are read, not a row of each. */
-enum status catalog_contents_any(struct catalog *catalog, size_t most, int64_t *contents /* [most] */, size_t *count, struct err *err);
 
 /* --- captions: texts that a model wrote --- */
 

@@ -15,6 +15,8 @@
 #include <faiss/c_api/index_io_c.h>
 #pragma GCC diagnostic pop
 
+#include "schema/catalog/contents.h"
+#include "schema/catalog/models.h"
 #include "schema/vectors/vectors.h"
 
 /* --- the k best (scan.c) --- */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "schema/catalog/models.h"
 #include "schema/catalog/internal.h"
 #include "schema/catalog/texts.h"
 #include "schema/base/memory.h"

@@ -1,4 +1,5 @@
 /* vectors.c: opening, building and tuning the index of embeddings; what is asked of it goes to search.c. */
+#include "schema/catalog/models.h"
 #include "schema/vectors/vectors.h"
 
 #include <inttypes.h>
@@ -211,7 +212,7 @@ static enum status open_or_build(struct vectors *v, struct catalog *catalog, boo
 	if (status != STATUS_OK)
 		return status;
 	/* Within the caller's own transaction the embeddings may yet be rolled back: nothing of them goes to a file. */
-	bool file = !v->options.memory_only && own;
+	bool file = !v->options.memory_only && !catalog_is_changing(catalog);
 	buffer_format(&path, "%s-%s-%" PRId64 ".index", v->catalog_path, vectors_reading(v->options.set)->name, v->model.id);
 	status = path.failed ? err_memory(err, "a file name") : identify(catalog, v, &identity, err);
 	bool fits = status == STATUS_OK && file && read && vectors_file_read(path.data, &identity, v, NULL) == STATUS_OK;
@@ -261,6 +262,15 @@ void vectors_close(struct vectors *vectors)
 	vectors_release(vectors);
 	free(vectors->catalog_path);
 	free(vectors);
+}
+
+enum status vectors_current(const struct vectors *v, struct catalog *catalog, bool *current, struct err *err)
+{
+	int64_t generation;
+	enum status status = vectors_reading(v->options.set)->generation(catalog, v->model.id, &generation, err);
+
+	*current = status == STATUS_OK && generation == v->header.identity.generation;
+	return status;
 }
 
 size_t vectors_count(const struct vectors *vectors)

@@ -15,6 +15,7 @@
 #define SCHEMA_VECTORS_VECTORS_H
 
 #include "schema/catalog/catalog.h"
+#include "schema/catalog/models.h"
 #include "schema/base/status.h"
 
 struct vectors;
@@ -36,6 +37,9 @@ enum { VECTORS_FLAT_MOST = 4000000 };
 enum status vectors_open(struct catalog *catalog, const struct catalog_model *model, const struct vectors_options *options,
 			 struct vectors **vectors, struct err *err);
 void vectors_close(struct vectors *vectors); /* takes NULL */
+
+/* Whether the catalog still has the embeddings that an index was opened for. */
+enum status vectors_current(const struct vectors *vectors, struct catalog *catalog, bool *current, struct err *err);
 
 size_t vectors_count(const struct vectors *vectors);
 /* "Flat", "IVF1024,SQ8 nprobe 24": for status and verify. Valid until close. */

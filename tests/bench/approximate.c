@@ -13,10 +13,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "schema/catalog/photos.h"
 #include "schema/cli/options.h"
 #include "schema/base/clock.h"
 #include "schema/base/memory.h"
 #include "schema/vectors/internal.h"
+#include "tests/last_model.h"
 #include "tests/support.h"
 
 #include "schema/base/banned.h"
@@ -70,13 +72,6 @@ static void draw(const struct base *base, uint64_t *random, float *x)
 	to_unit(x, base->dim);
 }
 
-static enum status keep_model(void *context, const struct catalog_model *model, struct err *e)
-{
-	(void)e;
-	*(struct catalog_model *)context = *model;
-	return STATUS_OK;
-}
-
 static enum status keep_row(void *context, int64_t content, const float *embedding, struct err *e)
 {
 	struct base *base = context;
@@ -97,7 +92,7 @@ static void load_base(const char *path, struct base *base)
 	struct catalog *catalog;
 
 	check(catalog_open(path, CATALOG_READ, &catalog, &err));
-	check(catalog_models_each(catalog, keep_model, &base->model, &err));
+	check(last_model(path, &base->model, &err));
 	base->dim = (size_t)base->model.dim;
 	base->spread = 0.1;
 	check(catalog_embeddings_each(catalog, base->model.id, base->dim, keep_row, base, &err));

@@ -14,6 +14,7 @@
 #include "indexer/ingest/index.h"
 #include "model/image/image.h"
 #include "model/net/encode.h"
+#include "schema/catalog/models.h"
 #include "schema/base/blas.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"

@@ -24,6 +24,8 @@
 #include "model/net/text.h"
 #include "model/net/vision.h"
 #include "query/find/rerank.h"
+#include "schema/catalog/contents.h"
+#include "schema/catalog/tokens.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
 #include "schema/base/packed.h"

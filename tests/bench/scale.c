@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "model/net/coca.h"
+#include "schema/catalog/models.h"
 #include "schema/base/blas.h"
 #include "tests/made_up.h"
 

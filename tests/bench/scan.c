@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "query/session/engine.h"
+#include "schema/catalog/photos.h"
 #include "schema/base/memory.h"
 #include "schema/vectors/internal.h"
 #include "tests/bench/bench.h"

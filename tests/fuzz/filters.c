@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "query/ask/parse.h"
+#include "schema/catalog/filter.h"
 #include "schema/base/memory.h"
 #include "tests/fuzz/fuzz.h"
 

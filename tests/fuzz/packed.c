@@ -25,7 +25,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t halves = size / 2 < MOST ? size / 2 : MOST;
 	packed_from_half(data, floats, halves);
 	fuzz_touch(floats, halves * sizeof *floats);
-	packed_from_bfloat(data, floats, halves);
-	fuzz_touch(floats, halves * sizeof *floats);
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "query/commands/commands.h"
+#include "schema/catalog/filter.h"
 #include "schema/base/memory.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -16,6 +16,10 @@
 
 #include "indexer/walk/walk.h"
 #include "model/image/image.h"
+#include "schema/catalog/contents.h"
+#include "schema/catalog/maintenance.h"
+#include "schema/catalog/models.h"
+#include "schema/catalog/photos.h"
 #include "schema/base/file.h"
 #include "tests/support.h"
 

@@ -8,7 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/last_model.h"
 #include "schema/catalog/catalog.h"
+#include "schema/catalog/contents.h"
+#include "schema/catalog/maintenance.h"
+#include "schema/catalog/models.h"
+#include "schema/catalog/photos.h"
+#include "schema/catalog/tokens.h"
 #include "schema/base/memory.h"
 #include "schema/base/packed.h"
 
@@ -61,13 +67,6 @@ static enum status add_root(void *context, const struct catalog_root *root, stru
 	return catalog_photos_of_root(side->catalog, root->id, add_row, side, err);
 }
 
-static enum status keep_model(void *context, const struct catalog_model *model, struct err *err)
-{
-	(void)err;
-	((struct side *)context)->model = *model;
-	return STATUS_OK;
-}
-
 static int compare_rows(const void *a, const void *b)
 {
 	return strcmp(((const struct row *)a)->path, ((const struct row *)b)->path);
@@ -78,7 +77,7 @@ static enum status side_open(struct side *side, const char *path, struct err *er
 	enum status status = catalog_open(path, CATALOG_READ, &side->catalog, err);
 
 	if (status == STATUS_OK)
-		status = catalog_models_each(side->catalog, keep_model, side, err);
+		status = last_model(path, &side->model, err);
 	if (status == STATUS_OK)
 		status = catalog_roots_each(side->catalog, add_root, side, err);
 	if (side->count)

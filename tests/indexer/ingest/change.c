@@ -10,6 +10,8 @@
 #include "indexer/walk/vanish.h"
 #include "schema/base/clock.h"
 
+#include "schema/catalog/photos.h"
+#include "schema/catalog/tokens.h"
 #include "schema/base/banned.h"
 
 /* --- the system calls that tests bend --- */

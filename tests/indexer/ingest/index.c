@@ -1,6 +1,9 @@
 /* index.c: whole runs over small folders: what is new, changed, moved, deleted, broken or interrupted. */
 #include "tests/indexer/library.h"
 
+#include "schema/catalog/contents.h"
+#include "schema/catalog/models.h"
+#include "schema/catalog/photos.h"
 #include "schema/base/banned.h"
 
 static void new_photographs_become_rows_in_the_order_of_their_paths(void **state)

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <sqlite3.h>
 
+#include "schema/catalog/models.h"
 #include "schema/catalog/folders.h"
 #include "schema/catalog/internal.h"
 

@@ -7,6 +7,7 @@
 
 #include "query/ask/parse.h"
 
+#include "schema/catalog/filter.h"
 #include "schema/base/banned.h"
 
 static struct err err;

@@ -5,6 +5,8 @@
 
 #include "query/find/texts.h"
 #include "query/find/by_text.h"
+#include "schema/catalog/filter.h"
+#include "schema/catalog/photos.h"
 #include "schema/catalog/texts.h"
 
 #include "schema/base/banned.h"

@@ -4,6 +4,9 @@
 #include "query/find/duplicates.h"
 #include "query/session/engine.h"
 
+#include "schema/catalog/contents.h"
+#include "schema/catalog/models.h"
+#include "schema/catalog/photos.h"
 #include "schema/base/banned.h"
 
 enum { PHOTOS = 3000, DIM = 16 };

@@ -9,6 +9,10 @@
 
 #include "model/net/generate.h"
 #include "query/find/trust.h"
+#include "schema/catalog/contents.h"
+#include "schema/catalog/filter.h"
+#include "schema/catalog/photos.h"
+#include "schema/catalog/tokens.h"
 #include "schema/base/memory.h"
 #include "schema/base/packed.h"
 

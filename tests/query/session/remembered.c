@@ -11,6 +11,7 @@
 
 #include "query/session/library.h"
 #include "query/session/remembered.h"
+#include "schema/catalog/models.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
 

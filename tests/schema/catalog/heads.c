@@ -1,5 +1,11 @@
 /* heads.c: heads and what they say of photographs, the encoder's tokens beside the image tokens, and a file of version 1, which
  * had neither. */
+#include "schema/catalog/contents.h"
+#include "schema/catalog/filter.h"
+#include "schema/catalog/maintenance.h"
+#include "schema/catalog/models.h"
+#include "schema/catalog/photos.h"
+#include "schema/catalog/tokens.h"
 #include "schema/catalog/heads.h"
 
 #include <stdio.h>

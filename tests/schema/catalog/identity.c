@@ -1,4 +1,5 @@
 /* identity.c: a model's row is found by its files' digests, and these are computed once. */
+#include "schema/catalog/models.h"
 #include "schema/catalog/identity.h"
 
 #include <stdio.h>

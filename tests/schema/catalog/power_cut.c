@@ -11,6 +11,9 @@
 #include <unistd.h>
 
 #include "schema/catalog/catalog.h"
+#include "schema/catalog/contents.h"
+#include "schema/catalog/maintenance.h"
+#include "schema/catalog/photos.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
 #include "schema/vectors/vectors.h"

@@ -8,6 +8,11 @@
 #include <unistd.h>
 
 #include "schema/catalog/catalog.h"
+#include "schema/catalog/contents.h"
+#include "schema/catalog/maintenance.h"
+#include "schema/catalog/models.h"
+#include "schema/catalog/photos.h"
+#include "schema/catalog/tokens.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
 #include "schema/base/packed.h"

@@ -3,6 +3,7 @@
 
 #include <sqlite3.h>
 
+#include "schema/catalog/models.h"
 #include "schema/catalog/folders.h"
 #include "schema/catalog/internal.h"
 

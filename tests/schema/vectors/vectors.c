@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "schema/catalog/contents.h"
+#include "schema/catalog/photos.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
 #include "schema/vectors/vectors.h"
