@@ -14,15 +14,11 @@
 #include <xxhash.h>
 
 #include "indexer/walk/ignore.h"
+#include "model/image/image.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
-
-static const char *const photo_names[] = {
-	"jpg", "jpeg", "jpe", "jfif", "png", "webp", "heic", "heif", "hif", "avif", "gif", "tif", "tiff", "bmp",
-	"cr2", "cr3", "nef", "nrw", "arw", "sr2", "dng", "orf", "rw2", "raf", "pef", "srw",
-};
 
 static const char *const unsupported_names[] = {
 	"jxl", "jp2", "jpx", "crw", "srf", "x3f", "3fr", "erf", "kdc", "dcr", "mrw", "mef", "mos", "iiq", "rwl", "raw", "psd",
@@ -107,23 +103,14 @@ const char *walk_format_name(size_t i)
 	return i < sizeof unsupported_names / sizeof *unsupported_names ? unsupported_names[i] : NULL;
 }
 
-/* Index of name's extension in names, or count. */
-static size_t find_extension(const char *name, const char *const *names, size_t count)
+/* A picture that the index does not take is counted by what it is called. */
+static void count_unsupported(struct walk *walk, const char *name)
 {
 	const char *dot = strrchr(name, '.');
-	size_t i = 0;
 
-	if (!dot || dot == name)
-		return count;
-	while (i < count && strcasecmp(dot + 1, names[i]) != 0)
-		i++;
-	return i;
-}
-
-static bool is_photo_name(const char *name)
-{
-	size_t n = sizeof photo_names / sizeof *photo_names;
-	return find_extension(name, photo_names, n) < n;
+	for (size_t i = 0; dot && dot != name && i < sizeof unsupported_names / sizeof *unsupported_names; i++)
+		if (strcasecmp(dot + 1, unsupported_names[i]) == 0)
+			walk->unsupported[i]++;
 }
 
 /* Patterns that hold for a walk of root, whatever its folders say: the command line's. */
@@ -440,7 +427,7 @@ static enum status visit_entry(struct walker *w, int fd, const char *folder, con
 			       struct err *err)
 {
 	const char *name = dirent->d_name, *path = path_of(w, name);
-	bool photo = is_photo_name(name), beside = !photo && sidecar_is(name);
+	bool photo = image_named(name), beside = !photo && sidecar_is(name);
 	struct stat st = {.st_mode = DTTOIF(dirent->d_type)};
 
 	if (!path)
@@ -465,11 +452,8 @@ static enum status visit_entry(struct walker *w, int fd, const char *folder, con
 		return push(link ? &w->links : &w->folders, mem_copy(path, w->path.size), ignore, err);
 	if (photo || (beside && S_ISREG(st.st_mode)))
 		return keep_entry(w, name, photo, &st, err);
-	if (!beside && S_ISREG(st.st_mode)) {
-		size_t format = find_extension(name, unsupported_names, sizeof unsupported_names / sizeof *unsupported_names);
-		if (format < sizeof unsupported_names / sizeof *unsupported_names)
-			w->walk->unsupported[format]++;
-	}
+	if (!beside && S_ISREG(st.st_mode))
+		count_unsupported(w->walk, name);
 	return STATUS_OK;
 }
 

@@ -36,6 +36,20 @@ const char *image_format_name(enum image_format format)
 	return codecs[format].name;
 }
 
+bool image_named(const char *name)
+{
+	static const char *const ends[] = {
+		"jpg", "jpeg", "jpe", "jfif", "png", "webp", "heic", "heif", "hif", "avif", "gif", "tif", "tiff", "bmp",
+		"cr2", "cr3", "nef", "nrw", "arw", "sr2", "dng", "orf", "rw2", "raf", "pef", "srw",
+	};
+	const char *dot = strrchr(name, '.');
+
+	for (size_t i = 0; dot && dot != name && i < sizeof ends / sizeof *ends; i++)
+		if (strcasecmp(dot + 1, ends[i]) == 0)
+			return true;
+	return false;
+}
+
 struct signature {
 	enum image_format format; /* IMAGE_UNKNOWN: one that we can only name */
 	size_t at, size;

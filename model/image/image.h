@@ -43,6 +43,8 @@ struct image {
 enum { IMAGE_PIXELS_MOST = 400 * 1000 * 1000 };
 
 const char *image_format_name(enum image_format format);
+/* Whether a file is called as pictures of these formats are: "a.JPG", "b.cr2". Not ".jpg". */
+bool image_named(const char *name);
 
 /* STATUS_UNSUPPORTED for a format that is not one of ours, STATUS_FORMAT for a damaged header. */
 enum status image_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err);

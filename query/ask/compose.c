@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <xxhash.h>
 
+#include "model/image/image.h"
 #include "query/ask/parse.h"
 #include "schema/catalog/contents.h"
 #include "schema/base/file.h"
@@ -38,17 +39,9 @@ static bool is_file(const char *path)
 
 static bool looks_like_path(const char *value)
 {
-	static const char *const ends[] = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"};
-	size_t size = strlen(value);
-
 	if (value[0] == '/' || strncmp(value, "./", 2) == 0 || strncmp(value, "../", 3) == 0)
 		return true;
-	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-		size_t n = strlen(ends[i]);
-		if (size > n && strcasecmp(value + size - n, ends[i]) == 0)
-			return !strchr(value, ' ');
-	}
-	return false;
+	return image_named(value) && !strchr(value, ' ');
 }
 
 static const char *after(const char *value, const char *prefix)

@@ -8,6 +8,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "model/image/image.h"
 #include "query/find/search.h"
 #include "schema/catalog/filter.h"
 #include "schema/catalog/maintenance.h"
@@ -21,19 +22,6 @@
 enum { TABLE_MOST = 1 << 30, COLUMNS_MOST = 256, DEPTH_MOST = 64 };
 
 /* ---- a folder of folders ---------------------------------------------------------------------------------------- */
-
-/* Beside photographs lie captions, notes, thumbnails' databases: only what is called a picture is taken, and must then be one. */
-static bool is_picture(const char *name)
-{
-	static const char *const ends[] = {"jpg", "jpeg", "jpe", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif", "cr2",
-					   "cr3", "nef", "nrw", "arw", "sr2", "dng", "orf", "rw2", "raf", "pef", "srw"};
-	const char *dot = strrchr(name, '.');
-
-	for (size_t i = 0; dot && i < sizeof ends / sizeof *ends; i++)
-		if (strcasecmp(dot + 1, ends[i]) == 0)
-			return true;
-	return false;
-}
 
 static int visible(const struct dirent *entry)
 {
@@ -52,7 +40,9 @@ static enum status take_entry(struct lesson *lesson, const char *path, const cha
 	if (stat(path, &st) != 0)
 		return STATUS_OK;
 	if (!S_ISDIR(st.st_mode))
-		return S_ISREG(st.st_mode) && is_picture(name) ? lesson_add_file(lesson, path, NULL, label, label != NULL, err) : STATUS_OK;
+		/* Beside photographs lie captions, notes, thumbnails' databases: what is called a picture must be one. */
+		return S_ISREG(st.st_mode) && image_named(name) ? lesson_add_file(lesson, path, NULL, label, label != NULL, err)
+								: STATUS_OK;
 	if (!label)
 		status = lesson_label(lesson, name, strlen(name), &own, err);
 	return status == STATUS_OK ? take_folder(lesson, path, label ? label : &own, depth + 1, err) : status;
