@@ -12,8 +12,12 @@
 
 EMBED_TEXT(help_forget, "indexer/commands/forget.txt");
 
-static const struct option_spec forget_options[] = {
-	{"prune", 0, NULL, OPTION_FLAG, "delete their embeddings, too: indexed again, they are embedded again"},
+struct options {
+	bool prune;
+};
+
+static const struct option_spec options[] = {
+	OPTION_FLAG(struct options, prune, "prune", 0, "delete their embeddings, too: indexed again, they are embedded again"),
 	{0},
 };
 
@@ -29,9 +33,9 @@ static enum status forget(struct catalog *catalog, const char *folder, bool prun
 	return status;
 }
 
-static int run_forget(struct cli *cli, const struct arguments *args)
+static int run(struct cli *cli, const struct arguments *args)
 {
-	bool prune = arguments_flag(args, "prune");
+	const struct options *given = args->options;
 	struct catalog *catalog = NULL;
 	size_t photos = 0;
 	struct err err;
@@ -42,10 +46,10 @@ static int run_forget(struct cli *cli, const struct arguments *args)
 	if (status == STATUS_OK)
 		status = catalog_open(cli->database, CATALOG_WRITE, &catalog, &err);
 	for (size_t i = 0; i < args->count && status == STATUS_OK; i++) {
-		status = forget(catalog, args->words[i], prune, &photos, &err);
+		status = forget(catalog, args->words[i], given->prune, &photos, &err);
 		if (status == STATUS_OK && !cli->quiet)
 			fprintf(cli->log, "forgot %zu photo%s of '%s'%s\n", photos, photos == 1 ? "" : "s", args->words[i],
-				prune ? "" : "; what was embedded is kept for a return; hint: --prune");
+				given->prune ? "" : "; what was embedded is kept for a return; hint: --prune");
 	}
 	int code = status == STATUS_OK ? EXIT_DONE : cli_fail(cli, &err);
 	catalog_close(catalog);
@@ -56,7 +60,8 @@ const struct command command_forget = {
 	.name = "forget",
 	.synopsis = "DIR...",
 	.summary = "take a folder out of the library; its files stay as they are",
-	.options = forget_options,
+	.options = options,
+	.options_size = sizeof(struct options),
 	.details = help_forget,
-	.run = run_forget,
+	.run = run,
 };

@@ -1,6 +1,7 @@
 /* index.c: `coca index`: words of the command line in, a summary on the log and an exit code out. */
 #include "indexer/commands/commands.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,19 +21,32 @@
 
 EMBED_TEXT(help_index, "indexer/commands/index.txt");
 
-static const struct option_spec index_options[] = {
-	{"exclude", 0, "GLOB", OPTION_TEXT | OPTION_MANY, "leave out what matches, as .gitignore does: 'raw', '/2019/**/tmp/', '!keep'"},
-	{"include-hidden", 0, NULL, OPTION_FLAG, "take names that begin with a dot, too"},
-	{"follow", 0, NULL, OPTION_FLAG, "follow symbolic links"},
-	{"jobs", 'j', "N", OPTION_NUMBER, "threads that read and decode (default: one for each core)"},
-	{"batch", 0, "N", OPTION_NUMBER, "photographs embedded at once (default: by the model's size, at most 32)"},
-	{"prune", 0, NULL, OPTION_FLAG, "drop photographs that are gone, with their embeddings"},
-	{"token-budget", 0, "SIZE", OPTION_SIZE, "image tokens kept for reranking (default 2G; 0: none)"},
-	{"encoder-budget", 0, "SIZE", OPTION_SIZE, "the encoder's tokens kept for teaching labels (coca tune; default 1G; 0: none)"},
-	{"watch", 'w', "SECONDS", OPTION_OPTIONAL, "go on and follow changes; with SECONDS look again so often, too (network drives)"},
-	{"exact", 0, NULL, OPTION_FLAG, "decode every pixel of large JPEG and WebP files: the reference, slower"},
-	{"limit-pixels", 0, "N", OPTION_SIZE, "refuse larger pictures before memory is taken (default 400M); tries again what failed"},
-	{"verbose", 'v', NULL, OPTION_FLAG, "say where the time went"},
+struct options {
+	struct index_options run;
+	struct option_list excludes;
+	double watch;          /* NAN: not at all; 0: without looking again */
+	bool verbose;
+};
+
+static const struct option_spec options[] = {
+	OPTION_LIST(struct options, excludes, "exclude", 0, "GLOB", OPTION_MANY, 0,
+		    "leave out what matches, as .gitignore does: 'raw', '/2019/**/tmp/', '!keep'"),
+	OPTION_FLAG(struct options, run.hidden, "include-hidden", 0, "take names that begin with a dot, too"),
+	OPTION_FLAG(struct options, run.follow, "follow", 0, "follow symbolic links"),
+	OPTION_NUMBER(struct options, run.jobs, "jobs", 'j', "N", 1, 256, 0, "threads that read and decode (default: one for each core)"),
+	OPTION_NUMBER(struct options, run.batch, "batch", 0, "N", 1, 1024, 0,
+		      "photographs embedded at once (default: by the model's size, at most 32)"),
+	OPTION_FLAG(struct options, run.prune, "prune", 0, "drop photographs that are gone, with their embeddings"),
+	OPTION_SIZE(struct options, run.token_budget, "token-budget", 0, "SIZE", (size_t)2 << 30,
+		    "image tokens kept for reranking (default %; 0: none)"),
+	OPTION_SIZE(struct options, run.encoder_budget, "encoder-budget", 0, "SIZE", (size_t)1 << 30,
+		    "the encoder's tokens kept for teaching labels (coca tune; default %; 0: none)"),
+	OPTION_BARE_REAL(struct options, watch, "watch", 'w', "SECONDS", NAN, 0,
+			 "go on and follow changes; with SECONDS look again so often, too (network drives)"),
+	OPTION_FLAG(struct options, run.exact, "exact", 0, "decode every pixel of large JPEG and WebP files: the reference, slower"),
+	OPTION_SIZE(struct options, run.pixels_most, "limit-pixels", 0, "N", 0,
+		    "refuse larger pictures before memory is taken (default 400M); tries again what failed"),
+	OPTION_FLAG(struct options, verbose, "verbose", 'v', "say where the time went"),
 	{0},
 };
 
@@ -83,35 +97,25 @@ static void folders_release(struct folders *folders)
 }
 
 /* *excludes: the caller's to free. */
-static enum status read_options(const struct arguments *args, struct index_options *options, const char ***excludes, struct err *err)
+static enum status read_options(const struct options *given, struct index_options *run, const char ***excludes, struct err *err)
 {
-	enum { JOBS_MOST = 256, BATCH_MOST = 1024 };
-	enum status status = arguments_number(args, "jobs", 0, 1, JOBS_MOST, &options->jobs, err);
+	size_t n = given->excludes.count;
 
-	if (status == STATUS_OK)
-		status = arguments_number(args, "batch", 0, 1, BATCH_MOST, &options->batch, err);
-	if (status == STATUS_OK)
-		status = arguments_size(args, "token-budget", (size_t)2 << 30, &options->token_budget, err);
-	if (status == STATUS_OK)
-		status = arguments_size(args, "encoder-budget", (size_t)1 << 30, &options->encoder_budget, err);
-	if (status == STATUS_OK)
-		status = arguments_size(args, "limit-pixels", 0, &options->pixels_most, err);
-	options->retry = options->pixels_most != 0;
-	options->exact = arguments_flag(args, "exact");
-	options->hidden = arguments_flag(args, "include-hidden");
-	options->follow = arguments_flag(args, "follow");
-	options->prune = arguments_flag(args, "prune");
-	*excludes = mem_array(args->given_count, sizeof **excludes);
+	*run = given->run;
+	run->retry = run->pixels_most != 0;
+	*excludes = mem_array(n, sizeof **excludes);
 	if (!*excludes)
 		return err_memory(err, "the command line");
-	for (size_t i = 0; i < args->given_count && status == STATUS_OK; i++)
-		if (strcmp(args->given[i].spec->name, "exclude") == 0) {
-			(*excludes)[options->exclude_count++] = args->given[i].value;
-			if (!*args->given[i].value)
-				status = err_set(err, STATUS_USAGE, "--exclude needs a pattern");
-		}
-	options->excludes = *excludes;
-	return status;
+	for (size_t i = 0; i < n; i++) {
+		(*excludes)[i] = given->excludes.items[i].value;
+		if (!*(*excludes)[i])
+			return err_set(err, STATUS_USAGE, "--exclude needs a pattern");
+	}
+	run->excludes = *excludes;
+	run->exclude_count = n;
+	if (given->watch < 0)
+		return err_set(err, STATUS_USAGE, "--watch takes a number of seconds");
+	return STATUS_OK;
 }
 
 static enum status digest(const void *coca, char config[33], char weights[33], struct err *err)
@@ -241,17 +245,17 @@ static void following_release(struct following *f)
 
 static enum status following_open(struct following *f, double every, struct err *err)
 {
-	const struct index_options *options = f->options;
+	const struct index_options *run = f->options;
 	const char *slash = strrchr(f->cli->database, '/');
 	struct watch_options rules = {.every = every, .not_name = slash ? slash + 1 : f->cli->database};
 
-	f->folders = mem_array(options->folder_count, sizeof *f->folders);
-	f->due_folders = mem_array(options->folder_count, sizeof *f->due_folders);
-	f->due = mem_array(options->folder_count, sizeof *f->due);
+	f->folders = mem_array(run->folder_count, sizeof *f->folders);
+	f->due_folders = mem_array(run->folder_count, sizeof *f->due_folders);
+	f->due = mem_array(run->folder_count, sizeof *f->due);
 	if (!f->folders || !f->due_folders || !f->due)
 		return err_memory(err, "the list of folders");
-	for (size_t i = 0; i < options->folder_count; i++) {
-		f->folders[i] = walk_resolve(options->folders[i]);
+	for (size_t i = 0; i < run->folder_count; i++) {
+		f->folders[i] = walk_resolve(run->folders[i]);
 		if (!f->folders[i])
 			return err_memory(err, "the list of folders");
 		f->count++;
@@ -339,9 +343,10 @@ static enum status follow(struct following *f, struct err *err)
 
 /* --- one run --- */
 
-static int run_index(struct cli *cli, const struct arguments *args)
+static int run(struct cli *cli, const struct arguments *args)
 {
-	struct index_options options = {0};
+	const struct options *given = args->options;
+	struct index_options chosen = {0};
 	struct index_report report = {0};
 	struct folders folders = {0};
 	const char **excludes = NULL;
@@ -349,16 +354,11 @@ static int run_index(struct cli *cli, const struct arguments *args)
 	struct coca *coca = NULL;
 	struct catalog_model model;
 	struct err err;
-	struct following following = {.cli = cli, .options = &options, .verbose = arguments_flag(args, "verbose")};
-	const bool watching = arguments_flag(args, "watch");
-	double every = 0;
-	enum status status = read_options(args, &options, &excludes, &err);
+	struct following following = {.cli = cli, .options = &chosen, .verbose = given->verbose};
+	const bool watching = !isnan(given->watch);
+	enum status status = read_options(given, &chosen, &excludes, &err);
 	int code;
 
-	if (status == STATUS_OK && arguments_text(args, "watch", NULL))
-		status = arguments_real(args, "watch", 0, &every, &err);
-	if (status == STATUS_OK && every < 0)
-		status = err_set(&err, STATUS_USAGE, "--watch takes a number of seconds");
 	if (status == STATUS_OK)
 		status = catalog_open(cli->database, CATALOG_WRITE, &catalog, &err);
 	if (status == STATUS_OK)
@@ -367,20 +367,20 @@ static int run_index(struct cli *cli, const struct arguments *args)
 		status = coca_open(cli->model, &coca, &err);
 	if (status == STATUS_OK)
 		status = identify(catalog, coca, cli->model, &model, &err);
-	options.folders = folders.paths;
-	options.folder_count = folders.count;
+	chosen.folders = folders.paths;
+	chosen.folder_count = folders.count;
 	if (status == STATUS_OK && watching) {
 		following.coca = coca;
-		status = following_open(&following, every, &err);
-		options.on_folder = watch_folder;
-		options.on_folder_context = following.watch;
+		status = following_open(&following, given->watch, &err);
+		chosen.on_folder = watch_folder;
+		chosen.on_folder_context = following.watch;
 		if (status == STATUS_OK)
 			watch_begin(following.watch, following.due);
 	}
 	if (status == STATUS_OK) {
-		status = index_run(cli, catalog, coca, &model, &options, &report, &err);
+		status = index_run(cli, catalog, coca, &model, &chosen, &report, &err);
 		is_news(&following, &report);
-		print_report(cli, &report, arguments_flag(args, "verbose"));
+		print_report(cli, &report, given->verbose);
 	}
 	if (status == STATUS_OK)
 		refresh_vectors(cli, catalog, &model);
@@ -410,9 +410,10 @@ const struct command command_index = {
 	.name = "index",
 	.synopsis = "[DIR...]",
 	.summary = "make folders of photographs searchable",
-	.options = index_options,
+	.options = options,
+	.options_size = sizeof(struct options),
 	.details = help_index,
-	.run = run_index,
+	.run = run,
 	.handles_interrupt = true,
 	.passive_threads = true,
 };

@@ -14,4 +14,7 @@ extern const struct command command_inspect, command_model;
 extern const struct command command_status;
 extern const struct command command_verify;
 
+/* coca model info, which is coca inspect model, too. */
+enum status model_info(struct cli *cli, const char *path, struct err *err);
+
 #endif

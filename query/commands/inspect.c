@@ -6,10 +6,8 @@
 #include <string.h>
 
 #include "model/image/image.h"
-#include "model/net/quantize.h"
-#include "query/session/engine.h"
+#include "model/net/coca.h"
 #include "query/show/format.h"
-#include "query/commands/inspect.h"
 #include "query/ask/parse.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
@@ -19,17 +17,29 @@
 
 EMBED_TEXT(help_inspect, "query/commands/inspect.txt");
 
+struct options {
+	const char *tokenizer;
+	size_t side;           /* 0: not given */
+};
+
+static const struct option_spec options[] = {
+	OPTION_TEXT(struct options, tokenizer, "tokenizer", 0, "FILE", OPTION_FILE,
+		    "tokens: merges.txt, tokenizer.json, bpe_simple_vocab_16e6.txt.gz or a model folder"),
+	OPTION_NUMBER(struct options, side, "size", 0, "N", 1, 8192, 0, "pixels: the side of the crop"),
+	{0},
+};
+
 /* ---- tokens ----------------------------------------------------------------------------------------------------- */
 
 static enum status inspect_tokens(struct cli *cli, const struct arguments *args, struct err *err)
 {
+	const struct options *given = args->options;
 	struct tokenizer *tokenizer = NULL;
 	struct buffer out = {0};
 	char *text = NULL;
 	int32_t *ids = NULL;
 	size_t n = 0;
-	const char *path = arguments_text(args, "tokenizer", cli->model);
-	enum status status = tokenizer_open(path, 0, &tokenizer, err);
+	enum status status = tokenizer_open(given->tokenizer ? given->tokenizer : cli->model, 0, &tokenizer, err);
 
 	if (status == STATUS_OK)
 		status = parse_words(args->words + 1, args->count - 1, "text", &text, err);
@@ -51,19 +61,17 @@ static enum status inspect_tokens(struct cli *cli, const struct arguments *args,
 
 static enum status inspect_pixels(struct cli *cli, const struct arguments *args, struct err *err)
 {
-	enum { SIDE_MOST = 8192 };
+	const struct options *given = args->options;
 	struct file_map map = {0};
 	struct image image = {0};
 	uint8_t *rgb = NULL;
-	size_t side;
+	size_t side = given->side;
 
 	if (args->count != 2)
 		return err_set(err, STATUS_USAGE, "coca inspect pixels takes one file");
-	if (!arguments_flag(args, "size"))
+	if (!side)
 		return err_set(err, STATUS_USAGE, "coca inspect pixels needs --size N");
-	enum status status = arguments_number(args, "size", 0, 1, SIDE_MOST, &side, err);
-	if (status == STATUS_OK)
-		status = file_map_open(args->words[1], &map, err);
+	enum status status = file_map_open(args->words[1], &map, err);
 	if (status == STATUS_OK) {
 		rgb = mem_array(side * side, 3);
 		status = rgb ? image_decode(map.data, map.size, 0, 0, &image, err) : err_memory(err, "a picture");
@@ -82,95 +90,13 @@ static enum status inspect_pixels(struct cli *cli, const struct arguments *args,
 	return status;
 }
 
-/* ---- model ------------------------------------------------------------------------------------------------------ */
-
-static const char *pooling_name(enum pooling pooling)
-{
-	static const char *const names[] = {
-		[POOL_NONE] = "none: class token and patch tokens",
-		[POOL_SINGLE] = "one attentional pooler, query 0 is the embedding",
-		[POOL_PARALLEL] = "parallel attentional poolers",
-		[POOL_CASCADE] = "cascade of attentional poolers",
-	};
-	return names[pooling];
-}
-
-static const char *file_format(const char *path)
-{
-	const char *dot = strrchr(path, '.');
-
-	return dot && strcmp(dot, ".safetensors") == 0 ? "safetensors" : "torch zip archive";
-}
-
-static void tower_line(struct buffer *out, const char *name, const struct tower *t)
-{
-	buffer_format(out, "%-14s %zu layers, width %zu, %zu heads, hidden %zu%s\n", name, t->layers, t->width, t->heads, t->hidden,
-		      t->layer_scale ? ", layer scale" : "");
-}
-
-static void precision_line(const struct coca *model, struct buffer *out)
-{
-	const char *mean = coca_metadata(model, INT8_COSINE_MEAN), *worst = coca_metadata(model, QUANTIZE_WORST);
-	const char *images = coca_metadata(model, QUANTIZE_IMAGES);
-
-	buffer_format(out, "precision      %s", coca_precision(model) == PRECISION_INT8 ? "int8" : "fp32");
-	if (mean && worst && images)
-		buffer_format(out, "; weights in 8 bits: against fp32, %s pictures have a cosine of %s, the worst %s", images, mean, worst);
-	buffer_text(out, "\n");
-}
-
-static void model_lines(const struct coca *model, const char *config_digest, const char *weights_digest, struct buffer *out)
-{
-	const struct config *c = coca_config(model);
-	const struct tokenizer *tokenizer = coca_tokenizer(model);
-	const char *path = coca_weights_path(model);
-
-	buffer_text(out, "weights        ");
-	format_visible(path, strlen(path), out);
-	buffer_format(out, "\nformat         %s\n", file_format(path));
-	buffer_format(out, "parameters     %.2f million\n", (double)weights_count(c) / 1e6);
-	buffer_format(out, "embedding      %zu\n", c->embed_dim);
-	buffer_format(out, "image          %zu x %zu pixels, patches of %zu: %zu positions\n", c->image_size, c->image_size, c->patch_size,
-		      c->patches + 1);
-	tower_line(out, "image encoder", &c->vision);
-	buffer_format(out, "pooling        %s\n", pooling_name(c->pooling));
-	buffer_format(out, "image tokens   %zu of width %zu\n", c->image_tokens, c->decoder.width);
-	tower_line(out, "text decoder", &c->text);
-	tower_line(out, "joint decoder", &c->decoder);
-	buffer_format(out, "text           %zu ids at most, of %zu\n", c->context_length, c->vocab_size);
-	buffer_format(out, "activation     %s\n", c->quick_gelu ? "quick GELU" : "GELU");
-	precision_line(model, out);
-	buffer_format(out, "logit scale    %.4f\n", (double)coca_logit_scale(model));
-	if (tokenizer)
-		buffer_format(out, "tokenizer      %zu ids, start %" PRId32 ", end %" PRId32 "\n", tokenizer_vocab_size(tokenizer),
-			      tokenizer_start(tokenizer), tokenizer_end(tokenizer));
-	else
-		buffer_text(out, "tokenizer      none\n");
-	buffer_format(out, "config digest  %s\nweights digest %s\n", config_digest, weights_digest);
-}
-
-enum status inspect_model(struct cli *cli, const char *path, struct err *err)
-{
-	struct engine engine = {0};
-	struct buffer out = {0};
-	char config[33], weights[33];
-	enum status status = engine_open(path, &engine, err);
-
-	if (status == STATUS_OK)
-		status = coca_digest(engine.model, config, weights, err);
-	if (status == STATUS_OK) {
-		model_lines(engine.model, config, weights, &out);
-		status = format_print(cli->out, &out, err);
-	}
-	engine_close(&engine);
-	return status;
-}
+/* ---- command ----------------------------------------------------------------------------------------------------- */
 
 static enum status inspect_folder(struct cli *cli, const struct arguments *args, struct err *err)
 {
 	if (args->count > 2)
 		return err_set(err, STATUS_USAGE, "coca inspect model takes one folder");
-	return inspect_model(cli, args->count == 2 ? args->words[1] : cli->model, err);
+	return model_info(cli, args->count == 2 ? args->words[1] : cli->model, err);
 }
 
 static int run(struct cli *cli, const struct arguments *args)
@@ -189,18 +115,12 @@ static int run(struct cli *cli, const struct arguments *args)
 	return cli_fail(cli, &err);
 }
 
-static const struct option_spec options[] = {
-	{"tokenizer", 0, "FILE", OPTION_TEXT | OPTION_FILE,
-	 "tokens: merges.txt, tokenizer.json, bpe_simple_vocab_16e6.txt.gz or a model folder"},
-	{"size", 0, "N", OPTION_NUMBER, "pixels: the side of the crop"},
-	{0},
-};
-
 const struct command command_inspect = {
 	.name = "inspect",
 	.synopsis = "tokens [--tokenizer FILE] -- TEXT | pixels --size N FILE | model [DIR]",
 	.summary = "print a text's ids, the crop a model sees of a photograph, or what a model is",
 	.options = options,
+	.options_size = sizeof(struct options),
 	.details = help_inspect,
 	.run = run,
 };

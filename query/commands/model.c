@@ -2,6 +2,7 @@
 #include "query/commands/commands.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,7 +11,7 @@
 #include "model/image/image.h"
 #include "model/net/quantize.h"
 #include "query/session/engine.h"
-#include "query/commands/inspect.h"
+#include "query/show/format.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
 #include "schema/base/embed.h"
@@ -23,6 +24,19 @@ enum { PICTURES = 64, COPY_MOST = 256 << 20 };
 
 static const char config_name[] = "open_clip_config.json", weights_name[] = "open_clip_model.safetensors";
 
+struct options {
+	const char *out;
+	bool keep, force;
+};
+
+static const struct option_spec options[] = {
+	OPTION_TEXT(struct options, out, "out", 0, "DIR", OPTION_FOLDER, "quantize: the folder to write, which has no model yet"),
+	OPTION_FLAG(struct options, keep, "keep", 0,
+		    "quantize: leave the weights as they are, to train on; int8 becomes the default all the same"),
+	OPTION_FLAG(struct options, force, "force", 0, "quantize: write the model whatever was measured"),
+	{0},
+};
+
 struct job {
 	struct cli *cli;
 	struct engine engine;
@@ -31,6 +45,90 @@ struct job {
 	char *from;    /* the model's folder */
 	const char *to;
 };
+
+/* ---- what it is ------------------------------------------------------------------------------------------------------ */
+
+static const char *pooling_name(enum pooling pooling)
+{
+	static const char *const names[] = {
+		[POOL_NONE] = "none: class token and patch tokens",
+		[POOL_SINGLE] = "one attentional pooler, query 0 is the embedding",
+		[POOL_PARALLEL] = "parallel attentional poolers",
+		[POOL_CASCADE] = "cascade of attentional poolers",
+	};
+	return names[pooling];
+}
+
+static const char *file_format(const char *path)
+{
+	const char *dot = strrchr(path, '.');
+
+	return dot && strcmp(dot, ".safetensors") == 0 ? "safetensors" : "torch zip archive";
+}
+
+static void tower_line(struct buffer *out, const char *name, const struct tower *t)
+{
+	buffer_format(out, "%-14s %zu layers, width %zu, %zu heads, hidden %zu%s\n", name, t->layers, t->width, t->heads, t->hidden,
+		      t->layer_scale ? ", layer scale" : "");
+}
+
+static void precision_line(const struct coca *model, struct buffer *out)
+{
+	const char *mean = coca_metadata(model, INT8_COSINE_MEAN), *worst = coca_metadata(model, QUANTIZE_WORST);
+	const char *images = coca_metadata(model, QUANTIZE_IMAGES);
+
+	buffer_format(out, "precision      %s", coca_precision(model) == PRECISION_INT8 ? "int8" : "fp32");
+	if (mean && worst && images)
+		buffer_format(out, "; weights in 8 bits: against fp32, %s pictures have a cosine of %s, the worst %s", images, mean, worst);
+	buffer_text(out, "\n");
+}
+
+static void model_lines(const struct coca *model, const char *config_digest, const char *weights_digest, struct buffer *out)
+{
+	const struct config *c = coca_config(model);
+	const struct tokenizer *tokenizer = coca_tokenizer(model);
+	const char *path = coca_weights_path(model);
+
+	buffer_text(out, "weights        ");
+	format_visible(path, strlen(path), out);
+	buffer_format(out, "\nformat         %s\n", file_format(path));
+	buffer_format(out, "parameters     %.2f million\n", (double)weights_count(c) / 1e6);
+	buffer_format(out, "embedding      %zu\n", c->embed_dim);
+	buffer_format(out, "image          %zu x %zu pixels, patches of %zu: %zu positions\n", c->image_size, c->image_size, c->patch_size,
+		      c->patches + 1);
+	tower_line(out, "image encoder", &c->vision);
+	buffer_format(out, "pooling        %s\n", pooling_name(c->pooling));
+	buffer_format(out, "image tokens   %zu of width %zu\n", c->image_tokens, c->decoder.width);
+	tower_line(out, "text decoder", &c->text);
+	tower_line(out, "joint decoder", &c->decoder);
+	buffer_format(out, "text           %zu ids at most, of %zu\n", c->context_length, c->vocab_size);
+	buffer_format(out, "activation     %s\n", c->quick_gelu ? "quick GELU" : "GELU");
+	precision_line(model, out);
+	buffer_format(out, "logit scale    %.4f\n", (double)coca_logit_scale(model));
+	if (tokenizer)
+		buffer_format(out, "tokenizer      %zu ids, start %" PRId32 ", end %" PRId32 "\n", tokenizer_vocab_size(tokenizer),
+			      tokenizer_start(tokenizer), tokenizer_end(tokenizer));
+	else
+		buffer_text(out, "tokenizer      none\n");
+	buffer_format(out, "config digest  %s\nweights digest %s\n", config_digest, weights_digest);
+}
+
+enum status model_info(struct cli *cli, const char *path, struct err *err)
+{
+	struct engine engine = {0};
+	struct buffer out = {0};
+	char config[33], weights[33];
+	enum status status = engine_open(path, &engine, err);
+
+	if (status == STATUS_OK)
+		status = coca_digest(engine.model, config, weights, err);
+	if (status == STATUS_OK) {
+		model_lines(engine.model, config, weights, &out);
+		status = format_print(cli->out, &out, err);
+	}
+	engine_close(&engine);
+	return status;
+}
 
 /* ---- measuring ---------------------------------------------------------------------------------------------------- */
 
@@ -143,7 +241,8 @@ static double megabytes(const char *path)
 
 static enum status quantize(struct cli *cli, const struct arguments *args, struct err *err)
 {
-	struct job job = {.cli = cli, .to = arguments_text(args, "out", NULL)};
+	const struct options *given = args->options;
+	struct job job = {.cli = cli, .to = given->out};
 	enum status status = job.to ? refuse_existing(job.to, err) : err_set(err, STATUS_USAGE, "coca model quantize needs --out DIR");
 
 	if (status == STATUS_OK)
@@ -153,11 +252,11 @@ static enum status quantize(struct cli *cli, const struct arguments *args, struc
 		job.from = slash ? mem_copy(path, (size_t)(slash - path) + (slash == path)) : mem_copy(".", 1);
 		status = job.from ? measure(&job, args, err) : err_memory(err, "a path");
 	}
-	if (status == STATUS_OK && quantize_mean(&job.loss) < INT8_COSINE_LEAST && !arguments_flag(args, "force"))
+	if (status == STATUS_OK && quantize_mean(&job.loss) < INT8_COSINE_LEAST && !given->force)
 		status = err_set(err, STATUS_FORMAT, "embeddings in 8 bits have a cosine of %.5f to those in fp32 on average, less than %.3f; "
 				 "hint: --force writes the model all the same", quantize_mean(&job.loss), INT8_COSINE_LEAST);
 	if (status == STATUS_OK)
-		status = write_folder(&job, arguments_flag(args, "keep"), err);
+		status = write_folder(&job, given->keep, err);
 	if (status == STATUS_OK) {
 		char *weights = path_join(job.to, weights_name);
 		fprintf(cli->out, "%zu pictures: cosine to fp32 %.5f on average, %.5f at worst\n", job.loss.images, quantize_mean(&job.loss),
@@ -181,7 +280,7 @@ static int run(struct cli *cli, const struct arguments *args)
 	struct err err;
 
 	if (strcmp(name, "info") == 0 && args->count <= 2)
-		status = inspect_model(cli, args->count == 2 ? args->words[1] : cli->model, &err);
+		status = model_info(cli, args->count == 2 ? args->words[1] : cli->model, &err);
 	else if (strcmp(name, "quantize") == 0)
 		status = quantize(cli, args, &err);
 	else
@@ -189,19 +288,12 @@ static int run(struct cli *cli, const struct arguments *args)
 	return status == STATUS_OK ? EXIT_DONE : cli_fail(cli, &err);
 }
 
-static const struct option_spec options[] = {
-	{"out", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "quantize: the folder to write, which has no model yet"},
-	{"keep", 0, NULL, OPTION_FLAG,
-	 "quantize: leave the weights as they are, to train on; int8 becomes the default all the same"},
-	{"force", 0, NULL, OPTION_FLAG, "quantize: write the model whatever was measured"},
-	{0},
-};
-
 const struct command command_model = {
 	.name = "model",
 	.synopsis = "info [DIR] | quantize --out DIR [PHOTO...]",
 	.summary = "print what a model is, or write it in 8 bits",
 	.options = options,
+	.options_size = sizeof(struct options),
 	.details = help_model,
 	.run = run,
 };

@@ -20,7 +20,7 @@ static const char *model_origin(const struct arguments *args, const struct cli *
 {
 	const char *named = getenv("COCA_MODEL");
 
-	if (arguments_flag(args, "model"))
+	if (args->common.model)
 		return "--model";
 	if (named && *named && strcmp(named, cli->model) == 0)
 		return "$COCA_MODEL";
@@ -31,7 +31,7 @@ static const char *database_origin(const struct arguments *args)
 {
 	const char *named = getenv("COCA_DB");
 
-	return arguments_flag(args, "db") ? "--db" : named && *named ? "$COCA_DB" : "default";
+	return args->common.database ? "--db" : named && *named ? "$COCA_DB" : "default";
 }
 
 static enum status print_root(void *context, const struct catalog_root *root, struct err *err)

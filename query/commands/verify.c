@@ -16,6 +16,16 @@ enum { RECALL_SAMPLE = 200, RECALL_DEPTH = 10 };
 /* Below this an approximate index is a finding. It is tuned to 0.99 when it is built. */
 static const double RECALL_LEAST = 0.95;
 
+struct options {
+	bool repair;
+};
+
+static const struct option_spec options[] = {
+	OPTION_FLAG(struct options, repair, "repair", 0,
+		    "save what can be read of a damaged file, drop damaged embeddings, make the vector index anew"),
+	{0},
+};
+
 static void print_problem(void *context, const char *problem)
 {
 	struct cli *cli = context;
@@ -24,10 +34,10 @@ static void print_problem(void *context, const char *problem)
 
 static enum status check_vectors(struct cli *cli, struct library *library, size_t *problems, struct err *err)
 {
-	const struct vectors_options options = {.check = true};
+	const struct vectors_options checked = {.check = true};
 	struct vectors *vectors = NULL;
 	double recall = 1;
-	enum status status = vectors_open(library->catalog, &library->row, &options, &vectors, err);
+	enum status status = vectors_open(library->catalog, &library->row, &checked, &vectors, err);
 
 	if (status == STATUS_OK && vectors_count(vectors))
 		status = vectors_recall(vectors, library->catalog, &library->row, RECALL_SAMPLE, RECALL_DEPTH, &recall, err);
@@ -88,12 +98,13 @@ static enum status repair(struct cli *cli, struct err *err)
 
 static int run(struct cli *cli, const struct arguments *args)
 {
+	const struct options *given = args->options;
 	struct library library = {0};
 	struct err err;
 	size_t problems = 0;
 	enum status status = STATUS_OK;
 
-	if (arguments_flag(args, "repair"))
+	if (given->repair)
 		status = repair(cli, &err);
 	if (status == STATUS_OK)
 		status = library_open(cli, &library, &err);
@@ -110,23 +121,19 @@ static int run(struct cli *cli, const struct arguments *args)
 		return library_fail(cli, &library, &err);
 	if (problems)
 		fprintf(cli->out, "%zu problem%s found; hint: %s\n", problems, problems == 1 ? "" : "s",
-			arguments_flag(args, "repair") ? "coca index makes again what was dropped" : "coca verify --repair");
+			given->repair ? "coca index makes again what was dropped" : "coca verify --repair");
 	else
 		fprintf(cli->out, "the catalog is sound\n");
 	library_close(&library);
 	return problems ? EXIT_FAILED : EXIT_DONE;
 }
 
-static const struct option_spec options[] = {
-	{"repair", 0, NULL, OPTION_FLAG, "save what can be read of a damaged file, drop damaged embeddings, make the vector index anew"},
-	{0},
-};
-
 const struct command command_verify = {
 	.name = "verify",
 	.synopsis = "",
 	.summary = "check the catalog, and the vector index against an exact scan",
 	.options = options,
+	.options_size = sizeof(struct options),
 	.details = help_verify,
 	.run = run,
 };
