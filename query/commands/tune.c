@@ -11,6 +11,7 @@
 
 #include "query/teach/classes.h"
 #include "query/show/format.h"
+#include "query/ask/photo.h"
 #include "query/teach/labelling.h"
 #include "query/teach/lesson.h"
 #include "query/teach/marks.h"
@@ -247,7 +248,7 @@ static enum status make_head(struct tuning *t, enum head_kind kind, struct head 
 
 	if (kind == HEAD_POOLER && config->pooling == POOL_NONE)
 		E = D;
-	enum status status = head_init(head, kind, (const char *const *)l->labels, l->label_count, D, E, heads, t->queries, err);
+	enum status status = head_init(head, kind, l->labels, l->label_count, D, E, heads, t->queries, err);
 	if (status != STATUS_OK)
 		return status;
 	snprintf(head->config_digest, sizeof head->config_digest, "%s", t->config_digest);
@@ -268,7 +269,7 @@ static enum status mark(struct tuning *t, const struct head *head, float *(*prob
 {
 	struct tune_item *items = NULL;
 	size_t n;
-	enum status status = lesson_part(&t->lesson, LESSON_HELD_OUT, &items, NULL, &n, err);
+	enum status status = lesson_part(&t->lesson, LESSON_HELD_OUT, &items, &n, err);
 
 	*marks = (struct marks){0};
 	if (status == STATUS_OK && n) {
@@ -304,9 +305,9 @@ static enum status teach(struct tuning *t, enum head_kind kind, const struct tun
 	enum status status = make_head(t, kind, &taught->head, err);
 
 	if (status == STATUS_OK)
-		status = lesson_part(&t->lesson, LESSON_TRAIN, &train, NULL, &n, err);
+		status = lesson_part(&t->lesson, LESSON_TRAIN, &train, &n, err);
 	if (status == STATUS_OK)
-		status = lesson_part(&t->lesson, LESSON_STOP, &stop, NULL, &m, err);
+		status = lesson_part(&t->lesson, LESSON_STOP, &stop, &m, err);
 	if (status == STATUS_OK) {
 		own.stopped = after_epoch;
 		own.context = t;
@@ -335,7 +336,7 @@ static enum status teach(struct tuning *t, enum head_kind kind, const struct tun
 /* ---- comparing -------------------------------------------------------------------------------------------------- */
 
 /* "a photo of a cat", "a photo of a dog": labels that begin with the same words are captions, and need no prompt around them. */
-static bool are_captions(char *const *labels, size_t n)
+static bool are_captions(const char *const *labels, size_t n)
 {
 	size_t shared = strlen(labels[0]), words = 0;
 
@@ -357,7 +358,7 @@ static enum status embed_names(struct tuning *t, float *names, struct err *err)
 	bool cut;
 
 	if (!are_captions(l->labels, l->label_count))
-		return classes_embed(t->cli, &t->library.engine, (const char *const *)l->labels, l->label_count, NULL, names, err);
+		return classes_embed(t->cli, &t->library.engine, l->labels, l->label_count, NULL, names, err);
 	for (size_t c = 0; c < l->label_count && status == STATUS_OK; c++)
 		status = engine_embed_text(&t->library.engine, l->labels[c], strlen(l->labels[c]), names + c * t->library.engine.embed, &cut,
 					   err);

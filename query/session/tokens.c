@@ -55,9 +55,8 @@ enum status tokens_round(float *tokens, size_t n, size_t w, struct err *err)
 	return status;
 }
 
-/* *blob NULL: there is none, or none of this model's shape. */
-static enum status look_up(const struct engine *engine, struct catalog *catalog, int64_t model, enum tokens_kind kind, int64_t content,
-			   void **blob, size_t *size, struct err *err)
+enum status tokens_stored(const struct engine *engine, struct catalog *catalog, int64_t model, enum tokens_kind kind, int64_t content,
+			  void **blob, size_t *size, struct err *err)
 {
 	size_t n, w;
 	const float *scales;
@@ -125,7 +124,7 @@ enum status tokens_blob(struct engine *engine, struct catalog *catalog, int64_t 
 {
 	struct file_search s = {.engine = engine, .kind = kind};
 	size_t n, w;
-	enum status status = look_up(engine, catalog, model, kind, content, blob, size, err);
+	enum status status = tokens_stored(engine, catalog, model, kind, content, blob, size, err);
 
 	*found = *blob ? TOKENS_STORED : TOKENS_AWAY;
 	if (status != STATUS_OK || *blob)
@@ -171,7 +170,7 @@ static enum status read_stored(struct library *library, int64_t content, enum to
 	if (*embedding)
 		status = catalog_embedding_get(library->catalog, content, library->row.id, *embedding, engine->embed, &embedded, err);
 	if (status == STATUS_OK && *tokens)
-		status = look_up(engine, library->catalog, library->row.id, kind, content, &blob, &size, err);
+		status = tokens_stored(engine, library->catalog, library->row.id, kind, content, &blob, &size, err);
 	tokens_shape(engine, kind, &n, &w);
 	if (status == STATUS_OK && blob)
 		status = packed_tokens_read(blob, size, n, w, *tokens, err);

@@ -1,6 +1,8 @@
 /* lesson.h: the photographs that a head learns from, with their labels (or questions and answers), as the frozen model sees them.
  *
- *     folder of folders, table, shards, catalog -> bytes -> [known to the catalog? stored tokens] -> decoded -> encoded -> items
+ *     lesson_sources.c   folder of folders, table, shards, catalog -> bytes, labels
+ *     lesson_batch.c     -> [known to the catalog? stored tokens] -> decoded -> encoded -> items
+ *     lesson.c           labels numbered, what is held out kept apart -> items for tune.h
  *
  *     struct lesson lesson = {.cli = cli, .library = &library};
  *     lesson_open(&lesson, budget, err);
@@ -17,18 +19,15 @@
 #include "schema/catalog/filter.h"
 #include "model/heads/tune.h"
 #include "query/session/library.h"
-#include "query/ask/parse.h"
-#include "query/ask/photo.h"
 #include "schema/cli/progress.h"
-
-enum { LESSON_BATCH = 32 };
 
 enum lesson_part { LESSON_TRAIN, LESSON_STOP, LESSON_HELD_OUT, LESSON_LEFT_OUT /* the same photograph is held out */ };
 
 struct lesson_item {
 	char *name;               /* path, or key in a shard */
 	char *question;           /* of answers; else NULL */
-	uint32_t *labels;         /* ascending, each once */
+	struct buffer said;       /* its labels, each with a NUL behind it */
+	uint32_t *labels;         /* the same in numbers, ascending, each once: set by lesson_finish */
 	size_t label_count;
 	uint8_t hash[CATALOG_HASH];
 	void *blob;               /* packed tokens: the encoder's, or the decoder's states under the question */
@@ -45,8 +44,8 @@ struct lesson {
 	bool answers;             /* items have questions */
 	struct lesson_item *items;
 	size_t count, capacity;
-	char **labels;
-	size_t label_count, label_capacity;
+	const char **labels;      /* by name; in the items. Set by lesson_finish */
+	size_t label_count;
 	size_t stored, encoded, skipped, kept; /* photographs: with stored tokens; encoded now; not readable; put into the catalog */
 	size_t counts[4];         /* of each part, set by lesson_finish */
 	size_t room;              /* bytes for tokens in the catalog */
@@ -63,7 +62,7 @@ enum status lesson_folder(struct lesson *lesson, const char *folder, struct err 
 /* Lines of path TAB label [TAB label]...; a path may come again with another label; one without a label has none. In a lesson of answers,
  * lines of path TAB question TAB answer. Paths are relative to the table's folder. */
 enum status lesson_table(struct lesson *lesson, const char *path, struct err *err);
-/* The first caption is the label; or, in a lesson of answers, lines of question TAB answer are such captions. */
+/* The first caption is the label; or, in a lesson of answers, it is question TAB answer. */
 enum status lesson_shard(struct lesson *lesson, const char *path, struct err *err);
 /* "LABEL=WHAT": photographs of the catalog that pass the filter and are at or below the path WHAT, or are among the `most` nearest to the words
  * WHAT; WHAT empty: all that pass. */
@@ -77,17 +76,21 @@ enum status lesson_finish(struct lesson *lesson, size_t holdout, struct err *err
 /* Whether every photograph has exactly one label. */
 bool lesson_is_single(const struct lesson *lesson);
 
-/* The items of a part as tune.h wants them; the caller's to free. which[*n]: their places, may be NULL. */
-enum status lesson_part(const struct lesson *lesson, enum lesson_part part, struct tune_item **items, size_t **which, size_t *n,
-			struct err *err);
+/* The items of a part as tune.h wants them; the caller's to free. */
+enum status lesson_part(const struct lesson *lesson, enum lesson_part part, struct tune_item **items, size_t *n, struct err *err);
 
-/* ---- what the sources are made of ---- */
+/* ---- what the files of a lesson share ---- */
 
-enum status lesson_label(struct lesson *lesson, const char *name, size_t size, uint32_t *label, struct err *err);
-/* bytes: ours from now on. labels are copied. */
-enum status lesson_add(struct lesson *lesson, const char *name, uint8_t *bytes, size_t size, const char *question, const uint32_t *labels,
-		       size_t label_count, size_t shard_index, struct err *err);
-enum status lesson_add_file(struct lesson *lesson, const char *path, const char *question, const uint32_t *labels, size_t label_count,
-			    struct err *err);
+/* A photograph; what `item` says of it (name, question, said, shard_index) is copied. bytes: ours from now on, NULL: those of the file
+ * `name`, which is passed over if it cannot be read. */
+enum status lesson_add(struct lesson *lesson, const struct lesson_item *item, uint8_t *bytes, size_t size, struct err *err);
+void lesson_item_release(struct lesson_item *item);
+
+enum status lesson_batch_new(struct lesson *lesson, struct err *err);
+void lesson_batch_free(struct lesson_batch *batch); /* takes NULL */
+/* The lesson's last item waits; bytes as above. A full batch is encoded. */
+enum status lesson_batch_add(struct lesson *lesson, uint8_t *bytes, size_t size, struct err *err);
+/* Encodes what waits; what cannot be read leaves the lesson. */
+enum status lesson_batch_flush(struct lesson *lesson, struct err *err);
 
 #endif

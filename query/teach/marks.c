@@ -159,7 +159,7 @@ static void conclude(struct marks *m, const struct tune_item *items, const float
 	merge_confusions(m);
 }
 
-enum status marks_make(char *const *labels, size_t C, bool several, const struct tune_item *items, const float *p, size_t n,
+enum status marks_make(const char *const *labels, size_t C, bool several, const struct tune_item *items, const float *p, size_t n,
 		       struct marks *marks, struct err *err)
 {
 	struct ranked *order = mem_array(n, sizeof *order);

@@ -21,7 +21,7 @@ struct confusion {
 };
 
 struct marks {
-	char *const *labels;
+	const char *const *labels;
 	size_t C, photos;
 	bool several;
 	double accuracy;            /* share of the photographs of which all labels are right, and no other was said */
@@ -35,7 +35,7 @@ struct marks {
 };
 
 /* p[n,C]: probabilities. labels must outlive it. */
-enum status marks_make(char *const *labels, size_t C, bool several, const struct tune_item *items, const float *p, size_t n,
+enum status marks_make(const char *const *labels, size_t C, bool several, const struct tune_item *items, const float *p, size_t n,
 		       struct marks *marks, struct err *err);
 void marks_release(struct marks *marks);
 
