@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/image/bytes.h"
 #include "model/image/codec.h"
 #include "schema/base/memory.h"
 
@@ -26,16 +27,6 @@ struct bitmap {
 	size_t colour_count, colour_size;
 	size_t pixels;         /* their offset */
 };
-
-static uint32_t u16(const uint8_t *p)
-{
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8;
-}
-
-static uint32_t u32(const uint8_t *p)
-{
-	return u16(p) | u16(p + 2) << 16;
-}
 
 static bool known(const struct bitmap *b)
 {
@@ -66,7 +57,7 @@ static void read_masks(struct bitmap *b, const uint8_t *header, size_t size, siz
 	if (size < INFO_HEADER + 12)
 		return;
 	for (size_t i = 0; i < 3; i++)
-		b->masks[i] = u32(header + INFO_HEADER + 4 * i);
+		b->masks[i] = little32(header + INFO_HEADER + 4 * i);
 	if (*end == INFO_HEADER)
 		*end += 4 * count;
 }
@@ -74,16 +65,16 @@ static void read_masks(struct bitmap *b, const uint8_t *header, size_t size, siz
 static enum status read_header(const uint8_t *bytes, size_t size, struct bitmap *b, struct err *err)
 {
 	*b = (struct bitmap){.bytes = bytes, .size = size};
-	size_t own = size >= FILE_HEADER + 4 ? u32(bytes + FILE_HEADER) : 0, room = size > FILE_HEADER ? size - FILE_HEADER : 0;
+	size_t own = size >= FILE_HEADER + 4 ? little32(bytes + FILE_HEADER) : 0, room = size > FILE_HEADER ? size - FILE_HEADER : 0;
 	const uint8_t *header = bytes + FILE_HEADER;
 	bool core = own == CORE_HEADER;
 
 	if ((!core && (own < INFO_HEADER || own > 1024)) || own > room)
 		return err_set(err, STATUS_FORMAT, "damaged BMP: no header");
-	int32_t width = core ? (int32_t)u16(header + 4) : (int32_t)u32(header + 4);
-	int32_t height = core ? (int32_t)u16(header + 6) : (int32_t)u32(header + 8);
-	b->bits = u16(header + (core ? 10 : 14));
-	b->compression = core ? PLAIN : u32(header + 16);
+	int32_t width = core ? (int32_t)little16(header + 4) : (int32_t)little32(header + 4);
+	int32_t height = core ? (int32_t)little16(header + 6) : (int32_t)little32(header + 8);
+	b->bits = little16(header + (core ? 10 : 14));
+	b->compression = core ? PLAIN : little32(header + 16);
 	b->from_top = height < 0;
 	if (width <= 0 || height == 0 || height == INT32_MIN)
 		return err_set(err, STATUS_FORMAT, "damaged BMP: a picture without a size");
@@ -94,10 +85,10 @@ static enum status read_header(const uint8_t *bytes, size_t size, struct bitmap 
 			       b->compression);
 	size_t end = own;
 	read_masks(b, header, room, &end);
-	b->pixels = u32(bytes + 10);
+	b->pixels = little32(bytes + 10);
 	if (b->bits <= 8) {
 		b->colour_size = core ? 3 : 4;
-		size_t said = core ? 0 : u32(header + 32), most = (size_t)1 << b->bits;
+		size_t said = core ? 0 : little32(header + 32), most = (size_t)1 << b->bits;
 		b->colour_count = said && said < most ? said : most;
 		b->colours = header + end;
 		if (b->colour_count * b->colour_size > room - (end < room ? end : room))
@@ -149,7 +140,7 @@ static void unpack_row(const struct bitmap *b, const uint8_t *row, uint8_t *rgb)
 			rgb[1] = row[3 * x + 1];
 			rgb[2] = row[3 * x];
 		} else {
-			uint32_t value = b->bits == 16 ? u16(row + 2 * x) : u32(row + 4 * x);
+			uint32_t value = b->bits == 16 ? little16(row + 2 * x) : little32(row + 4 * x);
 			for (size_t c = 0; c < 3; c++)
 				rgb[c] = masked(value, b->masks[c]);
 		}

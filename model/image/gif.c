@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/image/bytes.h"
 #include "model/image/codec.h"
-#include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
 
@@ -32,8 +32,8 @@ enum status image_gif_probe(const uint8_t *bytes, size_t size, struct image_info
 {
 	if (size < 13)
 		return err_set(err, STATUS_FORMAT, "damaged GIF: no header");
-	info->width = (size_t)(bytes[6] | bytes[7] << 8);
-	info->height = (size_t)(bytes[8] | bytes[9] << 8);
+	info->width = little16(bytes + 6);
+	info->height = little16(bytes + 8);
 	if (!info->width || !info->height)
 		return err_set(err, STATUS_FORMAT, "damaged GIF: a picture without a size");
 	return STATUS_OK;
@@ -69,21 +69,18 @@ static bool read_lines(GifFileType *gif, const ColorMapObject *map, const struct
 {
 	static const struct {
 		int first, step;
-	} plain[] = {{0, 1}}, interlaced[] = {{0, 8}, {4, 8}, {2, 4}, {1, 2}};
+	} plain[] = {{0, 1}}, interlaced[] = {{0, 8}, {4, 8}, {2, 4}, {1, 2}}, *passes;
 	const GifImageDesc *frame = &gif->Image;
-	int passes = frame->Interlace ? 4 : 1;
 
-	for (int pass = 0; pass < passes; pass++) {
-		int first = frame->Interlace ? interlaced[pass].first : plain[0].first;
-		int step = frame->Interlace ? interlaced[pass].step : plain[0].step;
-		for (int y = first; y < frame->Height; y += step) {
+	passes = frame->Interlace ? interlaced : plain;
+	for (int pass = 0; pass < (frame->Interlace ? 4 : 1); pass++)
+		for (int y = passes[pass].first; y < frame->Height; y += passes[pass].step) {
 			if (DGifGetLine(gif, line, frame->Width) == GIF_ERROR)
 				return false;
 			uint8_t *to = sink->rgb + 3 * ((size_t)(frame->Top + y) * sink->width + (size_t)frame->Left);
 			for (int x = 0; x < frame->Width; x++, to += 3)
 				put_colour(map, line[x], to);
 		}
-	}
 	return true;
 }
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/image/bytes.h"
 #include "model/image/codec.h"
 #include "schema/base/memory.h"
 
@@ -117,7 +118,7 @@ static void take_exif(const uint8_t *block, size_t size, struct image_info *info
 {
 	if (size < 4)
 		return;
-	size_t skip = (size_t)block[0] << 24 | (size_t)block[1] << 16 | (size_t)block[2] << 8 | block[3];
+	size_t skip = big32(block);
 	if (skip > size - 4)
 		return;
 	info->exif = block + 4 + skip;

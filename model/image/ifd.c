@@ -5,18 +5,20 @@
 #include <math.h>
 #include <string.h>
 
+#include "model/image/bytes.h"
+
 #include "schema/base/banned.h"
 
 enum { HEADER = 8, ENTRY = 12 };
 
 static uint32_t u16(const struct ifd_block *block, const uint8_t *p)
 {
-	return block->little ? (uint32_t)(p[0] | p[1] << 8) : (uint32_t)(p[0] << 8 | p[1]);
+	return block->little ? little16(p) : big16(p);
 }
 
 static uint32_t u32(const struct ifd_block *block, const uint8_t *p)
 {
-	return block->little ? u16(block, p) | u16(block, p + 2) << 16 : u16(block, p) << 16 | u16(block, p + 2);
+	return block->little ? little32(p) : big32(p);
 }
 
 size_t ifd_open(const uint8_t *bytes, size_t size, struct ifd_block *block)

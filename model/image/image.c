@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/image/ifd.h"
+#include "model/image/bytes.h"
 #include "model/image/codec.h"
+#include "model/image/ifd.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
@@ -18,14 +19,15 @@ static const struct codec {
 	enum status (*probe)(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err);
 	enum status (*decode)(const uint8_t *bytes, size_t size, const struct image_sink *sink, struct err *err);
 	void (*profile)(const uint8_t *bytes, size_t size, struct buffer *icc);
+	bool upright; /* writes where it belongs in a picture that is not turned: one that is takes a detour */
 } codecs[] = {
 	[IMAGE_UNKNOWN] = {.name = "unknown"},
 	[IMAGE_JPEG] = {"jpeg", image_jpeg_probe, NULL, image_jpeg_profile},
-	[IMAGE_PNG] = {"png", image_png_probe, image_png_decode, image_png_profile},
-	[IMAGE_WEBP] = {"webp", image_webp_probe, NULL, image_webp_profile},
+	[IMAGE_PNG] = {"png", image_png_probe, image_png_decode, image_png_profile, true},
+	[IMAGE_WEBP] = {"webp", image_webp_probe, NULL, image_webp_profile, true},
 	[IMAGE_HEIC] = {"heic", image_heif_probe, image_heif_decode, image_heif_profile},
 	[IMAGE_AVIF] = {"avif", image_heif_probe, image_heif_decode, image_heif_profile},
-	[IMAGE_GIF] = {"gif", image_gif_probe, image_gif_decode, NULL},
+	[IMAGE_GIF] = {"gif", image_gif_probe, image_gif_decode, NULL, true},
 	[IMAGE_TIFF] = {"tiff", image_tiff_probe, image_tiff_decode, image_tiff_profile},
 	[IMAGE_BMP] = {"bmp", image_bmp_probe, image_bmp_decode, NULL},
 	[IMAGE_RAW] = {.name = "raw"},
@@ -81,7 +83,7 @@ static enum image_format identify_brands(const uint8_t *bytes, size_t size)
 
 	if (size < 16 || memcmp(bytes + 4, "ftyp", 4) != 0)
 		return IMAGE_UNKNOWN;
-	size_t end = (size_t)bytes[2] << 8 | bytes[3];
+	size_t end = big16(bytes + 2);
 	end = end < size ? end : size;
 	for (size_t at = 8; at + 4 <= end; at += at == 8 ? 8 : 4) {
 		if (memcmp(bytes + at, "avif", 4) == 0 || memcmp(bytes + at, "avis", 4) == 0)
@@ -132,12 +134,12 @@ void image_photoshop_iptc(const uint8_t *resources, size_t size, struct image_in
 	enum { IPTC = 0x0404 };
 
 	for (size_t at = 0; !info->iptc && size - at >= 12 && memcmp(resources + at, "8BIM", 4) == 0;) {
-		unsigned number = (unsigned)resources[at + 4] << 8 | resources[at + 5];
+		unsigned number = big16(resources + at + 4);
 		size_t body = at + 6 + ((1 + (size_t)resources[at + 6] + 1) & ~(size_t)1);
 		if (body > size || size - body < 4)
 			return;
 		const uint8_t *p = resources + body;
-		size_t length = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+		size_t length = big32(p);
 		body += 4;
 		if (length > size - body)
 			return;
@@ -285,34 +287,45 @@ static unsigned choose_eighths(size_t least, size_t *width, size_t *height)
 	return eighths;
 }
 
+static enum status decode_rows(const uint8_t *bytes, size_t size, enum image_format format, unsigned eighths, const struct image_sink *sink,
+			       bool *cut_short, struct err *err)
+{
+	if (format == IMAGE_JPEG)
+		return image_jpeg_decode(bytes, size, eighths, sink, cut_short, err);
+	if (format == IMAGE_WEBP)
+		return image_webp_decode(bytes, size, eighths, sink, err);
+	return codecs[format].decode(bytes, size, sink, err);
+}
+
 /* info: of the stored picture, which bytes hold in info->format. Turns info's size into that of the pixels, still as stored. */
-static enum status decode_stored(const uint8_t *bytes, size_t size, size_t least, struct image_info *info,
-				 struct image *image, struct err *err)
+static enum status decode_stored(const uint8_t *bytes, size_t size, size_t least, struct image_info *info, struct image *image,
+				 struct err *err)
 {
 	bool scales = info->format == IMAGE_JPEG || (info->format == IMAGE_WEBP && image_webp_scales(bytes, size));
 	unsigned eighths = scales ? choose_eighths(least, &info->width, &info->height) : 8;
-	enum status status;
-
-	struct image_sink sink = {info->width, info->height, info->orientation, NULL, NULL};
 	size_t total = mem_product(mem_product(info->width, info->height), 3);
-	sink.rgb = total < PTRDIFF_MAX ? malloc(total) : NULL;
-	if (!sink.rgb)
-		return err_memory(err, "the pixels of a picture");
-	struct image_colour *colour = find_colour(bytes, size, info->format);
-	sink.colour = colour;
-	if (info->format == IMAGE_JPEG)
-		status = image_jpeg_decode(bytes, size, eighths, &sink, &image->cut_short, err);
-	else if (info->format == IMAGE_WEBP)
-		status = image_webp_decode(bytes, size, eighths, &sink, err);
-	else
-		status = codecs[info->format].decode(bytes, size, &sink, err);
-	if (status == STATUS_OK && colour)
-		image_colour_apply(colour, sink.rgb, info->width * info->height);
-	image_colour_free(colour);
+	bool detour = codecs[info->format].upright && info->orientation != 1;
+	uint8_t *rgb = total < PTRDIFF_MAX ? malloc(total) : NULL, *stored = detour && rgb ? malloc(total) : rgb;
+	enum status status = stored ? STATUS_OK : err_memory(err, "the pixels of a picture");
+
+	if (status == STATUS_OK) {
+		struct image_colour *colour = find_colour(bytes, size, info->format);
+		struct image_sink sink = {info->width, info->height, detour ? 1 : info->orientation, stored, colour};
+		status = decode_rows(bytes, size, info->format, eighths, &sink, &image->cut_short, err);
+		if (status == STATUS_OK && detour) {
+			struct image_sink turned = {info->width, info->height, info->orientation, rgb, NULL};
+			image_rows_put(&turned, 0, info->height, stored);
+		}
+		if (status == STATUS_OK && colour)
+			image_colour_apply(colour, rgb, info->width * info->height);
+		image_colour_free(colour);
+	}
+	if (stored != rgb)
+		free(stored);
 	if (status == STATUS_OK)
-		image->rgb = sink.rgb;
+		image->rgb = rgb;
 	else
-		free(sink.rgb);
+		free(rgb);
 	return status;
 }
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/image/bytes.h"
 #include "model/image/codec.h"
 #include "schema/base/memory.h"
 
@@ -54,7 +55,7 @@ static bool next_segment(const uint8_t *bytes, size_t size, size_t *at, struct s
 			continue;
 		if (marker == SOS || marker == EOI || size - *at < 2)
 			return false;
-		size_t length = (size_t)bytes[*at] << 8 | bytes[*at + 1];
+		size_t length = big16(bytes + *at);
 		if (length < 2 || length > size - *at)
 			return false;
 		*segment = (struct segment){marker, bytes + *at + 2, length - 2};
@@ -77,8 +78,8 @@ enum status image_jpeg_probe(const uint8_t *bytes, size_t size, struct image_inf
 
 	for (size_t at = 2; next_segment(bytes, size, &at, &s);) {
 		if (is_frame(s.marker) && s.size >= 6 && !info->width) {
-			info->height = (size_t)s.body[1] << 8 | s.body[2];
-			info->width = (size_t)s.body[3] << 8 | s.body[4];
+			info->height = big16(s.body + 1);
+			info->width = big16(s.body + 3);
 		} else if (s.marker == APP1 && !info->exif && named(&s, "Exif\0", 5) && s.size > 6) {
 			info->exif = s.body + 6;
 			info->exif_size = s.size - 6;

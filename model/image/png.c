@@ -8,43 +8,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
+#include "model/image/bytes.h"
 #include "model/image/codec.h"
-#include "schema/base/memory.h"
+#include "schema/base/inflate.h"
 
 #include "schema/base/banned.h"
 
 enum { SIGNATURE = 8, CHUNK_HEADER = 8, CHUNK_CHECKSUM = 4, IHDR_SIZE = 13 };
 
-static uint32_t u32(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
 /* --- EXIF as older programs write it: a text chunk "Raw profile type exif" with hexadecimal digits --- */
 
 enum { PROFILE_MOST = 1 << 17 }; /* of text; EXIF data are below 64 KiB, two digits each */
 
-/* The text of a tEXt or zTXt chunk behind its keyword, in text[PROFILE_MOST]; the size, or 0. */
-static size_t profile_text(bool compressed, const uint8_t *body, size_t size, char *text)
+/* The text of a tEXt or zTXt chunk behind its keyword. */
+static void profile_text(bool compressed, const uint8_t *body, size_t size, struct buffer *text)
 {
-	if (!compressed) {
-		if (size > PROFILE_MOST)
-			return 0;
-		memcpy(text, body, size);
-		return size;
-	}
-	if (size < 2 || body[0] != 0) /* the method: deflate */
-		return 0;
-	z_stream z = {.next_in = (Bytef *)(uintptr_t)(body + 1), .avail_in = (uInt)(size - 1)};
-	if (inflateInit(&z) != Z_OK)
-		return 0;
-	z.next_out = (Bytef *)text;
-	z.avail_out = PROFILE_MOST;
-	int code = inflate(&z, Z_FINISH);
-	inflateEnd(&z);
-	return code == Z_STREAM_END ? PROFILE_MOST - z.avail_out : 0;
+	if (!compressed && size <= PROFILE_MOST)
+		buffer_append(text, body, size);
+	else if (compressed && size > 1 && body[0] == 0 && !inflate_bytes(body + 1, size - 1, PROFILE_MOST, text)) /* 0: deflate */
+		text->size = 0;
 }
 
 static int digit(char c)
@@ -86,17 +69,29 @@ static void raw_profile(bool compressed, const uint8_t *body, size_t size, struc
 		size_t key = strlen(keywords[k]) + 1;
 		if (size <= key || memcmp(body, keywords[k], key) != 0)
 			continue;
-		char *text = malloc(PROFILE_MOST);
-		if (!text)
-			return;
-		size_t n = profile_bytes(text, profile_text(compressed, body + key, size - key, text));
-		if (n > 6 && memcmp(text, "Exif\0", 5) == 0)
-			info->orientation = image_exif_orientation((const uint8_t *)text + 6, n - 6);
-		free(text);
+		struct buffer text = {0};
+		profile_text(compressed, body + key, size - key, &text);
+		size_t n = text.failed ? 0 : profile_bytes(text.data, text.size);
+		if (n > 6 && memcmp(text.data, "Exif\0", 5) == 0)
+			info->orientation = image_exif_orientation((const uint8_t *)text.data + 6, n - 6);
+		buffer_release(&text);
 	}
 }
 
 /* --- the header --- */
+
+/* Length, name, body and checksum of the chunk at *at; moves on to the next one. False: no whole chunk is there. */
+static bool next_chunk(const uint8_t *bytes, size_t size, size_t *at, const uint8_t **chunk, size_t *length)
+{
+	if (*at > size || size - *at < CHUNK_HEADER + CHUNK_CHECKSUM)
+		return false;
+	*chunk = bytes + *at;
+	*length = big32(*chunk);
+	if (*length > size - *at - CHUNK_HEADER - CHUNK_CHECKSUM)
+		return false;
+	*at += CHUNK_HEADER + *length + CHUNK_CHECKSUM;
+	return true;
+}
 
 /* The keyword, not compressed, no language and no translated keyword: as XMP's specification wants it. */
 static const uint8_t xmp_head[22] = "XML:com.adobe.xmp\0\0\0\0";
@@ -119,61 +114,35 @@ static void read_chunk(const uint8_t *chunk, size_t length, struct image_info *i
 
 enum status image_png_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err)
 {
-	if (size < SIGNATURE + CHUNK_HEADER + IHDR_SIZE || u32(bytes + SIGNATURE) != IHDR_SIZE ||
+	if (size < SIGNATURE + CHUNK_HEADER + IHDR_SIZE || big32(bytes + SIGNATURE) != IHDR_SIZE ||
 	    memcmp(bytes + SIGNATURE + 4, "IHDR", 4) != 0)
 		return err_set(err, STATUS_FORMAT, "damaged PNG: no header");
-	info->width = u32(bytes + SIGNATURE + CHUNK_HEADER);
-	info->height = u32(bytes + SIGNATURE + CHUNK_HEADER + 4);
+	info->width = big32(bytes + SIGNATURE + CHUNK_HEADER);
+	info->height = big32(bytes + SIGNATURE + CHUNK_HEADER + 4);
 	if (!info->width || !info->height || info->width > INT32_MAX || info->height > INT32_MAX)
 		return err_set(err, STATUS_FORMAT, "damaged PNG: %zu x %zu pixels", info->width, info->height);
 	/* EXIF may stand behind the pixels. */
-	for (size_t at = SIGNATURE; size - at >= CHUNK_HEADER + CHUNK_CHECKSUM;) {
-		size_t length = u32(bytes + at);
-		if (length > size - at - CHUNK_HEADER - CHUNK_CHECKSUM)
-			break;
-		read_chunk(bytes + at, length, info);
-		at += CHUNK_HEADER + length + CHUNK_CHECKSUM;
-	}
+	const uint8_t *chunk;
+	for (size_t at = SIGNATURE, length; next_chunk(bytes, size, &at, &chunk, &length);)
+		read_chunk(chunk, length, info);
 	return STATUS_OK;
 }
 
-/* The chunk iCCP: a name, NUL, the method (deflate), a compressed profile. */
-static void inflate_profile(const uint8_t *body, size_t size, struct buffer *icc)
-{
-	enum { ICC_MOST = 16 << 20, PIECE = 16384 };
-	const uint8_t *end = memchr(body, 0, size);
-	size_t head = end ? (size_t)(end - body) + 2 : size;
-	uint8_t piece[PIECE];
-	int code = Z_OK;
-
-	if (head >= size || end[1] != 0)
-		return;
-	z_stream z = {.next_in = (Bytef *)(uintptr_t)(body + head), .avail_in = (uInt)(size - head)};
-	if (inflateInit(&z) != Z_OK)
-		return;
-	while (code == Z_OK && icc->size < ICC_MOST) {
-		z.next_out = piece;
-		z.avail_out = PIECE;
-		code = inflate(&z, Z_NO_FLUSH);
-		buffer_append(icc, piece, PIECE - z.avail_out);
-	}
-	inflateEnd(&z);
-	if (code != Z_STREAM_END)
-		buffer_release(icc);
-}
-
-/* It stands before the pixels; a chunk sRGB in its place says that there is nothing to do. */
+/* The chunk iCCP: a name, NUL, the method (deflate), a compressed profile. It stands before the pixels; a chunk sRGB in its place says
+ * that there is nothing to do. */
 void image_png_profile(const uint8_t *bytes, size_t size, struct buffer *icc)
 {
-	for (size_t at = SIGNATURE; at <= size && size - at >= CHUNK_HEADER + CHUNK_CHECKSUM;) {
-		size_t length = u32(bytes + at);
-		if (length > size - at - CHUNK_HEADER - CHUNK_CHECKSUM || memcmp(bytes + at + 4, "IDAT", 4) == 0)
-			return;
-		if (memcmp(bytes + at + 4, "iCCP", 4) == 0) {
-			inflate_profile(bytes + at + CHUNK_HEADER, length, icc);
-			return;
-		}
-		at += CHUNK_HEADER + length + CHUNK_CHECKSUM;
+	enum { ICC_MOST = 16 << 20 };
+	const uint8_t *chunk;
+
+	for (size_t at = SIGNATURE, length; next_chunk(bytes, size, &at, &chunk, &length) && memcmp(chunk + 4, "IDAT", 4) != 0;) {
+		if (memcmp(chunk + 4, "iCCP", 4) != 0)
+			continue;
+		const uint8_t *body = chunk + CHUNK_HEADER, *end = memchr(body, 0, length);
+		size_t head = end ? (size_t)(end - body) + 2 : length;
+		if (head < length && end[1] == 0 && !inflate_bytes(body + head, length - head, ICC_MOST, icc))
+			buffer_release(icc);
+		return;
 	}
 }
 
@@ -184,7 +153,6 @@ struct decoder {
 	png_infop info;
 	const uint8_t *bytes; /* what is left */
 	size_t size;
-	uint8_t *rgb;         /* [height,width,3] as stored */
 	char message[128];
 	enum status status;
 };
@@ -247,27 +215,20 @@ static void decode(struct decoder *decoder, const struct image_sink *sink)
 		png_error(png, "its headers contradict each other");
 	for (int pass = 0; pass < passes; pass++)
 		for (size_t y = 0; y < sink->height; y++)
-			png_read_row(png, decoder->rgb + y * stride, NULL);
+			png_read_row(png, sink->rgb + y * stride, NULL);
 }
 
 enum status image_png_decode(const uint8_t *bytes, size_t size, const struct image_sink *sink, struct err *err)
 {
 	struct decoder decoder = {.bytes = bytes, .size = size, .status = STATUS_MEMORY};
 
-	/* An upright picture is read where it belongs. Only an interlaced one needs all rows before any is done, but turned PNGs are
-	 * rare: all of them take the detour. */
-	decoder.rgb = sink->orientation == 1 ? sink->rgb : malloc(mem_product(3 * sink->width, sink->height));
 	decoder.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &decoder, on_error, on_warning);
 	decoder.info = decoder.png ? png_create_info_struct(decoder.png) : NULL;
-	if (decoder.rgb && decoder.info) {
+	if (decoder.info) {
 		decoder.status = STATUS_OK;
 		decode(&decoder, sink);
 	}
-	if (decoder.status == STATUS_OK && decoder.rgb != sink->rgb)
-		image_rows_put(sink, 0, sink->height, decoder.rgb);
 	png_destroy_read_struct(&decoder.png, &decoder.info, NULL);
-	if (decoder.rgb != sink->rgb)
-		free(decoder.rgb);
 	if (decoder.status == STATUS_MEMORY)
 		return err_memory(err, "decoding a PNG");
 	return decoder.status == STATUS_OK ? STATUS_OK : err_set(err, decoder.status, "damaged PNG: %s", decoder.message);

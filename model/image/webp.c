@@ -3,32 +3,21 @@
  *
  * RIFF: "RIFF" u32 size "WEBP", then chunks: fourcc, u32 size, body, a byte of padding if the size is odd. All little endian.
  */
-#include <stdlib.h>
 #include <string.h>
 #include <webp/decode.h>
 
+#include "model/image/bytes.h"
 #include "model/image/codec.h"
-#include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
 
 enum { RIFF_HEADER = 12, CHUNK_HEADER = 8, FRAME_HEADER = 16 };
 
-static uint32_t u24(const uint8_t *p)
-{
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16;
-}
-
-static uint32_t u32(const uint8_t *p)
-{
-	return u24(p) | (uint32_t)p[3] << 24;
-}
-
 /* The body of the first chunk of that name; NULL if there is none within the bytes. */
 static const uint8_t *find_chunk(const uint8_t *bytes, size_t size, const char name[4], size_t *found)
 {
 	for (size_t at = RIFF_HEADER; at < size && size - at >= CHUNK_HEADER;) {
-		size_t length = u32(bytes + at + 4), room = size - at - CHUNK_HEADER;
+		size_t length = little32(bytes + at + 4), room = size - at - CHUNK_HEADER;
 		if (length > room)
 			return NULL;
 		if (memcmp(bytes + at, name, 4) == 0) {
@@ -63,8 +52,8 @@ enum status image_webp_probe(const uint8_t *bytes, size_t size, struct image_inf
 		info->height = (size_t)features.height;
 		return STATUS_OK;
 	}
-	info->width = (size_t)u24(header + 4) + 1;
-	info->height = (size_t)u24(header + 7) + 1;
+	info->width = (size_t)little24(header + 4) + 1;
+	info->height = (size_t)little24(header + 7) + 1;
 	info->exif = find_chunk(bytes, size, "EXIF", &info->exif_size);
 	if (info->exif && info->exif_size > 6 && memcmp(info->exif, "Exif\0", 5) == 0) { /* some carry JPEG's prefix along */
 		info->exif += 6;
@@ -129,8 +118,8 @@ static enum status decode_frame(const uint8_t *bytes, size_t size, const struct 
 
 	if (!frame || found <= FRAME_HEADER)
 		return err_set(err, STATUS_FORMAT, "damaged WebP: its data end early");
-	size_t left = 2 * (size_t)u24(frame), top = 2 * (size_t)u24(frame + 3);
-	size_t width = (size_t)u24(frame + 6) + 1, height = (size_t)u24(frame + 9) + 1;
+	size_t left = 2 * (size_t)little24(frame), top = 2 * (size_t)little24(frame + 3);
+	size_t width = (size_t)little24(frame + 6) + 1, height = (size_t)little24(frame + 9) + 1;
 	if (left + width > canvas->width || top + height > canvas->height)
 		return err_set(err, STATUS_FORMAT, "damaged WebP: a frame lies outside the picture");
 	if (width < canvas->width || height < canvas->height)
@@ -155,21 +144,7 @@ bool image_webp_scales(const uint8_t *bytes, size_t size)
 
 enum status image_webp_decode(const uint8_t *bytes, size_t size, unsigned eighths, const struct image_sink *sink, struct err *err)
 {
-	struct image_sink stored = {sink->width, sink->height, 1, sink->rgb, NULL};
-	enum status status;
-
-	if (sink->orientation != 1)
-		stored.rgb = malloc(mem_product(3 * sink->width, sink->height));
-	if (!stored.rgb)
-		return err_memory(err, "decoding a WebP");
 	if (is_animated(bytes, size))
-		status = decode_frame(bytes, size, &stored, err);
-	else
-		status = decode_into(bytes, size, eighths, sink->width, sink->height, stored.rgb, 3 * sink->width, err);
-	if (stored.rgb != sink->rgb) {
-		if (status == STATUS_OK)
-			image_rows_put(sink, 0, sink->height, stored.rgb);
-		free(stored.rgb);
-	}
-	return status;
+		return decode_frame(bytes, size, sink, err);
+	return decode_into(bytes, size, eighths, sink->width, sink->height, sink->rgb, 3 * sink->width, err);
 }

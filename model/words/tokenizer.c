@@ -10,11 +10,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include <zlib.h>
-
 #include "model/words/clean.h"
 #include "model/words/merging.h"
 #include "schema/base/file.h"
+#include "schema/base/inflate.h"
 
 #include "schema/base/banned.h"
 
@@ -31,32 +30,15 @@ struct tokenizer {
 
 /* ---- opening ------------------------------------------------------------------------------------------------------ */
 
-/* Decompresses a whole gzip file. */
 static enum status inflate_all(const uint8_t *bytes, size_t size, struct buffer *out, const char *path, struct err *err)
 {
-	z_stream z = {.next_in = (Bytef *)bytes, .avail_in = (uInt)size};
-	char part[1 << 15];
-	int code = inflateInit2(&z, 16 + MAX_WBITS);
-	enum status status = STATUS_OK;
-
-	if (code != Z_OK)
-		return err_memory(err, "a tokenizer");
-	do {
-		z.next_out = (Bytef *)part;
-		z.avail_out = sizeof part;
-		code = inflate(&z, Z_NO_FLUSH);
-		buffer_append(out, part, sizeof part - z.avail_out);
-		if (code == Z_STREAM_END && z.avail_in >= 2 && z.next_in[0] == 0x1f && z.next_in[1] == 0x8b)
-			code = inflateReset(&z); /* files of several members are one text */
-	} while (code == Z_OK && out->size <= FILE_MOST && !out->failed);
-	inflateEnd(&z);
+	if (inflate_bytes(bytes, size, FILE_MOST, out))
+		return STATUS_OK;
 	if (out->failed)
-		status = err_memory(err, "a tokenizer");
-	else if (out->size > FILE_MOST)
-		status = err_set(err, STATUS_MEMORY, "cannot read '%s': decompressed it has more than %zu bytes", path, FILE_MOST);
-	else if (code != Z_STREAM_END)
-		status = err_set(err, STATUS_FORMAT, "cannot read '%s': its compressed data are damaged or end early", path);
-	return status;
+		return err_memory(err, "a tokenizer");
+	if (out->size > FILE_MOST)
+		return err_set(err, STATUS_MEMORY, "cannot read '%s': decompressed it has more than %zu bytes", path, FILE_MOST);
+	return err_set(err, STATUS_FORMAT, "cannot read '%s': its compressed data are damaged or end early", path);
 }
 
 static pcre2_code *compile(const char *pattern, uint32_t options)
