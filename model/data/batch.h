@@ -19,15 +19,19 @@ struct batch_inputs {
 	const uint8_t *hidden;  /* beside ids: 1 where no position of the text tower sees the word; NULL: nowhere */
 };
 
-/* One part, and which photograph and which caption each sample is: equal numbers are not each other's negatives, nor is a text that says
- * what the photograph shows. A photograph that is mixed shows its own sample to a share of at least a half, and its partner's: the
- * contrastive loss has both for targets, the decoder learns its own sample's caption. */
+/* What the contrastive loss knows of a sample besides its embeddings: samples of the same photograph or the same caption are not each
+ * other's negatives, nor is a text that says what a photograph shows. A photograph that is mixed shows its own sample to a share of at
+ * least a half, and its partner's: the contrastive loss has both for targets, the decoder learns its own sample's caption. */
+struct batch_sample {
+	uint64_t photo, caption; /* numbers */
+	uint64_t shows, says;    /* bits of broader terms (broader.h), of the photograph and of the text */
+	uint32_t partner;        /* of the same part */
+	float share;             /* its own; 1: nothing is mixed in */
+};
+
 struct batch_part {
 	struct batch_inputs batch;
-	const uint64_t *photo, *caption; /* [B] */
-	const uint32_t *partner; /* [B], numbers of the same part; NULL: nothing is mixed */
-	const float *share;      /* [B] */
-	const uint64_t *shows, *says; /* [B] bits of broader terms; NULL: none */
+	const struct batch_sample *samples; /* [B] */
 };
 
 #endif

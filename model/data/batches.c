@@ -30,9 +30,7 @@ struct slot {
 	int32_t *ids;           /* [n*C] */
 	size_t *begin;          /* [parts,B+1] */
 	uint8_t *hidden;        /* [n*C] */
-	uint64_t *photo, *caption, *shows, *says; /* [n] */
-	uint32_t *partner;      /* [n] */
-	float *share;           /* [n] */
+	struct batch_sample *samples; /* [n] */
 	struct batches_place end;
 	size_t taken, done;     /* samples that a thread has begun, finished */
 	bool failed;
@@ -176,15 +174,9 @@ static enum status slot_init(struct batches *b, struct slot *slot, struct err *e
 	slot->rgb = mem_array(b->n, b->image);
 	slot->ids = mem_array(mem_product(b->n, o->config->context_length), sizeof *slot->ids);
 	slot->begin = mem_array(mem_product(o->parts, o->batch + 1), sizeof *slot->begin);
-	slot->photo = mem_array(b->n, sizeof *slot->photo);
-	slot->caption = mem_array(b->n, sizeof *slot->caption);
-	slot->shows = mem_array(b->n, sizeof *slot->shows);
-	slot->says = mem_array(b->n, sizeof *slot->says);
 	slot->hidden = mem_array(mem_product(b->n, o->config->context_length), sizeof *slot->hidden);
-	slot->partner = mem_array(b->n, sizeof *slot->partner);
-	slot->share = mem_floats(b->n);
-	bool good = slot->places && slot->rgb && slot->ids && slot->hidden && slot->begin && slot->photo && slot->caption && slot->shows &&
-		    slot->says && slot->partner && slot->share;
+	slot->samples = mem_array(b->n, sizeof *slot->samples);
+	bool good = slot->places && slot->rgb && slot->ids && slot->hidden && slot->begin && slot->samples;
 	return good ? STATUS_OK : err_memory(err, "the batches");
 }
 
@@ -241,13 +233,8 @@ void batches_close(struct batches *b)
 		free(b->slots[i].rgb);
 		free(b->slots[i].ids);
 		free(b->slots[i].begin);
-		free(b->slots[i].photo);
-		free(b->slots[i].caption);
-		free(b->slots[i].shows);
-		free(b->slots[i].says);
 		free(b->slots[i].hidden);
-		free(b->slots[i].partner);
-		free(b->slots[i].share);
+		free(b->slots[i].samples);
 	}
 	free(b->threads);
 	free(b->unmixed);
@@ -310,22 +297,9 @@ static void mix_pair(struct batches *b, struct slot *slot, size_t i, size_t j)
 		return;
 	memcpy(b->unmixed, first, b->image);
 	if (mixed[0])
-		slot->share[i] = mix(b, first, second, &random[0]);
+		slot->samples[i].share = mix(b, first, second, &random[0]);
 	if (mixed[1])
-		slot->share[j] = mix(b, second, b->unmixed, &random[1]);
-}
-
-/* part: the number of its first sample. */
-static void mix_part(struct batches *b, struct slot *slot, size_t part)
-{
-	size_t B = b->options.batch;
-
-	for (size_t i = 0; i < B; i++) {
-		slot->partner[part + i] = (uint32_t)(B - 1 - i);
-		slot->share[part + i] = 1;
-	}
-	for (size_t i = 0; i < B / 2; i++)
-		mix_pair(b, slot, part + i, part + B - 1 - i);
+		slot->samples[j].share = mix(b, second, b->unmixed, &random[1]);
 }
 
 /* hidden[count]: words between the start and the end. */
@@ -350,12 +324,7 @@ static void hand_out(struct batches *b, struct slot *slot, struct batch_part *pa
 		size_t *begin = slot->begin + k * (o->batch + 1), first = k * o->batch;
 		parts[k] = (struct batch_part){
 			.batch = {o->batch, NULL, slot->rgb + first * b->image, ids, begin, hidden},
-			.photo = slot->photo + first,
-			.caption = slot->caption + first,
-			.partner = slot->partner + first,
-			.share = slot->share + first,
-			.shows = slot->shows + first,
-			.says = slot->says + first,
+			.samples = slot->samples + first,
 		};
 		begin[0] = 0;
 		for (size_t i = 0; i < o->batch; i++) {
@@ -365,12 +334,17 @@ static void hand_out(struct batches *b, struct slot *slot, struct batch_part *pa
 			memcpy(ids + begin[i], text, count * sizeof *ids);
 			forget_words(b, place, hidden + begin[i], count);
 			begin[i + 1] = begin[i] + count;
-			slot->photo[first + i] = dataset_photo(o->data, DATASET_TRAIN, place->sample);
-			slot->caption[first + i] = dataset_text(o->data, DATASET_TRAIN, place->sample, place->caption);
-			slot->shows[first + i] = dataset_shows(o->data, DATASET_TRAIN, place->sample);
-			slot->says[first + i] = dataset_says(o->data, DATASET_TRAIN, place->sample, place->caption);
+			slot->samples[first + i] = (struct batch_sample){
+				.photo = dataset_photo(o->data, DATASET_TRAIN, place->sample),
+				.caption = dataset_text(o->data, DATASET_TRAIN, place->sample, place->caption),
+				.shows = dataset_shows(o->data, DATASET_TRAIN, place->sample),
+				.says = dataset_says(o->data, DATASET_TRAIN, place->sample, place->caption),
+				.partner = (uint32_t)(o->batch - 1 - i),
+				.share = 1,
+			};
 		}
-		mix_part(b, slot, first);
+		for (size_t i = 0; i < o->batch / 2; i++)
+			mix_pair(b, slot, first + i, first + o->batch - 1 - i);
 		ids += begin[o->batch];
 		hidden += begin[o->batch];
 	}

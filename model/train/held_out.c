@@ -155,7 +155,7 @@ struct measuring {
 	float *images, *texts;  /* [count,E] [texts,E], normalised */
 	int32_t *ids;           /* of one batch */
 	size_t *begin;
-	uint64_t *photo, *caption;
+	struct batch_sample *samples;
 };
 
 /* Puts one caption's ids into place i of the batch. */
@@ -167,8 +167,11 @@ static void put_text(struct measuring *m, size_t i, uint32_t photo, uint32_t whi
 	m->begin[0] = 0;
 	memcpy(m->ids + at, ids, count * sizeof *ids);
 	m->begin[i + 1] = at + count;
-	m->photo[i] = dataset_photo(m->held->data, DATASET_HELD_OUT, m->held->samples[photo]);
-	m->caption[i] = dataset_text(m->held->data, DATASET_HELD_OUT, m->held->samples[photo], which);
+	m->samples[i] = (struct batch_sample){
+		.photo = dataset_photo(m->held->data, DATASET_HELD_OUT, m->held->samples[photo]),
+		.caption = dataset_text(m->held->data, DATASET_HELD_OUT, m->held->samples[photo], which),
+		.share = 1,
+	};
 }
 
 /* Photographs with their first captions: image features and losses. */
@@ -184,8 +187,7 @@ static enum status measure_images(struct measuring *m, size_t batch, struct trai
 			put_text(m, i, (uint32_t)(from + i), 0);
 		struct batch_part part = {
 			.batch = {n, NULL, h->rgb + from * h->image, m->ids, m->begin, NULL},
-			.photo = m->photo,
-			.caption = m->caption,
+			.samples = m->samples,
 		};
 		enum status status = objective_losses(m->objective, m->network, m->weights, &part, &losses, err);
 		if (status != STATUS_OK)
@@ -250,9 +252,8 @@ enum status held_out_measure(const struct held_out *h, const struct objective *o
 	m.texts = mem_floats(mem_product(h->texts, h->E));
 	m.ids = mem_array(mem_product(batch, h->context), sizeof *m.ids);
 	m.begin = mem_array(batch + 1, sizeof *m.begin);
-	m.photo = mem_array(batch, sizeof *m.photo);
-	m.caption = mem_array(batch, sizeof *m.caption);
-	if (!m.images || !m.texts || !m.ids || !m.begin || !m.photo || !m.caption)
+	m.samples = mem_array(batch, sizeof *m.samples);
+	if (!m.images || !m.texts || !m.ids || !m.begin || !m.samples)
 		status = err_memory(err, "the held-out features");
 	if (status == STATUS_OK)
 		status = measure_images(&m, batch, measure, err);
@@ -264,7 +265,6 @@ enum status held_out_measure(const struct held_out *h, const struct objective *o
 	free(m.texts);
 	free(m.ids);
 	free(m.begin);
-	free(m.photo);
-	free(m.caption);
+	free(m.samples);
 	return status;
 }

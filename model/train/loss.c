@@ -33,18 +33,16 @@ static void normalise_backward(float *du, const float *u, const float *length, s
 /* Whether text j is true of photograph i. */
 static bool same(const struct loss_pairs *pairs, size_t i, size_t j)
 {
-	return pairs->photo[i] == pairs->photo[j] || pairs->caption[i] == pairs->caption[j] ||
-	       (pairs->shows && pairs->shows[i] & pairs->says[j]);
+	const struct batch_sample *photo = &pairs->samples[i], *text = &pairs->samples[j];
+	return photo->photo == text->photo || photo->caption == text->caption || photo->shows & text->says;
 }
 
 /* What photograph i shows besides itself, i if it is not mixed; *share of itself. */
 static size_t partner_of(const struct loss_pairs *pairs, size_t i, float *share)
 {
-	size_t partner = pairs->partner ? pairs->partner[i] : i;
-
-	*share = pairs->partner ? pairs->share[i] : 1;
-	if (*share < 1 && !same(pairs, i, partner))
-		return partner;
+	*share = pairs->samples[i].share;
+	if (*share < 1 && !same(pairs, i, pairs->samples[i].partner))
+		return pairs->samples[i].partner;
 	*share = 1;
 	return i;
 }

@@ -5,22 +5,17 @@
 #ifndef MODEL_TRAIN_LOSS_H
 #define MODEL_TRAIN_LOSS_H
 
-#include <stddef.h>
-#include <stdint.h>
-
+#include "model/data/batch.h"
 #include "schema/base/status.h"
 
 /* A batch of pairs as the contrastive loss sees it. Pairs with the same photo or the same caption number are not each
  * other's negatives, nor is a text that says what a photograph shows: such entries off the diagonal are left out in both directions.
- * Photograph i may be a mixture of i's, to share[i], and of partner[i]'s: then text i and text partner[i] are its targets, and what is
- * left out for either is left out. */
+ * Where photograph i is a mixture of i's and of its partner's, text i and the partner's are its targets, and what is left out for either
+ * is left out. Partners are numbers of the whole batch here. */
 struct loss_pairs {
 	size_t N, E;
-	const float *image, *text;        /* [N,E] before normalisation */
-	const uint64_t *photo, *caption;  /* [N] */
-	const uint32_t *partner;          /* [N]; NULL: nothing is mixed */
-	const float *share;               /* [N], above 0 */
-	const uint64_t *shows, *says;     /* [N] bits of broader terms (broader.h); NULL: none */
+	const float *image, *text;           /* [N,E] before normalisation */
+	const struct batch_sample *samples;  /* [N] */
 };
 
 /* Symmetric InfoNCE: the mean of the cross entropies of exp(log_scale) u_i . w_j along rows and along columns, against the targets of

@@ -12,11 +12,8 @@
 /* What the contrastive loss needs of all parts together. */
 struct gathered {
 	size_t N, E;
-	float *image, *text, *dimage, *dtext; /* [N,E] */
-	uint64_t *photo, *caption;            /* [N] */
-	uint32_t *partner;                    /* [N] */
-	float *share;                         /* [N] */
-	uint64_t *shows, *says;               /* [N] */
+	float *memory, *image, *text, *dimage, *dtext; /* [N,E], in memory */
+	struct batch_sample *samples;         /* [N] */
 };
 
 static enum status gathered_init(struct gathered *g, const struct batch_part *parts, size_t count, size_t E, struct err *err)
@@ -24,45 +21,26 @@ static enum status gathered_init(struct gathered *g, const struct batch_part *pa
 	*g = (struct gathered){.E = E};
 	for (size_t k = 0; k < count; k++)
 		g->N += parts[k].batch.B;
-	size_t n = mem_product(g->N, E);
-	g->image = mem_floats(n);
-	g->text = mem_floats(n);
-	g->dimage = mem_floats(n);
-	g->dtext = mem_floats(n);
-	g->photo = mem_array(g->N, sizeof *g->photo);
-	g->caption = mem_array(g->N, sizeof *g->caption);
-	g->partner = mem_array(g->N, sizeof *g->partner);
-	g->share = mem_floats(g->N);
-	g->shows = mem_array(g->N, sizeof *g->shows);
-	g->says = mem_array(g->N, sizeof *g->says);
-	if (!g->image || !g->text || !g->dimage || !g->dtext || !g->photo || !g->caption || !g->partner || !g->share || !g->shows || !g->says)
+	g->memory = mem_floats(mem_product(mem_product(4, g->N), E));
+	g->samples = mem_array(g->N, sizeof *g->samples);
+	if (!g->memory || !g->samples)
 		return err_memory(err, "the features of a batch");
-	size_t at = 0;
-	for (size_t k = 0; k < count; at += parts[k++].batch.B) {
-		memcpy(g->photo + at, parts[k].photo, parts[k].batch.B * sizeof *g->photo);
-		memcpy(g->caption + at, parts[k].caption, parts[k].batch.B * sizeof *g->caption);
+	g->image = g->memory;
+	g->text = g->image + g->N * E;
+	g->dimage = g->text + g->N * E;
+	g->dtext = g->dimage + g->N * E;
+	for (size_t k = 0, at = 0; k < count; at += parts[k++].batch.B)
 		for (size_t i = 0; i < parts[k].batch.B; i++) {
-			g->partner[at + i] = (uint32_t)(at + (parts[k].partner ? parts[k].partner[i] : i));
-			g->share[at + i] = parts[k].partner ? parts[k].share[i] : 1;
-			g->shows[at + i] = parts[k].shows ? parts[k].shows[i] : 0;
-			g->says[at + i] = parts[k].shows ? parts[k].says[i] : 0;
+			g->samples[at + i] = parts[k].samples[i];
+			g->samples[at + i].partner += (uint32_t)at;
 		}
-	}
 	return STATUS_OK;
 }
 
 static void gathered_release(struct gathered *g)
 {
-	free(g->image);
-	free(g->text);
-	free(g->dimage);
-	free(g->dtext);
-	free(g->photo);
-	free(g->caption);
-	free(g->partner);
-	free(g->share);
-	free(g->shows);
-	free(g->says);
+	free(g->memory);
+	free(g->samples);
 }
 
 static enum network_want wanted(const struct objective *o)
@@ -73,7 +51,7 @@ static enum network_want wanted(const struct objective *o)
 static enum status contrastive(const struct objective *o, struct gathered *g, const struct weights *weights, float *dlog_scale,
 			       struct losses *losses, struct err *err)
 {
-	struct loss_pairs pairs = {g->N, g->E, g->image, g->text, g->photo, g->caption, g->partner, g->share, g->shows, g->says};
+	const struct loss_pairs pairs = {g->N, g->E, g->image, g->text, g->samples};
 	return loss_contrastive(&pairs, *weights->logit_scale, o->contrastive_weight, g->dimage, g->dtext, dlog_scale,
 				&losses->contrastive, err);
 }

@@ -33,10 +33,11 @@ static enum status make_batch(struct data *b, struct err *err)
 	uint8_t *rgb = mem_array(BATCH, 3 * S * S);
 	int32_t *ids = mem_array(BATCH * C, sizeof *ids);
 	size_t *begin = mem_array(BATCH + 1, sizeof *begin);
-	uint64_t *numbers = mem_array(BATCH, sizeof *numbers), random = 1;
+	struct batch_sample *samples = mem_array(BATCH, sizeof *samples);
+	uint64_t random = 1;
 
-	b->part = (struct batch_part){{BATCH, NULL, rgb, ids, begin, NULL}, numbers, numbers, NULL, NULL, NULL, NULL};
-	if (!rgb || !ids || !begin || !numbers)
+	b->part = (struct batch_part){{BATCH, NULL, rgb, ids, begin, NULL}, samples};
+	if (!rgb || !ids || !begin || !samples)
 		return err_memory(err, "a batch");
 	for (size_t i = 0; i < BATCH * 3 * S * S; i++)
 		rgb[i] = (uint8_t)test_random(&random);
@@ -45,7 +46,7 @@ static enum status make_batch(struct data *b, struct err *err)
 		begin[i + 1] = begin[i] + (n < C ? n : C);
 		for (size_t j = begin[i]; j < begin[i + 1]; j++)
 			ids[j] = (int32_t)(1 + test_random(&random) % (b->config.vocab_size - 1));
-		numbers[i] = i;
+		samples[i] = (struct batch_sample){.photo = i, .caption = i, .share = 1};
 	}
 	return STATUS_OK;
 }
@@ -156,7 +157,7 @@ void bench_train(struct bench *bench)
 	free((void *)(uintptr_t)data.part.batch.rgb);
 	free((void *)(uintptr_t)data.part.batch.ids);
 	free((void *)(uintptr_t)data.part.batch.begin);
-	free((void *)(uintptr_t)data.part.photo);
+	free((void *)(uintptr_t)data.part.samples);
 	for (int i = 0; i < 3; i++)
 		free(data.gemm[i]);
 	network_free(data.network);

@@ -37,7 +37,7 @@ struct oracle_batch {
 	float *pixels;
 	int32_t *ids;
 	size_t *begin;
-	uint64_t *photo, *caption;
+	struct batch_sample *samples;
 };
 
 static enum status open_beside(const char *folder, const char *name, struct checkpoint **checkpoint, struct err *err)
@@ -65,7 +65,7 @@ static void cut_texts(struct oracle_batch *b, const struct tensor *text, size_t 
 		b->begin[i + 1] = b->begin[i] + n;
 		for (size_t j = 0; j < n; j++)
 			b->ids[b->begin[i] + j] = (int32_t)id_at(text, i * C + j);
-		b->photo[i] = b->caption[i] = i;
+		b->samples[i] = (struct batch_sample){.photo = i, .caption = i, .share = 1};
 	}
 }
 
@@ -87,15 +87,14 @@ static enum status read_batch(const char *folder, const struct config *config, s
 	b->pixels = mem_floats(pixels->count);
 	b->ids = mem_array(text->count, sizeof *b->ids);
 	b->begin = mem_array(B + 1, sizeof *b->begin);
-	b->photo = mem_array(B, sizeof *b->photo);
-	b->caption = mem_array(B, sizeof *b->caption);
-	if (!b->pixels || !b->ids || !b->begin || !b->photo || !b->caption) {
+	b->samples = mem_array(B, sizeof *b->samples);
+	if (!b->pixels || !b->ids || !b->begin || !b->samples) {
 		status = err_memory(err, "the batch");
 		goto out;
 	}
 	status = tensor_floats(pixels, b->pixels, err);
 	cut_texts(b, text, B, C);
-	b->part = (struct batch_part){{B, b->pixels, NULL, b->ids, b->begin, NULL}, b->photo, b->caption, NULL, NULL, NULL, NULL};
+	b->part = (struct batch_part){{B, b->pixels, NULL, b->ids, b->begin, NULL}, b->samples};
 out:
 	checkpoint_close(expected);
 	return status;
@@ -309,8 +308,7 @@ static enum status run(const char *folder, bool *good, struct err *err)
 	free(batch.pixels);
 	free(batch.ids);
 	free(batch.begin);
-	free(batch.photo);
-	free(batch.caption);
+	free(batch.samples);
 	network_free(network);
 	parameters_release(&p);
 	coca_close(model);

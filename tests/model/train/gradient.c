@@ -23,7 +23,7 @@ struct bench {
 	float pixels[SAMPLES * 3 * 24 * 24];
 	int32_t ids[SAMPLES * 10];
 	size_t begin[SAMPLES + 1];
-	uint64_t photo[SAMPLES], caption[SAMPLES];
+	struct batch_sample samples[SAMPLES];
 };
 
 /* A small network of each kind; options stand in the JSON. */
@@ -67,10 +67,10 @@ static void make_batch(struct bench *b)
 		b->begin[i + 1] = b->begin[i] + lengths[i];
 		for (size_t j = 0; j < lengths[i]; j++)
 			b->ids[b->begin[i] + j] = j == 0 ? 48 : j + 1 == lengths[i] ? 49 : (int32_t)(1 + random_below(&random, 47));
-		b->photo[i] = b->caption[i] = i;
+		b->samples[i] = (struct batch_sample){.photo = i, .caption = i, .share = 1};
 	}
 	b->ids[b->begin[3] + 3] = 0;
-	b->part = (struct batch_part){{SAMPLES, b->pixels, NULL, b->ids, b->begin, NULL}, b->photo, b->caption, NULL, NULL, NULL, NULL};
+	b->part = (struct batch_part){{SAMPLES, b->pixels, NULL, b->ids, b->begin, NULL}, b->samples};
 }
 
 static struct bench *bench_new(const struct config *config)
@@ -255,7 +255,6 @@ static void each_loss_alone_has_its_gradient(void **state)
 /* A photograph that is mixed with its partner's, whose texts are equal or not; losses agree with their gradients. */
 static void gradients_of_mixed_photographs_agree_with_finite_differences(void **state)
 {
-	static const uint32_t partner[SAMPLES] = {5, 4, 3, 2, 1, 0};
 	static const float share[SAMPLES] = {0.6f, 1, 0.75f, 0.5f, 0.9f, 1};
 	struct config config;
 
@@ -263,11 +262,13 @@ static void gradients_of_mixed_photographs_agree_with_finite_differences(void **
 	make_config(&config, "true", false, false, 16, 24);
 	struct bench *b = bench_new(&config);
 	double apart = loss(b, (struct objective){1, 0});
-	b->part.partner = partner;
-	b->part.share = share;
+	for (size_t i = 0; i < SAMPLES; i++) {
+		b->samples[i].partner = (uint32_t)(SAMPLES - 1 - i);
+		b->samples[i].share = share[i];
+	}
 	assert_true(fabs(loss(b, (struct objective){1, 0}) - apart) > 1e-3);
 	check_all(b, (struct objective){1, 2});
-	b->caption[4] = b->caption[0];
+	b->samples[4].caption = b->samples[0].caption;
 	check_all(b, (struct objective){1, 0});
 	bench_free(b);
 }
@@ -290,9 +291,10 @@ static double plain_contrastive(const struct loss_pairs *p, double scale)
 					c += (double)other[e] * (double)other[e];
 				}
 				size_t photo = columns ? j : i, said = columns ? i : j;
-				if (i != j && (p->caption[i] == p->caption[j] || p->photo[i] == p->photo[j]))
+				const struct batch_sample *a_photo = &p->samples[photo], *a_text = &p->samples[said];
+				if (i != j && (a_photo->caption == a_text->caption || a_photo->photo == a_text->photo))
 					continue;
-				if (i != j && p->shows && p->shows[photo] & p->says[said])
+				if (i != j && a_photo->shows & a_text->says)
 					continue;
 				sum += exp(scale * dot / sqrt(a * c));
 				if (i == j)
@@ -308,9 +310,10 @@ static void identical_captions_and_what_is_shown_are_no_negatives(void **state)
 {
 	enum { N = 7, E = 5 };
 	float image[N * E], text[N * E], dimage[N * E], dtext[N * E], dscale = 0;
-	const uint64_t caption[N] = {1, 2, 1, 4, 5, 1, 7}, photo[N] = {1, 2, 3, 4, 5, 6, 4};
-	const uint64_t shows[N] = {0, 1, 3, 0, 2, 0, 0}, says[N] = {0, 1, 0, 0, 2, 0, 4};
-	const struct loss_pairs pairs = {N, E, image, text, photo, caption, NULL, NULL, shows, says};
+	/* photo, caption, shows, says, partner, share */
+	const struct batch_sample samples[N] = {{1, 1, 0, 0, 0, 1}, {2, 2, 1, 1, 0, 1}, {3, 1, 3, 0, 0, 1}, {4, 4, 0, 0, 0, 1},
+						{5, 5, 2, 2, 0, 1}, {6, 1, 0, 0, 0, 1}, {4, 7, 0, 4, 0, 1}};
+	const struct loss_pairs pairs = {N, E, image, text, samples};
 	uint64_t random = 9;
 	double masked;
 	struct err err;
@@ -345,9 +348,9 @@ static double plain_mixed(const struct loss_pairs *p, double scale)
 		for (size_t i = 0; i < N; i++) {
 			double sum = 0, at_targets = 0, shares = 0;
 			for (size_t j = 0; j < N; j++) {
-				size_t photo = columns ? j : i, text = columns ? i : j, other = p->partner[photo];
+				size_t photo = columns ? j : i, text = columns ? i : j, other = p->samples[photo].partner;
 				const float *u = p->image + photo * p->E, *w = p->text + text * p->E;
-				double dot = 0, a = 0, c = 0, share = text == photo ? (double)p->share[photo] : 0;
+				double dot = 0, a = 0, c = 0, own = (double)p->samples[photo].share, share = text == photo ? own : 0;
 				for (size_t e = 0; e < p->E; e++) {
 					dot += (double)u[e] * (double)w[e];
 					a += (double)u[e] * (double)u[e];
@@ -355,9 +358,10 @@ static double plain_mixed(const struct loss_pairs *p, double scale)
 				}
 				double similarity = scale * dot / sqrt(a * c);
 				if (text == other)
-					share += 1 - (double)p->share[photo];
+					share += 1 - own;
 				bool shown = share > 0 || text == photo || text == other;
-				if (!shown && (p->caption[text] == p->caption[photo] || p->caption[text] == p->caption[other]))
+				uint64_t caption = p->samples[text].caption;
+				if (!shown && (caption == p->samples[photo].caption || caption == p->samples[other].caption))
 					continue;
 				sum += exp(similarity);
 				at_targets += share * similarity;
@@ -372,10 +376,10 @@ static void a_mixed_photograph_has_both_texts_for_targets(void **state)
 {
 	enum { N = 7, E = 5 };
 	float image[N * E], text[N * E], dimage[N * E], dtext[N * E], dscale = 0;
-	const uint64_t caption[N] = {1, 2, 1, 4, 5, 4, 7}, photo[N] = {1, 2, 3, 4, 5, 6, 7};
-	const uint32_t partner[N] = {6, 5, 4, 3, 2, 1, 0};
-	const float share[N] = {0.6f, 0.75f, 0.5f, 1, 0.875f, 0.9f, 0.55f};
-	const struct loss_pairs pairs = {N, E, image, text, photo, caption, partner, share, NULL, NULL};
+	/* photo, caption, shows, says, partner, share */
+	const struct batch_sample samples[N] = {{1, 1, 0, 0, 6, 0.6f}, {2, 2, 0, 0, 5, 0.75f}, {3, 1, 0, 0, 4, 0.5f}, {4, 4, 0, 0, 3, 1},
+						{5, 5, 0, 0, 2, 0.875f}, {6, 4, 0, 0, 1, 0.9f}, {7, 7, 0, 0, 0, 0.55f}};
+	const struct loss_pairs pairs = {N, E, image, text, samples};
 	uint64_t random = 11;
 	double mixed;
 	struct err err;
@@ -406,7 +410,7 @@ static void identical_captions_in_a_batch_reach_the_loss(void **state)
 	make_config(&config, "true", false, false, 16, 24);
 	struct bench *b = bench_new(&config);
 	double apart = loss(b, (struct objective){1, 0});
-	b->caption[1] = b->caption[4] = b->caption[2];
+	b->samples[1].caption = b->samples[4].caption = b->samples[2].caption;
 	double masked = loss(b, (struct objective){1, 0});
 	assert_true(masked < apart - 1e-3);
 	check_all(b, (struct objective){1, 2});
@@ -518,7 +522,7 @@ static void parts_of_a_batch_add_up_to_the_whole(void **state)
 	(void)state;
 	make_config(&config, "true", false, true, 16, 24);
 	struct bench *b = bench_new(&config);
-	b->caption[5] = b->caption[0]; /* a mask across parts */
+	b->samples[5].caption = b->samples[0].caption; /* a mask across parts */
 	whole = gradient(b, (struct objective){1, 2});
 	float *expected = kept_gradient(b);
 
@@ -528,7 +532,7 @@ static void parts_of_a_batch_add_up_to_the_whole(void **state)
 		for (size_t i = 0; i <= 2; i++)
 			begin[k][i] = b->begin[2 * k + i] - b->begin[2 * k];
 		three[k] = (struct batch_part){{2, b->pixels + 2 * k * 3 * 24 * 24, NULL, b->ids + b->begin[2 * k], begin[k],
-						    NULL}, b->photo + 2 * k, b->caption + 2 * k, NULL, NULL, NULL, NULL};
+						    NULL}, b->samples + 2 * k};
 	}
 	memset(b->p.gradient, 0, b->p.floats * sizeof *b->p.gradient);
 	assert_ok(objective_gradient(&(struct objective){1, 2}, b->network, &b->p, three, 3, &parts, &err), &err);

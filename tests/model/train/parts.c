@@ -492,9 +492,7 @@ static void same_parts(const struct batch_part *a, const struct batch_part *b)
 		assert_memory_equal(a[k].batch.rgb, b[k].batch.rgb, 4 * 3 * SIDE * SIDE);
 		assert_memory_equal(a[k].batch.begin, b[k].batch.begin, 5 * sizeof(size_t));
 		assert_memory_equal(a[k].batch.ids, b[k].batch.ids, a[k].batch.begin[4] * sizeof(int32_t));
-		assert_memory_equal(a[k].photo, b[k].photo, 4 * sizeof(uint64_t));
-		assert_memory_equal(a[k].partner, b[k].partner, 4 * sizeof(uint32_t));
-		assert_memory_equal(a[k].share, b[k].share, 4 * sizeof(float));
+		assert_memory_equal(a[k].samples, b[k].samples, 4 * sizeof(struct batch_sample));
 	}
 }
 
@@ -730,14 +728,14 @@ static void mixed_photographs_have_the_shares_that_they_say(void **state)
 		const uint8_t *rgb = b.batch.rgb + i * n;
 		double own = (double)a.batch.rgb[i * n], other = (double)a.batch.rgb[(11 - i) * n], mean = 0;
 		bool even = true;
-		assert_int_equal(b.partner[i], 11 - i);
-		assert_true(b.share[i] >= 0.45f && b.share[i] <= 1);
-		assert_true(a.share[i] == 1);
+		assert_int_equal(b.samples[i].partner, 11 - i);
+		assert_true(b.samples[i].share >= 0.45f && b.samples[i].share <= 1);
+		assert_true(a.samples[i].share == 1);
 		for (size_t k = 0; k < n; k++) {
 			mean += (double)rgb[k] / (double)n;
 			even &= rgb[k] == rgb[0];
 		}
-		assert_true(fabs(mean - ((double)b.share[i] * own + (1 - (double)b.share[i]) * other)) < 1);
+		assert_true(fabs(mean - ((double)b.samples[i].share * own + (1 - (double)b.samples[i].share) * other)) < 1);
 		blended += even;
 		pasted += !even;
 	}
@@ -763,7 +761,7 @@ static void a_source_may_have_a_mix_of_its_own(void **state)
 		next_batch_of(data, (struct augment){.scale_least = 1}, k ? 0 : 1, &batches, &part);
 		double own = 0;
 		for (size_t i = 0; i < 12; i++)
-			own += (double)part.share[i] / 12;
+			own += (double)part.samples[i].share / 12;
 		assert_true(k ? own < 0.95 : own == 1);
 		batches_close(batches);
 		dataset_free(data);
@@ -786,7 +784,7 @@ static void what_is_whole_stays_as_it_is(void **state)
 	next_batch_of(data, (struct augment){0.3, true, 0.5}, 1, &whole, &b);
 	assert_memory_equal(a.batch.rgb, b.batch.rgb, 12 * 3 * SIDE * SIDE);
 	for (size_t i = 0; i < 12; i++)
-		assert_true(b.share[i] == 1);
+		assert_true(b.samples[i].share == 1);
 	batches_close(plain);
 	batches_close(whole);
 	dataset_free(data);
