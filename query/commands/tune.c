@@ -14,7 +14,7 @@
 #include "query/ask/photo.h"
 #include "query/teach/labelling.h"
 #include "query/teach/lesson.h"
-#include "query/teach/marks.h"
+#include "query/teach/grades.h"
 #include "schema/base/json.h"
 #include "schema/base/embed.h"
 #include "schema/base/clock.h"
@@ -46,7 +46,7 @@ struct tuning {
 struct taught {
 	struct head head;
 	struct tune_result result;
-	struct marks marks;
+	struct grades grades;
 	double seconds;
 };
 
@@ -264,17 +264,17 @@ static enum status make_head(struct tuning *t, enum head_kind kind, struct head 
 }
 
 /* Measures probabilities p of what is held out. */
-static enum status mark(struct tuning *t, const struct head *head, float *(*probabilities)(struct tuning *, const struct head *,
-			const struct tune_item *, size_t, struct err *), struct marks *marks, struct err *err)
+static enum status grade(struct tuning *t, const struct head *head, float *(*probabilities)(struct tuning *, const struct head *,
+			const struct tune_item *, size_t, struct err *), struct grades *grades, struct err *err)
 {
 	struct tune_item *items = NULL;
 	size_t n;
 	enum status status = lesson_part(&t->lesson, LESSON_HELD_OUT, &items, &n, err);
 
-	*marks = (struct marks){0};
+	*grades = (struct grades){0};
 	if (status == STATUS_OK && n) {
 		float *p = probabilities(t, head, items, n, err);
-		status = p ? marks_make(t->lesson.labels, t->lesson.label_count, !lesson_is_single(&t->lesson), items, p, n, marks, err)
+		status = p ? grades_make(t->lesson.labels, t->lesson.label_count, !lesson_is_single(&t->lesson), items, p, n, grades, err)
 			   : err->status;
 		free(p);
 	}
@@ -324,9 +324,9 @@ static enum status teach(struct tuning *t, enum head_kind kind, const struct tun
 		status = head_bytes(&taught->head, &bytes, err); /* what is measured is what is stored */
 	taught->seconds = clock_now() - start;
 	if (status == STATUS_OK)
-		status = mark(t, &taught->head, by_head, &taught->marks, err);
-	if (status == STATUS_OK && taught->marks.photos)
-		taught->head.accuracy = taught->marks.accuracy;
+		status = grade(t, &taught->head, by_head, &taught->grades, err);
+	if (status == STATUS_OK && taught->grades.photos)
+		taught->head.accuracy = taught->grades.accuracy;
 	buffer_release(&bytes);
 	free(train);
 	free(stop);
@@ -386,7 +386,7 @@ static float *by_words(struct tuning *t, const struct head *head, const struct t
 	return NULL;
 }
 
-static void compare_line(struct tuning *t, const char *method, const struct marks *m, double seconds)
+static void compare_line(struct tuning *t, const char *method, const struct grades *m, double seconds)
 {
 	if (t->format == FORMAT_JSON)
 		buffer_format(&t->table, "%s{\"method\":\"%s\",\"accuracy\":%.4f,\"top5\":%.4f,\"balanced\":%.4f,\"seconds\":%.1f}",
@@ -399,7 +399,7 @@ static void compare_line(struct tuning *t, const char *method, const struct mark
 static enum status compare(struct tuning *t, struct err *err)
 {
 	struct taught probe = {0};
-	struct marks words = {0};
+	struct grades words = {0};
 	double start = clock_now();
 	enum status status;
 
@@ -407,15 +407,15 @@ static enum status compare(struct tuning *t, struct err *err)
 		return err_set(err, STATUS_USAGE, "--compare wants one label for each photograph, and some that are held out");
 	if (t->format != FORMAT_JSON)
 		buffer_format(&t->table, "%-14s  %6s  %6s  %8s  %7s\n", "in percent", "top 1", "top 5", "balanced", "seconds");
-	status = mark(t, NULL, by_words, &words, err);
+	status = grade(t, NULL, by_words, &words, err);
 	if (status == STATUS_OK) {
 		compare_line(t, "zero-shot", &words, clock_now() - start);
 		status = teach(t, HEAD_LINEAR, &tune_linear_defaults, &probe, err);
 	}
 	if (status == STATUS_OK)
-		compare_line(t, "linear probe", &probe.marks, probe.seconds);
-	marks_release(&words);
-	marks_release(&probe.marks);
+		compare_line(t, "linear probe", &probe.grades, probe.seconds);
+	grades_release(&words);
+	grades_release(&probe.grades);
 	head_release(&probe.head);
 	return status;
 }
@@ -433,16 +433,16 @@ static enum status print(struct tuning *t, const struct taught *taught, struct e
 			      taught->head.several ? "true" : "false", taught->head.photos, taught->result.epochs, taught->result.best, taught->seconds, t->looking);
 		if (t->compare)
 			buffer_format(&out, "\"compared\":[%s],", t->table.data);
-		if (taught->marks.photos)
-			marks_json(&taught->marks, &out);
+		if (taught->grades.photos)
+			grades_json(&taught->grades, &out);
 		else
 			buffer_text(&out, "\"held_out\":0");
 		buffer_text(&out, "}\n");
 	} else {
 		if (t->compare)
 			buffer_format(&out, "%s\n", t->table.data);
-		if (taught->marks.photos)
-			marks_text(&taught->marks, &out);
+		if (taught->grades.photos)
+			grades_text(&taught->grades, &out);
 	}
 	return format_print(t->cli->out, &out, err);
 }
@@ -494,9 +494,9 @@ static enum status tune(struct tuning *t, struct taught *taught, struct err *err
 	if (status != STATUS_OK)
 		return status;
 	if (t->compare)
-		compare_line(t, t->linear ? "linear probe" : "frozen pooler", &taught->marks, taught->seconds);
+		compare_line(t, t->linear ? "linear probe" : "frozen pooler", &taught->grades, taught->seconds);
 	note(t->cli, "taught in %.1f s: %zu epochs, the best was number %zu", taught->seconds, taught->result.epochs, taught->result.best);
-	if (!taught->marks.photos)
+	if (!taught->grades.photos)
 		note(t->cli, "nothing is held out, so nobody knows how well it does; hint: ten photographs or more of a label");
 	status = print(t, taught, err);
 	if (status == STATUS_OK && t->out)
@@ -522,7 +522,7 @@ static int run(struct cli *cli, const struct arguments *args)
 		code = cli_fail(cli, &err);
 	else if (t.lesson.skipped)
 		code = EXIT_SKIPPED;
-	marks_release(&taught.marks);
+	grades_release(&taught.grades);
 	head_release(&taught.head);
 	buffer_release(&t.table);
 	lesson_release(&t.lesson);

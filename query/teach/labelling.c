@@ -18,21 +18,9 @@ enum { GROUP = 256 /* photographs labelled, and written, together */ };
 
 /* ---- heads ------------------------------------------------------------------------------------------------------ */
 
-struct parsing {
-	struct head *head;
-	struct catalog_head *row;  /* may be NULL */
-};
-
 static enum status parse_head(void *context, const struct catalog_head *row, struct err *err)
 {
-	struct parsing *p = context;
-
-	if (p->row) {
-		*p->row = *row;
-		p->row->name = NULL;
-		p->row->bytes = NULL;
-	}
-	return head_parse(row->bytes, row->size, row->name, p->head, err);
+	return head_parse(row->bytes, row->size, row->name, context, err);
 }
 
 static enum status check_sort(const struct head *head, const char *name, bool answers, struct err *err)
@@ -48,7 +36,6 @@ static enum status check_sort(const struct head *head, const char *name, bool an
 
 enum status labelling_find(struct library *library, const char *name, bool answers, struct head *head, struct err *err)
 {
-	struct parsing parsing = {head, NULL};
 	struct stat st;
 	enum status status;
 
@@ -56,7 +43,7 @@ enum status labelling_find(struct library *library, const char *name, bool answe
 	if (stat(name, &st) == 0 && S_ISREG(st.st_mode))
 		status = head_open(name, head, err);
 	else if (library->catalog && !strchr(name, '/'))
-		status = catalog_heads_each(library->catalog, name, parse_head, &parsing, err);
+		status = catalog_heads_each(library->catalog, name, parse_head, head, err);
 	else
 		status = err_set(err, STATUS_NOT_FOUND, "there is no head '%s': no such file%s", name,
 				 library->catalog ? "" : ", and no catalog; hint: coca tune labels teaches one");

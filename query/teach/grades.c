@@ -1,5 +1,5 @@
-/* marks.c: see marks.h. */
-#include "query/teach/marks.h"
+/* grades.c: see grades.h. */
+#include "query/teach/grades.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -90,7 +90,7 @@ static int by_pair(const void *a, const void *b)
 }
 
 /* Equal ones become one. */
-static void merge_confusions(struct marks *m)
+static void merge_confusions(struct grades *m)
 {
 	size_t kept = 0;
 
@@ -107,7 +107,7 @@ static void merge_confusions(struct marks *m)
 		qsort(m->confusions, kept, sizeof *m->confusions, by_photos);
 }
 
-static void count_single(struct marks *m, const struct tune_item *item, const float *p)
+static void count_single(struct grades *m, const struct tune_item *item, const float *p)
 {
 	uint32_t is = item->labels[0], said = (uint32_t)best_of(p, m->C);
 
@@ -122,7 +122,7 @@ static void count_single(struct marks *m, const struct tune_item *item, const fl
 		m->confusions[m->confusion_count++] = (struct confusion){is, said, 1};
 }
 
-static void count_several(struct marks *m, const struct tune_item *item, const float *p)
+static void count_several(struct grades *m, const struct tune_item *item, const float *p)
 {
 	bool all = true;
 
@@ -136,13 +136,13 @@ static void count_several(struct marks *m, const struct tune_item *item, const f
 	m->accuracy += all;
 }
 
-static void conclude(struct marks *m, const struct tune_item *items, const float *p, struct ranked *order)
+static void conclude(struct grades *m, const struct tune_item *items, const float *p, struct ranked *order)
 {
 	double recalls = 0, f1 = 0;
 	size_t known = 0;
 
 	for (size_t c = 0; c < m->C; c++) {
-		struct label_marks *l = &m->each[c];
+		struct label_grades *l = &m->each[c];
 		l->precision = l->said ? (double)l->right / (double)l->said : NAN;
 		l->recall = l->photos ? (double)l->right / (double)l->photos : NAN;
 		l->average_precision = average_precision(items, p, m->photos, m->C, c, order);
@@ -159,37 +159,37 @@ static void conclude(struct marks *m, const struct tune_item *items, const float
 	merge_confusions(m);
 }
 
-enum status marks_make(const char *const *labels, size_t C, bool several, const struct tune_item *items, const float *p, size_t n,
-		       struct marks *marks, struct err *err)
+enum status grades_make(const char *const *labels, size_t C, bool several, const struct tune_item *items, const float *p, size_t n,
+		       struct grades *grades, struct err *err)
 {
 	struct ranked *order = mem_array(n, sizeof *order);
 
-	*marks = (struct marks){.labels = labels, .C = C, .photos = n, .several = several};
-	marks->each = mem_array(C, sizeof *marks->each);
-	marks->confusions = mem_array(n, sizeof *marks->confusions);
-	marks->matrix = !several && C <= MATRIX_MOST ? mem_array(C * C, sizeof *marks->matrix) : NULL;
-	if (!order || !marks->each || !marks->confusions || (!several && C <= MATRIX_MOST && !marks->matrix)) {
+	*grades = (struct grades){.labels = labels, .C = C, .photos = n, .several = several};
+	grades->each = mem_array(C, sizeof *grades->each);
+	grades->confusions = mem_array(n, sizeof *grades->confusions);
+	grades->matrix = !several && C <= MATRIX_MOST ? mem_array(C * C, sizeof *grades->matrix) : NULL;
+	if (!order || !grades->each || !grades->confusions || (!several && C <= MATRIX_MOST && !grades->matrix)) {
 		free(order);
-		marks_release(marks);
+		grades_release(grades);
 		return err_memory(err, "a table of labels");
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (several)
-			count_several(marks, &items[i], p + i * C);
+			count_several(grades, &items[i], p + i * C);
 		else
-			count_single(marks, &items[i], p + i * C);
+			count_single(grades, &items[i], p + i * C);
 	}
-	conclude(marks, items, p, order);
+	conclude(grades, items, p, order);
 	free(order);
 	return STATUS_OK;
 }
 
-void marks_release(struct marks *marks)
+void grades_release(struct grades *grades)
 {
-	free(marks->each);
-	free(marks->confusions);
-	free(marks->matrix);
-	*marks = (struct marks){0};
+	free(grades->each);
+	free(grades->confusions);
+	free(grades->matrix);
+	*grades = (struct grades){0};
 }
 
 /* ---- showing ---------------------------------------------------------------------------------------------------- */
@@ -215,7 +215,7 @@ static void print_name(const char *name, size_t width, bool right, struct buffer
 		buffer_text(out, " ");
 }
 
-static size_t widest_name(const struct marks *m)
+static size_t widest_name(const struct grades *m)
 {
 	size_t widest = 5;
 
@@ -233,7 +233,7 @@ static void print_percent(double share, struct buffer *out)
 }
 
 /* Rows are what photographs show, columns what was said. */
-static void print_matrix(const struct marks *m, size_t width, struct buffer *out)
+static void print_matrix(const struct grades *m, size_t width, struct buffer *out)
 {
 	buffer_text(out, "\n");
 	print_name("is \\ said", width, false, out);
@@ -252,7 +252,7 @@ static void print_matrix(const struct marks *m, size_t width, struct buffer *out
 	}
 }
 
-static void print_confusions(const struct marks *m, struct buffer *out)
+static void print_confusions(const struct grades *m, struct buffer *out)
 {
 	size_t shown = m->confusion_count < CONFUSIONS_SHOWN ? m->confusion_count : CONFUSIONS_SHOWN;
 
@@ -267,7 +267,7 @@ static void print_confusions(const struct marks *m, struct buffer *out)
 	}
 }
 
-void marks_text(const struct marks *m, struct buffer *out)
+void grades_text(const struct grades *m, struct buffer *out)
 {
 	size_t width = widest_name(m);
 
@@ -294,7 +294,7 @@ void marks_text(const struct marks *m, struct buffer *out)
 		print_confusions(m, out);
 }
 
-void marks_json(const struct marks *m, struct buffer *out)
+void grades_json(const struct grades *m, struct buffer *out)
 {
 	buffer_format(out, "\"held_out\":%zu,\"accuracy\":", m->photos);
 	json_number(out, m->accuracy);
@@ -306,7 +306,7 @@ void marks_json(const struct marks *m, struct buffer *out)
 	json_number(out, m->f1);
 	buffer_text(out, ",\"labels\":[");
 	for (size_t c = 0; c < m->C; c++) {
-		const struct label_marks *l = &m->each[c];
+		const struct label_grades *l = &m->each[c];
 		buffer_text(out, c ? ",{\"label\":" : "{\"label\":");
 		json_string(out, m->labels[c], strlen(m->labels[c]));
 		buffer_format(out, ",\"photos\":%zu,\"said\":%zu,\"right\":%zu,\"precision\":", l->photos, l->said, l->right);

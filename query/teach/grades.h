@@ -1,16 +1,16 @@
-/* marks.h: how well a head (or zero-shot) did on photographs whose labels are known: shares, each label's figures, what was taken for what.
+/* grades.h: how well a head (or zero-shot) did on photographs whose labels are known: shares, each label's figures, what was taken for what.
  *
- *     struct marks marks;
- *     marks_make(labels, C, several, items, p, n, &marks, err);
- *     marks_text(&marks, &out); marks_json(&marks, &out);
- *     marks_release(&marks);
+ *     struct grades grades;
+ *     grades_make(labels, C, several, items, p, n, &grades, err);
+ *     grades_text(&grades, &out); grades_json(&grades, &out);
+ *     grades_release(&grades);
  */
-#ifndef QUERY_TEACH_MARKS_H
-#define QUERY_TEACH_MARKS_H
+#ifndef QUERY_TEACH_GRADES_H
+#define QUERY_TEACH_GRADES_H
 
 #include "model/heads/tune.h"
 
-struct label_marks {
+struct label_grades {
 	size_t photos, said, right; /* that have it; that were said to; both */
 	double precision, recall, average_precision; /* NAN: nothing to say it of */
 };
@@ -20,7 +20,7 @@ struct confusion {
 	size_t photos;
 };
 
-struct marks {
+struct grades {
 	const char *const *labels;
 	size_t C, photos;
 	bool several;
@@ -28,18 +28,18 @@ struct marks {
 	double top5;                /* single labels: share of which the right one is among the best five */
 	double balanced;            /* mean of the labels' recall */
 	double f1;                  /* mean of the labels' 2 right / (photos + said) */
-	struct label_marks *each;   /* [C] */
+	struct label_grades *each;   /* [C] */
 	struct confusion *confusions; /* of single labels: what is wrong, most photographs first */
 	size_t confusion_count;
 	size_t *matrix;             /* [C,C] where C is small and labels are single; else NULL */
 };
 
 /* p[n,C]: probabilities. labels must outlive it. */
-enum status marks_make(const char *const *labels, size_t C, bool several, const struct tune_item *items, const float *p, size_t n,
-		       struct marks *marks, struct err *err);
-void marks_release(struct marks *marks);
+enum status grades_make(const char *const *labels, size_t C, bool several, const struct tune_item *items, const float *p, size_t n,
+		       struct grades *grades, struct err *err);
+void grades_release(struct grades *grades);
 
-void marks_text(const struct marks *marks, struct buffer *out);
-void marks_json(const struct marks *marks, struct buffer *out); /* members of an object, without its braces */
+void grades_text(const struct grades *grades, struct buffer *out);
+void grades_json(const struct grades *grades, struct buffer *out); /* members of an object, without its braces */
 
 #endif
