@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "indexer/walk/folders.h"
+#include "indexer/walk/records.h"
 #include "indexer/ingest/ingest.h"
 #include "indexer/walk/vanish.h"
 #include "indexer/walk/walk.h"

@@ -1,5 +1,5 @@
 /* folders.c: see folders.h. */
-#include "indexer/walk/folders.h"
+#include "indexer/walk/records.h"
 
 #include <stdlib.h>
 #include <string.h>
