@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "indexer/facts/probe.h"
+#include "indexer/facts/facts.h"
 #include "schema/catalog/catalog.h"
 #include "schema/catalog/contents.h"
 #include "schema/catalog/models.h"
@@ -148,7 +148,7 @@ static inline enum status made_up_text(struct made_up *m, int64_t photo, int64_t
 	struct catalog_fact fact = {"description", text, (size_t)n};
 	struct catalog_text known = {.collection = fact.collection, .photo_content = content, .text = text, .text_size = fact.text_size};
 	float *embedding = mem_floats((size_t)m->model->dim);
-	enum status status = embedding ? catalog_facts_put(m->catalog, photo, content, PROBE_VERSION, &fact, 1, err) : err_memory(err, "a text");
+	enum status status = embedding ? catalog_facts_put(m->catalog, photo, content, FACTS_VERSION, &fact, 1, err) : err_memory(err, "a text");
 
 	if (status == STATUS_OK)
 		status = catalog_text_put(m->catalog, &known, err);
@@ -190,7 +190,7 @@ static inline enum status made_up_photo(struct made_up *m, size_t i, const char 
 	if (status == STATUS_OK && (seed >> 40 & 1023) < 102)
 		status = made_up_text(m, photo.id, photo.content, seed, err);
 	else if (status == STATUS_OK)
-		status = catalog_facts_put(m->catalog, photo.id, photo.content, PROBE_VERSION, NULL, 0, err);
+		status = catalog_facts_put(m->catalog, photo.id, photo.content, FACTS_VERSION, NULL, 0, err);
 	buffer_release(&path);
 	return status;
 }

@@ -3,10 +3,11 @@
 
 #include <stdlib.h>
 
-#include "indexer/walk/walk.h"
+#include "indexer/walk/path.h"
 #include "schema/base/embed.h"
 #include "schema/catalog/catalog.h"
 #include "schema/catalog/contents.h"
+#include "schema/catalog/photos.h"
 
 #include "schema/base/banned.h"
 
@@ -24,7 +25,7 @@ static const struct option_spec options[] = {
 static enum status forget(struct catalog *catalog, const char *folder, bool prune, size_t *photos, struct err *err)
 {
 	size_t contents;
-	char *path = walk_resolve(folder);
+	char *path = path_resolve(folder);
 	enum status status = path ? catalog_forget(catalog, path, photos, err) : err_memory(err, "a path");
 
 	if (status == STATUS_OK && prune)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "indexer/ingest/index.h"
-#include "indexer/walk/walk.h"
+#include "indexer/walk/path.h"
 #include "indexer/walk/watch.h"
 #include "model/net/coca.h"
 #include "schema/catalog/catalog.h"
@@ -31,20 +31,20 @@ struct options {
 static const struct option_spec options[] = {
 	OPTION_LIST(struct options, excludes, "exclude", 0, "GLOB", OPTION_MANY, 0,
 		    "leave out what matches, as .gitignore does: 'raw', '/2019/**/tmp/', '!keep'"),
-	OPTION_FLAG(struct options, run.hidden, "include-hidden", 0, "take names that begin with a dot, too"),
-	OPTION_FLAG(struct options, run.follow, "follow", 0, "follow symbolic links"),
-	OPTION_NUMBER(struct options, run.jobs, "jobs", 'j', "N", 1, 256, 0, "threads that read and decode (default: one for each core)"),
-	OPTION_NUMBER(struct options, run.batch, "batch", 0, "N", 1, 1024, 0,
+	OPTION_FLAG(struct options, run.rules.hidden, "include-hidden", 0, "take names that begin with a dot, too"),
+	OPTION_FLAG(struct options, run.rules.follow, "follow", 0, "follow symbolic links"),
+	OPTION_NUMBER(struct options, run.ingest.jobs, "jobs", 'j', "N", 1, 256, 0, "threads that read and decode (default: one for each core)"),
+	OPTION_NUMBER(struct options, run.ingest.batch, "batch", 0, "N", 1, 1024, 0,
 		      "photographs embedded at once (default: by the model's size, at most 32)"),
 	OPTION_FLAG(struct options, run.prune, "prune", 0, "drop photographs that are gone, with their embeddings"),
-	OPTION_SIZE(struct options, run.token_budget, "token-budget", 0, "SIZE", (size_t)2 << 30,
+	OPTION_SIZE(struct options, run.ingest.token_budget, "token-budget", 0, "SIZE", (size_t)2 << 30,
 		    "image tokens kept for reranking (default %; 0: none)"),
-	OPTION_SIZE(struct options, run.encoder_budget, "encoder-budget", 0, "SIZE", (size_t)1 << 30,
+	OPTION_SIZE(struct options, run.ingest.encoder_budget, "encoder-budget", 0, "SIZE", (size_t)1 << 30,
 		    "the encoder's tokens kept for teaching labels (coca tune; default %; 0: none)"),
 	OPTION_BARE_REAL(struct options, watch, "watch", 'w', "SECONDS", NAN, 0,
 			 "go on and follow changes; with SECONDS look again so often, too (network drives)"),
-	OPTION_FLAG(struct options, run.exact, "exact", 0, "decode every pixel of large JPEG and WebP files: the reference, slower"),
-	OPTION_SIZE(struct options, run.pixels_most, "limit-pixels", 0, "N", 0,
+	OPTION_FLAG(struct options, run.ingest.exact, "exact", 0, "decode every pixel of large JPEG and WebP files: the reference, slower"),
+	OPTION_SIZE(struct options, run.ingest.pixels_most, "limit-pixels", 0, "N", 0,
 		    "refuse larger pictures before memory is taken (default 400M); tries again what failed"),
 	OPTION_FLAG(struct options, verbose, "verbose", 'v', "say where the time went"),
 	{0},
@@ -102,7 +102,7 @@ static enum status read_options(const struct options *given, struct index_option
 	size_t n = given->excludes.count;
 
 	*run = given->run;
-	run->retry = run->pixels_most != 0;
+	run->retry = run->ingest.pixels_most != 0;
 	*excludes = mem_array(n, sizeof **excludes);
 	if (!*excludes)
 		return err_memory(err, "the command line");
@@ -111,8 +111,8 @@ static enum status read_options(const struct options *given, struct index_option
 		if (!*(*excludes)[i])
 			return err_set(err, STATUS_USAGE, "--exclude needs a pattern");
 	}
-	run->excludes = *excludes;
-	run->exclude_count = n;
+	run->rules.excludes = *excludes;
+	run->rules.exclude_count = n;
 	if (given->watch < 0)
 		return err_set(err, STATUS_USAGE, "--watch takes a number of seconds");
 	return STATUS_OK;
@@ -155,18 +155,18 @@ static void print_count(FILE *log, size_t n, const char *what)
 
 static void print_summary(struct cli *cli, const struct index_report *report, bool verbose)
 {
-	size_t worked = report->added + report->changed + report->again + report->moved;
+	size_t worked = report->counts.added + report->counts.changed + report->counts.again + report->counts.moved;
 	FILE *log = cli->log;
 
-	fprintf(log, "%zu photos: %zu new, %zu unchanged", report->photos, report->added, report->unchanged);
-	print_count(log, report->changed, "changed");
-	print_count(log, report->again, "embedded by this model");
-	print_count(log, report->moved, "moved or copied");
-	print_count(log, report->noted, "with other notes");
-	print_count(log, report->back, "back again");
+	fprintf(log, "%zu photos: %zu new, %zu unchanged", report->photos, report->counts.added, report->counts.unchanged);
+	print_count(log, report->counts.changed, "changed");
+	print_count(log, report->counts.again, "embedded by this model");
+	print_count(log, report->counts.moved, "moved or copied");
+	print_count(log, report->counts.noted, "with other notes");
+	print_count(log, report->counts.back, "back again");
 	print_count(log, report->gone, "gone");
 	print_count(log, report->kept, "away");
-	print_count(log, report->failed, "failed");
+	print_count(log, report->counts.failed, "failed");
 	fprintf(log, "; %.1f s", report->seconds);
 	if (worked) {
 		double rate = (double)worked / report->seconds;
@@ -175,25 +175,25 @@ static void print_summary(struct cli *cli, const struct index_report *report, bo
 	fprintf(log, "\n");
 	if (report->dropped)
 		fprintf(log, "%zu dropped from the catalog\n", report->dropped);
-	if (report->cut_short)
-		fprintf(log, "cut short, indexed by what is there: %zu\n", report->cut_short);
+	if (report->counts.cut_short)
+		fprintf(log, "cut short, indexed by what is there: %zu\n", report->counts.cut_short);
 	if (report->unsupported.size)
 		fprintf(log, "not supported yet: %s files\n", report->unsupported.data);
 	if (report->links)
 		fprintf(log, "symbolic links not followed: %zu; hint: --follow\n", report->links);
 	if (verbose)
 		fprintf(log, "busy seconds: walk %.2f, read %.2f, decode %.2f, resize %.2f, encode %.2f, store %.2f\n", report->walking,
-			report->busy.read, report->busy.decode, report->busy.resize, report->encoding, report->storing);
+			report->counts.busy.read, report->counts.busy.decode, report->counts.busy.resize, report->counts.encoding, report->counts.storing);
 }
 
 static void print_report(struct cli *cli, const struct index_report *report, bool verbose)
 {
 	print_lines(cli->log, "coca: ", &report->warnings);
-	if (report->failed) {
-		fprintf(cli->log, report->failed == 1 ? "%zu file was skipped:\n" : "%zu files were skipped:\n", report->failed);
-		print_lines(cli->log, "  ", &report->failures);
-		if (report->failed > INDEX_NAMED_MOST)
-			fprintf(cli->log, "  and %zu more\n", report->failed - INDEX_NAMED_MOST);
+	if (report->counts.failed) {
+		fprintf(cli->log, report->counts.failed == 1 ? "%zu file was skipped:\n" : "%zu files were skipped:\n", report->counts.failed);
+		print_lines(cli->log, "  ", &report->counts.failures);
+		if (report->counts.failed > INGEST_NAMED_MOST)
+			fprintf(cli->log, "  and %zu more\n", report->counts.failed - INGEST_NAMED_MOST);
 	}
 	if (!cli->quiet)
 		print_summary(cli, report, verbose);
@@ -203,7 +203,7 @@ static int exit_of(const struct index_report *report)
 {
 	if (report->unknown_folder)
 		return EXIT_FAILED;
-	return report->failed || report->warnings.size ? EXIT_SKIPPED : EXIT_DONE;
+	return report->counts.failed || report->warnings.size ? EXIT_SKIPPED : EXIT_DONE;
 }
 
 /* A search would do it as well; done here, the first one need not wait. That it fails is no loss. */
@@ -255,7 +255,7 @@ static enum status following_open(struct following *f, double every, struct err 
 	if (!f->folders || !f->due_folders || !f->due)
 		return err_memory(err, "the list of folders");
 	for (size_t i = 0; i < run->folder_count; i++) {
-		f->folders[i] = walk_resolve(run->folders[i]);
+		f->folders[i] = path_resolve(run->folders[i]);
 		if (!f->folders[i])
 			return err_memory(err, "the list of folders");
 		f->count++;
@@ -280,10 +280,10 @@ static bool is_news(struct following *f, const struct index_report *report)
 {
 	struct buffer said = {0};
 
-	buffer_append(&said, report->failures.data, report->failures.size);
+	buffer_append(&said, report->counts.failures.data, report->counts.failures.size);
 	buffer_append(&said, report->warnings.data, report->warnings.size);
 	bool news = said.size != f->said.size || (said.size && memcmp(said.data, f->said.data, said.size) != 0) ||
-		    report->added + report->changed + report->again + report->moved + report->back + report->gone + report->dropped > 0;
+		    report->counts.added + report->counts.changed + report->counts.again + report->counts.moved + report->counts.back + report->gone + report->dropped > 0;
 	buffer_release(&f->said);
 	f->said = said;
 	return news;

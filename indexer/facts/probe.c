@@ -341,12 +341,6 @@ void probe_exif(struct probe *probe, const uint8_t *bytes, size_t size)
 	read_windows(&exif, 0x9c9e, PROBE_KEYWORDS, probe);
 }
 
-void probe_read(const uint8_t *exif, size_t size, struct probe *probe)
-{
-	probe_init(probe);
-	probe_exif(probe, exif, size);
-}
-
 /* --- IPTC --- */
 
 /* "20240731" and "180509+0200". */

@@ -1,9 +1,8 @@
-/* probe.h: what a photograph knows about itself: when, where, with which camera, and what was written about it, from its EXIF, XMP and
- * IPTC data and from the files beside it (sidecar.h).
+/* probe.h: what a photograph knows about itself: when, where, with which camera, and what was written about it, from EXIF, XMP,
+ * IPTC and JSON. Which of them there are, and in which order they are read, says facts.h.
  *
  *     struct probe probe;
  *     probe_init(&probe);
- *     sidecars, the most trusted first; then
  *     probe_exif(&probe, info.exif, info.exif_size);     // damaged data are no error: what can be read is read
  *     probe_xmp(&probe, info.xmp, info.xmp_size);
  *     probe_iptc(&probe, info.iptc, info.iptc_size);
@@ -20,9 +19,6 @@
 #include <stdint.h>
 
 #include "schema/base/memory.h"
-
-/* Raised when more is read than before: what was indexed by an older version is then read again. */
-enum { PROBE_VERSION = 1 };
 
 enum probe_text { PROBE_TITLE, PROBE_DESCRIPTION, PROBE_KEYWORDS, PROBE_SIDECAR, PROBE_TEXTS };
 
@@ -45,9 +41,6 @@ void probe_xmp(struct probe *probe, const uint8_t *xmp, size_t size);
 void probe_iptc(struct probe *probe, const uint8_t *iptc, size_t size);
 /* A description by Google Takeout, or any object with title, description, keywords. name: the photograph's, which is no title. */
 void probe_json(struct probe *probe, const uint8_t *json, size_t size, const char *name);
-
-/* init, then probe_exif. */
-void probe_read(const uint8_t *exif, size_t size, struct probe *probe);
 
 /* White space at the ends and control characters are left out; bytes that are no UTF-8 are taken for Latin-1. */
 void probe_add_text(struct probe *probe, enum probe_text kind, const char *text, size_t size);

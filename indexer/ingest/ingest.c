@@ -1,4 +1,11 @@
-/* ingest.c: see ingest.h. This thread decides and stores; the pipeline's threads read and decode, the embedder's embeds.
+/* ingest.c: see ingest.h. A window slides over the photographs in their order: its front is stored, its middle is decoded, its end is read.
+ *
+ * Threads. The caller's alone has the catalog and the window: it submits, decides and stores. The pipeline's threads read and decode, the
+ * embedder's embeds; each has what it was handed (a job, a batch) to itself until pipeline_idle or embedder_landed says true, and only then
+ * the caller looks at it again. So nothing but their queues needs a lock. While one batch is embedded by all cores, the last one is stored and
+ * the next ones are read and decoded. The caller sleeps in pipeline_wait alone, which the embedder wakes, too.
+ *
+ * What becomes of a photograph:
  *
  *     READING -> VANISHED                     not there any more
  *             -> FAILED                       unreadable, or no photograph
@@ -12,28 +19,19 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "indexer/ingest/embedder.h"
-#include "indexer/ingest/heads.h"
-#include "model/net/vision.h"
-#include "schema/catalog/contents.h"
-#include "schema/catalog/photos.h"
-#include "schema/catalog/tokens.h"
-#include "schema/catalog/facts.h"
-#include "schema/base/packed.h"
+#include "indexer/ingest/store.h"
+#include "indexer/walk/notes.h"
 #include "schema/base/clock.h"
+#include "schema/catalog/contents.h"
+#include "schema/catalog/facts.h"
 #include "schema/cli/progress.h"
 
 #include "schema/base/banned.h"
 
-/* Whichever comes first: that much work a kill may cost. */
-static const double commit_seconds = 1;
-enum { COMMIT_PHOTOS = 32 };
 /* Bytes of files in memory, read but not decoded yet; one larger file alone is let through. */
 static const size_t bytes_most = (size_t)256 << 20;
-/* Tokens beyond the budget that may pile up before the oldest are deleted. */
-static const size_t trim_slack = (size_t)32 << 20;
 
 enum fate { FATE_READING, FATE_VANISHED, FATE_FAILED, FATE_STORE, FATE_FOLLOW, FATE_HASH, FATE_EMBED };
 
@@ -53,59 +51,19 @@ struct window {
 	struct pipeline *pipeline;
 	struct slot *slots;       /* a ring */
 	size_t capacity, head, count, decided;
-	size_t batch, bytes, done, uncommitted; /* done: photographs */
+	size_t batch, bytes, done; /* done: photographs */
 	struct embedder *embedder;
 	struct batch *flight;     /* what was started last: it holds those of the first `flying` photographs that are embedded */
 	size_t flying;
-	size_t E, M, D;           /* coca.h's letters; D of the encoder */
+	size_t E;                 /* coca.h's letter */
 	float *known;             /* [E] */
-	float *rounded;           /* [M,D]: encoder tokens as stored */
-	size_t encoder_room;      /* bytes */
-	struct heads *heads;    /* NULL: no head */
-	size_t tokens_stored, tokens_untrimmed; /* bytes: in this run; since the last trim */
-	bool begun;
-	double committed;
+	struct store store;
 	struct progress progress;
 };
 
 static struct slot *slot_at(const struct window *w, size_t i)
 {
 	return &w->slots[(w->head + i) % w->capacity];
-}
-
-/* --- transactions --- */
-
-static enum status begin(struct window *w, struct err *err)
-{
-	if (w->begun)
-		return STATUS_OK;
-	enum status status = catalog_begin(w->in->catalog, err);
-	w->begun = status == STATUS_OK;
-	return status;
-}
-
-static enum status trim_tokens(struct window *w, struct err *err)
-{
-	size_t left;
-
-	w->tokens_untrimmed = 0;
-	return catalog_tokens_trim(w->in->catalog, w->in->options->token_budget, &left, err);
-}
-
-static enum status commit(struct window *w, struct err *err)
-{
-	enum status status = STATUS_OK;
-
-	if (!w->begun)
-		return STATUS_OK;
-	if (w->tokens_untrimmed > trim_slack)
-		status = trim_tokens(w, err);
-	if (status == STATUS_OK)
-		status = catalog_commit(w->in->catalog, err);
-	w->begun = false;
-	w->uncommitted = 0;
-	w->committed = clock_now();
-	return status;
 }
 
 /* --- into the window --- */
@@ -172,7 +130,7 @@ static enum status decide_one(struct window *w, size_t i, struct err *err)
 		slot->fate = job->status == STATUS_NOT_FOUND ? FATE_VANISHED : FATE_FAILED;
 		goto out;
 	}
-	status = begin(w, err);
+	status = store_begin(&w->store, err);
 	if (status == STATUS_OK)
 		status = catalog_content_put(in->catalog, job->hash, &slot->content, err);
 	if (status != STATUS_OK)
@@ -238,50 +196,15 @@ static void launch(struct window *w, size_t from, size_t n)
 	w->flying = n;
 }
 
-static enum status store_tokens(struct window *w, int64_t content, const uint8_t *blob, struct err *err)
-{
-	size_t size = embedder_tokens_size(w->embedder);
-
-	/* What this run stored is not pushed out by what this run stores: the rest would be written only to be deleted. */
-	if (w->tokens_stored + size > w->in->options->token_budget)
-		return STATUS_OK;
-	w->tokens_stored += size;
-	w->tokens_untrimmed += size;
-	return catalog_tokens_put(w->in->catalog, content, w->in->model->id, blob, size, err);
-}
-
-/* What heads read, kept while there is room; and what the heads that are there say of it. embedding[E] */
-static enum status store_encoded(struct window *w, int64_t content, const uint8_t *blob, const float *embedding, struct err *err)
-{
-	size_t size = embedder_encoder_size(w->embedder);
-	enum status status = STATUS_OK;
-
-	if (size <= w->encoder_room) {
-		w->encoder_room -= size;
-		status = catalog_encoder_put(w->in->catalog, content, w->in->model->id, blob, size, err);
-	}
-	if (status != STATUS_OK || !w->heads)
-		return status;
-	status = packed_tokens_read(blob, size, w->M, w->D, w->rounded, err);
-	return status == STATUS_OK ? heads_put(w->heads, w->in->catalog, content, w->rounded, w->M, embedding, err) : status;
-}
-
 /* The b-th of the batch. */
-static enum status store_embedding(struct window *w, const struct batch *batch, struct slot *slot, size_t b, struct err *err)
+static enum status store_embedded(struct window *w, const struct batch *batch, struct slot *slot, size_t b, struct err *err)
 {
-	const struct ingest *in = w->in;
-	const float *embedding = batch->features + w->E * b;
-
 	if (!batch->finite[b]) {
 		slot->job.status = err_set(&slot->job.err, STATUS_FAILED, "the model gives no number for it");
 		return STATUS_OK;
 	}
-	enum status status = catalog_embedding_put(in->catalog, slot->content, in->model->id, embedding, w->E, err);
-	if (status == STATUS_OK && batch->tokens)
-		status = store_tokens(w, slot->content, batch->tokens + embedder_tokens_size(w->embedder) * b, err);
-	if (status == STATUS_OK && batch->encoder)
-		status = store_encoded(w, slot->content, batch->encoder + embedder_encoder_size(w->embedder) * b, embedding, err);
-	return status;
+	return store_embedding(&w->store, slot->content, batch->features + w->E * b, batch->tokens ? batch->tokens + embedder_tokens_size(w->embedder) * b : NULL,
+			       batch->encoder ? batch->encoder + embedder_encoder_size(w->embedder) * b : NULL, err);
 }
 
 /* Copies of a photograph that could not be decoded fail for the same reason. */
@@ -299,122 +222,37 @@ static void fail_followers(struct window *w, size_t i)
 	}
 }
 
-static void count_stored(struct index_report *report, const struct slot *slot)
+static void count_stored(struct ingest_counts *counts, const struct slot *slot)
 {
 	const struct ingest_item *item = slot->item;
 
 	if (!item->known && slot->fate == FATE_EMBED)
-		report->added++;
+		counts->added++;
 	else if (!item->known)
-		report->moved++;
+		counts->moved++;
 	else if (item->stamp.state == PHOTO_FAILED || item->stamp.content != slot->content)
-		report->changed++;
+		counts->changed++;
 	else if (item->stamp.gone_since)
-		report->back++;
+		counts->back++;
 	else if (item->stamp.embedded && item->stamp.facts != item->facts)
-		report->noted++;
+		counts->noted++;
 	else if (item->stamp.embedded)
-		report->unchanged++;
+		counts->unchanged++;
 	else
-		report->again++;
-}
-
-/* Keywords become one text: alone they say little, and a search compares whole texts. */
-static bool join_keywords(const struct buffer *keywords, struct buffer *joined)
-{
-	for (size_t at = 0; at < keywords->size; at += strlen(keywords->data + at) + 1) {
-		buffer_text(joined, joined->size ? ", " : "");
-		buffer_text(joined, keywords->data + at);
-	}
-	return !joined->failed;
-}
-
-static enum status store_facts(struct window *w, const struct slot *slot, int64_t photo, bool failed, struct err *err)
-{
-	enum { MOST = 64 };
-	const struct probe *probe = &slot->job.probe;
-	struct catalog_fact facts[MOST];
-	struct buffer keywords = {0};
-	size_t n = 0;
-	enum status status = join_keywords(&probe->texts[PROBE_KEYWORDS], &keywords) ? STATUS_OK : err_memory(err, "keywords");
-
-	for (enum probe_text kind = 0; kind < PROBE_TEXTS && !failed; kind++) {
-		const struct buffer *texts = kind == PROBE_KEYWORDS ? &keywords : &probe->texts[kind];
-		for (size_t at = 0; at < texts->size && n < MOST; n++) {
-			const char *text = texts->data + at;
-			facts[n] = (struct catalog_fact){probe_collection(kind), text, strlen(text)};
-			at += facts[n].text_size + 1;
-		}
-	}
-	if (status == STATUS_OK)
-		status = catalog_facts_put(w->in->catalog, photo, slot->content, slot->item->facts, facts, n, err);
-	buffer_release(&keywords);
-	return status;
-}
-
-static enum status store_row(struct window *w, const struct slot *slot, bool failed, struct err *err)
-{
-	const struct job *job = &slot->job;
-	const struct probe *probe = &job->probe;
-	struct photo photo = {
-		.root = slot->item->root,
-		.path = job->path,
-		.path_size = slot->item->photo->path_size,
-		.size = job->hashed ? job->size : slot->item->photo->size,
-		.mtime_ns = job->hashed ? job->mtime_ns : slot->item->photo->mtime_ns,
-		.ctime_ns = job->hashed ? job->ctime_ns : slot->item->photo->ctime_ns,
-		.content = slot->content,
-		.state = failed ? PHOTO_FAILED : PHOTO_READY,
-		.error = failed ? job->err.text : NULL,
-		.orientation = 1,
-		.taken_offset = CATALOG_NO_OFFSET,
-	};
-
-	if (job->hashed && job->info.format != IMAGE_UNKNOWN) {
-		photo.format = image_format_name(job->info.format);
-		photo.width = (int64_t)job->info.width;
-		photo.height = (int64_t)job->info.height;
-		photo.orientation = job->info.orientation;
-		photo.has_taken = probe->has_taken;
-		photo.taken_at = probe->taken_at;
-		photo.taken_offset = probe->taken_offset;
-		photo.has_position = probe->has_position;
-		photo.latitude = probe->latitude;
-		photo.longitude = probe->longitude;
-		photo.camera = *probe->camera ? probe->camera : NULL;
-		photo.lens = *probe->lens ? probe->lens : NULL;
-	}
-	enum status status = catalog_photo_put(w->in->catalog, &photo, err);
-	if (status == STATUS_OK)
-		status = store_facts(w, slot, photo.id, failed, err);
-	/* The next run would find it unchanged. */
-	const struct walk_photo *walked = slot->item->photo;
-	if (status == STATUS_OK && slot->item->folder && photo.content && photo.size == walked->size &&
-	    photo.mtime_ns == walked->mtime_ns && photo.ctime_ns == walked->ctime_ns)
-		slot->item->folder->unsettled--;
-	return status;
-}
-
-static enum status store_vanished(struct window *w, const struct ingest_item *item, struct err *err)
-{
-	if (!item->known || item->stamp.gone_since)
-		return STATUS_OK;
-	w->in->report->gone++;
-	int64_t now = time(NULL);
-	return catalog_photo_gone(w->in->catalog, item->stamp.id, now > 0 ? now : 1, err);
+		counts->again++;
 }
 
 /* The i-th of the window; *b: how many of the batch came before it. */
 static enum status store_one(struct window *w, const struct batch *batch, size_t i, size_t *b, struct err *err)
 {
 	struct slot *slot = slot_at(w, i);
-	struct index_report *report = w->in->report;
+	struct ingest_counts *counts = w->in->counts;
 	enum status status = STATUS_OK;
 
 	if (slot->fate == FATE_VANISHED)
-		return store_vanished(w, slot->item, err);
+		return store_vanished(&w->store, slot->item, err);
 	if (slot->fate == FATE_EMBED && slot->job.status == STATUS_OK)
-		status = store_embedding(w, batch, slot, (*b)++, err);
+		status = store_embedded(w, batch, slot, (*b)++, err);
 	if (status == STATUS_OK && is_decoded(slot) && slot->job.status == STATUS_OK)
 		status = catalog_hash_put(w->in->catalog, slot->content, slot->job.image_hash, err);
 	if (slot->fate == FATE_HASH) /* it was embedded once: a search does without the hash */
@@ -423,14 +261,14 @@ static enum status store_one(struct window *w, const struct batch *batch, size_t
 	if (failed && slot->fate == FATE_EMBED)
 		fail_followers(w, i);
 	if (status == STATUS_OK)
-		status = store_row(w, slot, failed, err);
+		status = store_row(&w->store, slot->item, &slot->job, slot->content, failed, err);
 	if (status != STATUS_OK)
 		return status;
 	if (failed)
-		index_report_failure(report, slot->job.path, slot->job.err.text);
+		ingest_failure(counts, slot->job.path, slot->job.err.text);
 	else
-		count_stored(report, slot);
-	report->cut_short += !failed && is_decoded(slot) && slot->job.cut_short;
+		count_stored(counts, slot);
+	counts->cut_short += !failed && is_decoded(slot) && slot->job.cut_short;
 	return STATUS_OK;
 }
 
@@ -444,17 +282,16 @@ static enum status store_batch(struct window *w, const struct batch *batch, size
 	if (status != STATUS_OK)
 		*err = batch->err;
 	else
-		status = begin(w, err);
+		status = store_begin(&w->store, err);
 	for (size_t i = 0; i < n && status == STATUS_OK; i++)
 		status = store_one(w, batch, i, &b, err);
 	w->head = (w->head + n) % w->capacity;
 	w->count -= n;
 	w->decided -= n;
 	w->done += n;
-	w->uncommitted += n;
-	if (status == STATUS_OK && (w->uncommitted >= COMMIT_PHOTOS || clock_now() - w->committed > commit_seconds))
-		status = commit(w, err);
-	w->in->report->storing += clock_now() - start;
+	if (status == STATUS_OK)
+		status = store_settle(&w->store, n, err);
+	w->in->counts->storing += clock_now() - start;
 	return status;
 }
 
@@ -536,65 +373,38 @@ static size_t choose_batch(const struct coca *coca)
 	return many >= 32 ? 32 : many <= 4 ? 4 : (size_t)many;
 }
 
-/* *kept: whether encoder tokens are wanted, to be stored or for the heads that are installed. */
-static enum status encoder_init(struct window *w, bool *kept, struct err *err)
-{
-	const struct ingest *in = w->in;
-	size_t left;
-
-	*kept = false;
-	enum status status = heads_open(in->catalog, in->model->id, w->M, &w->heads, err);
-
-	/* A smaller budget than before is kept to at once. */
-	if (status == STATUS_OK)
-		status = catalog_encoder_trim(in->catalog, in->options->encoder_budget, &left, err);
-	if (status == STATUS_OK)
-		status = catalog_encoder_room(in->catalog, in->options->encoder_budget, &w->encoder_room, err);
-	if (status != STATUS_OK)
-		return status;
-	*kept = w->heads || w->encoder_room >= packed_tokens_size(w->M, w->D);
-	w->rounded = mem_floats(mem_product(w->M, w->D));
-	return w->rounded ? STATUS_OK : err_memory(err, "tokens");
-}
-
 static void batch_landed(void *context)
 {
 	pipeline_notify(context);
 }
 
-static enum status window_init(struct window *w, const struct ingest *in, struct err *err)
+static enum status window_open(struct window *w, const struct ingest *in, struct err *err)
 {
 	const struct config *config = coca_config(in->coca);
-	struct pipeline_options options = {
+	struct pipeline_options reading = {
 		.jobs = in->options->jobs,
 		.side = config->image_size,
 		.exact = in->options->exact,
-		.follow = in->options->follow,
+		.follow = in->follow,
 		.pixels_most = in->options->pixels_most,
 	};
 	struct embedder_options embedding = {.coca = in->coca, .tokens = in->options->token_budget > 0, .landed = batch_landed};
+	enum status status = store_open(&w->store, in, &embedding.encoder, err);
 
-	w->in = in;
-	if (!w->item_count)
-		return STATUS_OK; /* neither threads nor their buffers */
+	if (status != STATUS_OK)
+		return status;
 	w->E = config->embed_dim;
-	w->M = vision_encoder_tokens(config);
-	w->D = config->vision.width;
 	w->batch = in->options->batch ? in->options->batch : choose_batch(in->coca);
-	w->capacity = 4 * w->batch + 4 * options.jobs;
-	w->committed = clock_now();
+	w->capacity = 4 * w->batch + 4 * reading.jobs;
 	w->slots = mem_array(w->capacity, sizeof *w->slots);
 	w->known = mem_floats(w->E);
 	if (!w->slots || !w->known)
 		return err_memory(err, "a batch of photographs; hint: a smaller --batch");
-	enum status status = encoder_init(w, &embedding.encoder, err);
-	if (status == STATUS_OK)
-		status = pipeline_open(&options, &w->pipeline, err);
+	status = pipeline_open(&reading, &w->pipeline, err);
 	if (status != STATUS_OK)
 		return status;
 	embedding.batch = w->batch;
 	embedding.context = w->pipeline;
-	progress_start(&w->progress, in->cli, "indexing", "photos");
 	return embedder_open(&embedding, &w->embedder, err);
 }
 
@@ -603,40 +413,43 @@ static void window_release(struct window *w)
 	if (w->embedder) {
 		while (!embedder_landed(w->embedder))
 			pipeline_wait(w->pipeline);
-		w->in->report->encoding = embedder_seconds(w->embedder);
+		w->in->counts->encoding = embedder_seconds(w->embedder);
 	}
 	embedder_close(w->embedder); /* before the pipeline, which it notifies */
 	if (w->pipeline)
-		w->in->report->busy = pipeline_times(w->pipeline);
+		w->in->counts->busy = pipeline_times(w->pipeline);
 	pipeline_close(w->pipeline);
 	for (size_t i = 0; w->slots && i < w->capacity; i++)
 		job_release(&w->slots[i].job);
 	free(w->slots);
 	free(w->known);
-	free(w->rounded);
-	heads_close(w->heads);
+}
+
+void ingest_failure(struct ingest_counts *counts, const char *path, const char *error)
+{
+	if (counts->failed++ < INGEST_NAMED_MOST)
+		notes_add(&counts->failures, "'%s': %s", path, error);
 }
 
 enum status ingest_run(const struct ingest *in, const struct ingest_item *items, size_t count, struct err *err)
 {
-	struct window w = {.items = items, .item_count = count};
-	enum status status = window_init(&w, in, err);
+	struct window w = {.in = in, .store = {.in = in}, .items = items, .item_count = count};
+	enum status status = STATUS_OK;
 
-	if (status == STATUS_OK && count) {
-		status = slide(&w, err);
-		progress_end(&w.progress);
+	if (count) { /* else neither threads nor their buffers */
+		status = window_open(&w, in, err);
+		if (status == STATUS_OK) {
+			progress_start(&w.progress, in->cli, "indexing", "photos");
+			status = slide(&w, err);
+			progress_end(&w.progress);
+		}
 	}
 	if (status == STATUS_OK || status == STATUS_INTERRUPTED) {
-		enum status last = begin(&w, err);
-		if (last == STATUS_OK)
-			last = trim_tokens(&w, err);
-		if (last == STATUS_OK)
-			last = commit(&w, err);
+		enum status last = store_finish(&w.store, err);
 		if (last != STATUS_OK)
 			status = last;
 	}
-	if (w.begun && status != STATUS_OK && status != STATUS_INTERRUPTED)
-		catalog_rollback(in->catalog);
 	window_release(&w);
+	store_release(&w.store);
 	return status;
 }

@@ -13,7 +13,7 @@
 
 #include <xxhash.h>
 
-#include "indexer/walk/walk.h"
+#include "indexer/walk/path.h"
 #include "schema/cli/options.h"
 #include "schema/base/clock.h"
 #include "schema/base/memory.h"
@@ -64,8 +64,8 @@ static enum status read_bytes(int fd, const struct stat *st, struct job *job, bo
 			break;
 		n += (size_t)got;
 	}
-	*whole = n == size && fstat(fd, &after) == 0 && after.st_size == st->st_size && walk_mtime(&after) == walk_mtime(st) &&
-		 walk_ctime(&after) == walk_ctime(st);
+	*whole = n == size && fstat(fd, &after) == 0 && after.st_size == st->st_size && file_mtime(&after) == file_mtime(st) &&
+		 file_ctime(&after) == file_ctime(st);
 	return STATUS_OK;
 }
 
@@ -74,9 +74,9 @@ static int64_t trusted_ctime(const struct stat *st)
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	int64_t age = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - walk_ctime(st);
+	int64_t age = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - file_ctime(st);
 	/* A time to come is another machine's clock, or ours has been set back: always reading again would not help. */
-	return age >= 0 && age < tick_ns ? -1 : walk_ctime(st);
+	return age >= 0 && age < tick_ns ? -1 : file_ctime(st);
 }
 
 static enum status read_file(const struct pipeline_options *options, struct job *job, struct err *err)
@@ -105,22 +105,10 @@ static enum status read_file(const struct pipeline_options *options, struct job 
 	close(fd);
 	if (status == STATUS_OK) {
 		job->size = st.st_size;
-		job->mtime_ns = walk_mtime(&st);
+		job->mtime_ns = file_mtime(&st);
 		job->ctime_ns = trusted_ctime(&st);
 	}
 	return status;
-}
-
-/* What people changed afterwards, in XMP beside the file, counts more than what the camera wrote; other descriptions count less. */
-static void read_facts(struct job *job)
-{
-	for (size_t i = 0; i < job->sidecar_count; i++)
-		sidecar_read(job->sidecars[i]->path, job->path, true, &job->probe);
-	probe_exif(&job->probe, job->info.exif, job->info.exif_size);
-	probe_xmp(&job->probe, job->info.xmp, job->info.xmp_size);
-	probe_iptc(&job->probe, job->info.iptc, job->info.iptc_size);
-	for (size_t i = 0; i < job->sidecar_count; i++)
-		sidecar_read(job->sidecars[i]->path, job->path, false, &job->probe);
 }
 
 static void run_read(struct pipeline *p, struct job *job)
@@ -139,7 +127,7 @@ static void run_read(struct pipeline *p, struct job *job)
 	job->hashed = true;
 	job->status = image_probe(job->bytes, (size_t)job->size, &job->info, &job->err);
 	if (job->status == STATUS_OK)
-		read_facts(job);
+		facts_read(&job->probe, &job->info, job->path, job->sidecars, job->sidecar_count);
 	else
 		job_drop_bytes(job);
 }

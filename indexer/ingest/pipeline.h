@@ -19,8 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "indexer/facts/probe.h"
-#include "indexer/facts/sidecar.h"
+#include "indexer/facts/facts.h"
 #include "model/image/image.h"
 #include "schema/catalog/catalog.h"
 #include "schema/base/status.h"

@@ -1,110 +1,95 @@
-/* folders.c: see folders.h. */
+/* records.c: see records.h. */
 #include "indexer/walk/records.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "indexer/walk/path.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
 
-static enum status add_known(void *context, const struct catalog_folder *folder, struct err *err)
+static enum status add_record(void *context, const struct catalog_folder *folder, struct err *err)
 {
-	struct folders *f = context;
+	struct records *r = context;
+	char *path = mem_copy(folder->path, strlen(folder->path));
 
-	if (f->count == f->capacity) {
-		size_t capacity = f->capacity ? 2 * f->capacity : 256;
-		struct walk_known *known = mem_resize(f->known, capacity, sizeof *known);
-		if (!known)
-			return err_memory(err, "the list of folders");
-		f->known = known;
-		f->capacity = capacity;
-	}
-	struct walk_known *known = &f->known[f->count];
-	*known = (struct walk_known){
-		.path = mem_copy(folder->path, strlen(folder->path)),
-		.stamped = folder->stamped,
-		.photos = (size_t)folder->photos,
-	};
-	if (!known->path)
+	if (!path || !mem_grow(&r->items, &r->capacity, r->count + 1, sizeof *r->items)) {
+		free(path);
 		return err_memory(err, "the list of folders");
-	memcpy(known->stamp, folder->stamp, sizeof known->stamp);
-	f->count++;
+	}
+	struct record *record = &r->items[r->count++];
+	*record = (struct record){.path = path, .stamped = folder->stamped, .photos = (size_t)folder->photos};
+	memcpy(record->stamp, folder->stamp, sizeof record->stamp);
 	return STATUS_OK;
 }
 
-static enum status add_walk(void *context, const char *path, struct err *err)
+static enum status add_whole(void *context, const char *path, struct err *err)
 {
-	struct buffer *walks = context;
+	struct buffer *whole = context;
 
-	buffer_append(walks, path, strlen(path) + 1);
-	return walks->failed ? err_memory(err, "the list of folders") : STATUS_OK;
+	buffer_append(whole, path, strlen(path) + 1);
+	return whole->failed ? err_memory(err, "the list of folders") : STATUS_OK;
 }
 
-enum status folders_load(struct folders *f, struct catalog *catalog, int64_t model, struct region *regions, size_t count,
-			 const struct index_options *options, struct err *err)
+enum status records_load(struct records *r, struct catalog *catalog, int64_t model, struct targets *targets, bool believe, struct err *err)
 {
-	struct stat st;
-	enum status status = catalog_walks_each(catalog, model, add_walk, &f->walks, err);
+	enum status status = catalog_walks_each(catalog, model, add_whole, &r->whole, err);
 
-	for (size_t i = 0; i < count; i++) {
-		regions[i].folder = stat(regions[i].path, &st) == 0 && S_ISDIR(st.st_mode);
-		for (size_t j = 0; j < i; j++)
-			f->off |= walk_below(regions[j].path, regions[i].path);
-	}
-	/* What failed before is listed only where it is tried again. */
-	for (size_t i = 0; i < count && status == STATUS_OK && !f->off && !options->retry; i++) {
-		if (regions[i].folder)
-			status = catalog_walk_whole(catalog, model, regions[i].path, &regions[i].trusted, err);
-		if (status == STATUS_OK && regions[i].trusted)
-			status = catalog_folders_each(catalog, model, regions[i].path, add_known, f, err);
+	for (size_t i = 0; i < targets->count; i++)
+		r->off |= targets_find(targets, targets->items[i].path) < i;
+	for (size_t i = 0; i < targets->count && status == STATUS_OK && !r->off && believe; i++) {
+		struct target *target = &targets->items[i];
+		if (target->folder)
+			status = catalog_walk_whole(catalog, model, target->path, &target->trusted, err);
+		if (status == STATUS_OK && target->trusted)
+			status = catalog_folders_each(catalog, model, target->path, add_record, r, err);
 	}
 	return status;
 }
 
-void folders_release(struct folders *f)
+void records_release(struct records *r)
 {
-	while (f->count)
-		free(f->known[--f->count].path);
-	free(f->known);
-	buffer_release(&f->walks);
-	*f = (struct folders){0};
+	while (r->count)
+		free(r->items[--r->count].path);
+	free(r->items);
+	buffer_release(&r->whole);
+	*r = (struct records){0};
 }
 
 /* --- for the next run --- */
 
-static int compare_known(const void *path, const void *known)
+static int compare_record(const void *path, const void *record)
 {
-	return strcmp(path, ((const struct walk_known *)known)->path);
+	return strcmp(path, ((const struct record *)record)->path);
 }
 
-static enum status save_folder(const struct folders *f, struct catalog *catalog, int64_t model, const struct walk_folder *folder,
+static enum status save_folder(const struct records *r, struct catalog *catalog, int64_t model, const struct walk_folder *folder,
 			       struct err *err)
 {
-	const struct walk_known *known = f->known ? bsearch(folder->path, f->known, f->count, sizeof *known, compare_known) : NULL;
+	const struct record *record = r->items ? bsearch(folder->path, r->items, r->count, sizeof *record, compare_record) : NULL;
 	struct catalog_folder row = {.path = folder->path, .photos = (int64_t)folder->photos};
 
 	if (!folder->photos)
-		return known ? catalog_folder_delete(catalog, model, folder->path, err) : STATUS_OK;
+		return record ? catalog_folder_delete(catalog, model, folder->path, err) : STATUS_OK;
 	row.stamped = folder->stampable && !folder->unsettled;
-	if (known && !known->stamped && !row.stamped)
+	if (record && !record->stamped && !row.stamped)
 		return STATUS_OK;
 	memcpy(row.stamp, folder->stamp, sizeof row.stamp);
 	return catalog_folder_put(catalog, model, &row, err);
 }
 
-static enum status save_folders(const struct folders *f, struct catalog *catalog, int64_t model, const struct walk *walk,
+static enum status save_folders(const struct records *r, struct catalog *catalog, int64_t model, const struct walk *walk,
 				const struct buffer *left, struct err *err)
 {
 	enum status status = STATUS_OK;
 
 	for (size_t i = 0; i < walk->folder_count && status == STATUS_OK; i++)
 		if (!walk->folders[i].same)
-			status = save_folder(f, catalog, model, &walk->folders[i], err);
-	for (size_t i = 0; i < f->count && status == STATUS_OK; i++)
-		if (!walk_folder_find(walk, f->known[i].path))
-			status = catalog_folder_delete(catalog, model, f->known[i].path, err);
+			status = save_folder(r, catalog, model, &walk->folders[i], err);
+	for (size_t i = 0; i < r->count && status == STATUS_OK; i++)
+		if (!walk_folder_find(walk, r->items[i].path))
+			status = catalog_folder_delete(catalog, model, r->items[i].path, err);
 	for (size_t at = 0; at < left->size && status == STATUS_OK; at += strlen(left->data + at) + 1) {
 		const struct catalog_folder row = {.path = left->data + at};
 		status = catalog_folder_put(catalog, model, &row, err);
@@ -120,37 +105,38 @@ static enum status make_whole(struct catalog *catalog, int64_t model, const char
 	return status == STATUS_OK && !whole ? catalog_walk_put(catalog, model, path, err) : status;
 }
 
-static enum status save(const struct folders *f, struct catalog *catalog, int64_t model, const struct walk *walk,
-			const struct region *regions, size_t count, const struct buffer *left, struct err *err)
+static enum status save(const struct records *r, struct catalog *catalog, int64_t model, const struct walk *walk,
+			const struct targets *targets, const struct buffer *left, struct err *err)
 {
 	bool all = true;
 	enum status status = STATUS_OK;
 
-	for (size_t i = 0; i < count && status == STATUS_OK; i++) {
-		all &= regions[i].folder && !regions[i].away;
-		if (!regions[i].trusted && regions[i].folder && !regions[i].away)
-			status = catalog_folders_delete(catalog, model, regions[i].path, err);
+	for (size_t i = 0; i < targets->count && status == STATUS_OK; i++) {
+		const struct target *target = &targets->items[i];
+		all &= target->folder && !target->away;
+		if (!target->trusted && target->folder && !target->away)
+			status = catalog_folders_delete(catalog, model, target->path, err);
 	}
 	if (status == STATUS_OK)
-		status = save_folders(f, catalog, model, walk, left, err);
-	for (size_t i = 0; i < count && status == STATUS_OK; i++)
-		if (regions[i].folder && !regions[i].away)
-			status = make_whole(catalog, model, regions[i].path, err);
+		status = save_folders(r, catalog, model, walk, left, err);
+	for (size_t i = 0; i < targets->count && status == STATUS_OK; i++)
+		if (targets->items[i].folder && !targets->items[i].away)
+			status = make_whole(catalog, model, targets->items[i].path, err);
 	/* What this run changed lies in the folders that it has just listed, if it saw them all. */
-	for (size_t at = 0; at < f->walks.size && status == STATUS_OK && all; at += strlen(f->walks.data + at) + 1)
-		status = make_whole(catalog, model, f->walks.data + at, err);
+	for (size_t at = 0; at < r->whole.size && status == STATUS_OK && all; at += strlen(r->whole.data + at) + 1)
+		status = make_whole(catalog, model, r->whole.data + at, err);
 	return status;
 }
 
-enum status folders_save(const struct folders *f, struct catalog *catalog, int64_t model, const struct walk *walk,
-			 const struct region *regions, size_t count, const struct buffer *left, struct err *err)
+enum status records_save(const struct records *r, struct catalog *catalog, int64_t model, const struct walk *walk, const struct targets *targets,
+			 const struct buffer *left, struct err *err)
 {
-	if (f->off)
+	if (r->off)
 		return STATUS_OK;
 	enum status status = left->failed ? err_memory(err, "the list of folders") : catalog_begin(catalog, err);
 	if (status != STATUS_OK)
 		return status;
-	status = save(f, catalog, model, walk, regions, count, left, err);
+	status = save(r, catalog, model, walk, targets, left, err);
 	if (status == STATUS_OK)
 		return catalog_commit(catalog, err);
 	catalog_rollback(catalog);

@@ -8,10 +8,12 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "indexer/walk/notes.h"
+#include "indexer/walk/path.h"
+#include "schema/base/memory.h"
 #include "schema/catalog/contents.h"
 #include "schema/catalog/models.h"
 #include "schema/catalog/photos.h"
-#include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
 
@@ -28,47 +30,33 @@ struct inode {
 
 struct missing {
 	int64_t id, content;
-	size_t region, folder; /* folder: its place in folders */
+	size_t target, folder; /* their places in targets and in folders */
 	bool gone, failed;
 	enum fate fate;
 };
 
-struct vanish {
-	struct catalog *catalog;
+struct judging {
+	const struct vanish *in;
 	const struct walk *walk;
-	const struct region *regions;
-	size_t region_count;
-	const struct index_options *options;
-	const struct walk_options *rules;
-	struct index_report *report;
+	const struct targets *targets;
+	struct vanish_result *result;
 	struct {
 		size_t known, vanished;
 		bool held; /* too much vanished at once */
-	} *tallies;        /* [region_count] */
+	} *tallies;        /* [targets->count] */
 	struct missing *missing;
 	size_t count, capacity;
 	struct inode *inodes; /* of what was listed, ascending; NULL until it is asked for */
 	struct catalog_root *roots;
 	size_t root_count;
 	struct buffer folders; /* of missing photographs, a NUL behind each */
-	struct buffer *left;
 	bool by_folder;    /* the rows that are being visited are those of a folder, else of a root */
 };
-
-/* The first that holds path, the outermost of nested ones; region_count if none does. */
-static size_t find_region(const struct vanish *v, const char *path)
-{
-	size_t i = 0;
-
-	while (i < v->region_count && !walk_below(v->regions[i].path, path))
-		i++;
-	return i;
-}
 
 static bool below_trouble(const struct walk *walk, const char *path)
 {
 	for (size_t i = 0; i < walk->trouble_count; i++)
-		if (walk_below(walk->troubles[i].path, path))
+		if (path_below(walk->troubles[i].path, path))
 			return true;
 	return false;
 }
@@ -82,7 +70,7 @@ static int compare_inodes(const void *a, const void *b)
 }
 
 /* Whether the file was listed under another name. */
-static bool listed(struct vanish *v, const struct stat *st)
+static bool listed(struct judging *v, const struct stat *st)
 {
 	const struct walk *walk = v->walk;
 	struct inode inode = {st->st_dev, st->st_ino};
@@ -98,27 +86,27 @@ static bool listed(struct vanish *v, const struct stat *st)
 	return bsearch(&inode, v->inodes, walk->count, sizeof inode, compare_inodes) != NULL;
 }
 
-static enum fate judge(struct vanish *v, const struct region *region, const char *path, int64_t root)
+static enum fate judge(struct judging *v, const struct target *target, const char *path, int64_t root)
 {
 	struct stat st;
-	const char *base = region->path;
+	const char *base = target->path;
 
 	/* A folder inside another that the user once named itself has its own beginning, hidden or not. */
 	for (size_t i = 0; i < v->root_count; i++)
-		if (v->roots[i].id == root && walk_below(region->path, v->roots[i].path))
+		if (v->roots[i].id == root && path_below(target->path, v->roots[i].path))
 			base = v->roots[i].path;
 
-	if (region->away)
-		return region->missing ? FATE_DELETED : FATE_KEPT;
+	if (target->away)
+		return target->missing ? FATE_DELETED : FATE_KEPT;
 	if (below_trouble(v->walk, path))
 		return FATE_KEPT;
 	if (lstat(path, &st) != 0)
 		return errno == ENOENT || errno == ENOTDIR ? FATE_DELETED : FATE_KEPT;
 	if (S_ISDIR(st.st_mode))
 		return FATE_DELETED;
-	if (S_ISLNK(st.st_mode) && !v->options->follow)
+	if (S_ISLNK(st.st_mode) && !v->in->rules->follow)
 		return FATE_LEFT_OUT;
-	if (strcmp(base, path) != 0 && walk_leaves_out(base, path, v->rules))
+	if (strcmp(base, path) != 0 && rules_pass_over(v->in->rules, base, path))
 		return FATE_LEFT_OUT;
 	/* Where case does not matter, a name that was changed only in case can still be opened by its old spelling. */
 	return listed(v, &st) ? FATE_DELETED : FATE_KEPT;
@@ -135,9 +123,9 @@ static bool seen(const struct walk *walk, const struct photo *photo)
 }
 
 /* Whether the rows below it are read by folder. */
-static bool by_folder(const struct vanish *v, const struct region *region)
+static bool by_folder(const struct judging *v, const struct target *target)
 {
-	return region->trusted && !region->away && !v->options->prune;
+	return target->trusted && !target->away && !v->in->prune;
 }
 
 /* Appends the folder of path; its place. */
@@ -153,33 +141,27 @@ static size_t add_folder(struct buffer *folders, const char *path)
 
 static enum status collect_photo(void *context, const struct photo *photo, struct err *err)
 {
-	struct vanish *v = context;
-	size_t region = find_region(v, photo->path);
+	struct judging *v = context;
+	size_t target = targets_find(v->targets, photo->path);
 
-	if (region == v->region_count || (!v->by_folder && by_folder(v, &v->regions[region])))
+	if (target == v->targets->count || (!v->by_folder && by_folder(v, &v->targets->items[target])))
 		return STATUS_OK;
-	v->tallies[region].known += photo->gone_since == 0;
+	v->tallies[target].known += photo->gone_since == 0;
 	if (seen(v->walk, photo))
 		return STATUS_OK;
-	enum fate fate = judge(v, &v->regions[region], photo->path, photo->root);
+	enum fate fate = judge(v, &v->targets->items[target], photo->path, photo->root);
 	if (fate == FATE_KEPT) {
-		v->report->kept += photo->gone_since == 0;
+		v->result->kept += photo->gone_since == 0;
 		if (!photo->gone_since)
-			add_folder(v->left, photo->path);
+			add_folder(&v->result->left, photo->path);
 		return STATUS_OK;
 	}
-	if (v->count == v->capacity) {
-		size_t capacity = v->capacity ? 2 * v->capacity : 256;
-		struct missing *missing = mem_resize(v->missing, capacity, sizeof *missing);
-		if (!missing)
-			return err_memory(err, "the list of deleted photographs");
-		v->missing = missing;
-		v->capacity = capacity;
-	}
+	if (!mem_grow(&v->missing, &v->capacity, v->count + 1, sizeof *v->missing))
+		return err_memory(err, "the list of deleted photographs");
 	v->missing[v->count++] = (struct missing){
 		.id = photo->id,
 		.content = photo->content,
-		.region = region,
+		.target = target,
 		.folder = add_folder(&v->folders, photo->path),
 		.gone = photo->gone_since != 0,
 		.failed = photo->state == PHOTO_FAILED,
@@ -190,11 +172,11 @@ static enum status collect_photo(void *context, const struct photo *photo, struc
 
 static enum status collect_root(void *context, const struct catalog_root *root, struct err *err)
 {
-	struct vanish *v = context;
+	struct judging *v = context;
 	bool overlaps = false;
 
-	for (size_t i = 0; i < v->region_count; i++)
-		overlaps |= walk_below(v->regions[i].path, root->path) || walk_below(root->path, v->regions[i].path);
+	for (size_t i = 0; i < v->targets->count; i++)
+		overlaps |= path_below(v->targets->items[i].path, root->path) || path_below(root->path, v->targets->items[i].path);
 	if (!overlaps)
 		return STATUS_OK;
 	struct catalog_root *roots = mem_resize(v->roots, v->root_count + 1, sizeof *roots);
@@ -209,44 +191,45 @@ static enum status collect_root(void *context, const struct catalog_root *root, 
 	return STATUS_OK;
 }
 
-/* Of the folders below trusted regions those that are not as they were: changed, or not to be seen. */
-static enum status collect_folders(struct vanish *v, struct err *err)
+/* Of the folders below trusted targets those that are not as they were: changed, or not to be seen. */
+static enum status collect_folders(struct judging *v, struct err *err)
 {
 	const struct walk *walk = v->walk;
-	const struct walk_options *rules = v->rules;
+	const struct records *records = v->in->records;
 	enum status status = STATUS_OK;
 
 	v->by_folder = true;
 	for (size_t i = 0; i < walk->folder_count && status == STATUS_OK; i++) {
 		const struct walk_folder *folder = &walk->folders[i];
-		size_t region = find_region(v, folder->path);
-		if (region == v->region_count || !by_folder(v, &v->regions[region]))
+		size_t target = targets_find(v->targets, folder->path);
+		if (target == v->targets->count || !by_folder(v, &v->targets->items[target]))
 			continue;
 		if (folder->same)
-			v->tallies[region].known += folder->photos;
+			v->tallies[target].known += folder->photos;
 		else
-			status = catalog_photos_of_folder(v->catalog, folder->path, collect_photo, v, err);
+			status = catalog_photos_of_folder(v->in->catalog, folder->path, collect_photo, v, err);
 	}
-	for (size_t i = 0; i < rules->known_count && status == STATUS_OK; i++) {
-		size_t region = find_region(v, rules->known[i].path);
-		if (region < v->region_count && by_folder(v, &v->regions[region]) && !walk_folder_find(walk, rules->known[i].path))
-			status = catalog_photos_of_folder(v->catalog, rules->known[i].path, collect_photo, v, err);
+	for (size_t i = 0; i < records->count && status == STATUS_OK; i++) {
+		const char *path = records->items[i].path;
+		size_t target = targets_find(v->targets, path);
+		if (target < v->targets->count && by_folder(v, &v->targets->items[target]) && !walk_folder_find(walk, path))
+			status = catalog_photos_of_folder(v->in->catalog, path, collect_photo, v, err);
 	}
 	v->by_folder = false;
 	return status;
 }
 
-static enum status collect(struct vanish *v, struct err *err)
+static enum status collect(struct judging *v, struct err *err)
 {
 	bool all = true;
-	enum status status = catalog_roots_each(v->catalog, collect_root, v, err);
+	enum status status = catalog_roots_each(v->in->catalog, collect_root, v, err);
 
-	for (size_t i = 0; i < v->region_count; i++)
-		all &= by_folder(v, &v->regions[i]);
+	for (size_t i = 0; i < v->targets->count; i++)
+		all &= by_folder(v, &v->targets->items[i]);
 	if (status == STATUS_OK)
 		status = collect_folders(v, err);
 	for (size_t i = 0; i < v->root_count && status == STATUS_OK && !all; i++)
-		status = catalog_photos_of_root(v->catalog, v->roots[i].id, collect_photo, v, err);
+		status = catalog_photos_of_root(v->in->catalog, v->roots[i].id, collect_photo, v, err);
 	return status;
 }
 
@@ -259,11 +242,11 @@ static enum status find_elsewhere(void *context, const struct photo *photo, stru
 }
 
 /* Deleted here, but seen elsewhere by this run: moved. */
-static enum status judge_moved(struct vanish *v, struct missing *missing, struct err *err)
+static enum status judge_moved(struct judging *v, struct missing *missing, struct err *err)
 {
-	if (missing->fate != FATE_DELETED || !missing->content || v->regions[missing->region].away)
+	if (missing->fate != FATE_DELETED || !missing->content || v->targets->items[missing->target].away)
 		return STATUS_OK;
-	enum status status = catalog_photos_of_content(v->catalog, missing->content, false, find_elsewhere, (void *)v->walk, err);
+	enum status status = catalog_photos_of_content(v->in->catalog, missing->content, false, find_elsewhere, (void *)v->walk, err);
 	if (status == STATUS_INTERRUPTED) {
 		missing->fate = FATE_MOVED;
 		status = STATUS_OK;
@@ -271,102 +254,105 @@ static enum status judge_moved(struct vanish *v, struct missing *missing, struct
 	return status;
 }
 
-static void judge_region(struct vanish *v, size_t i)
+static void judge_target(struct judging *v, size_t i)
 {
-	const struct region *region = &v->regions[i];
+	const struct target *target = &v->targets->items[i];
+	struct buffer *warnings = &v->result->warnings;
 	size_t known = v->tallies[i].known, vanished = v->tallies[i].vanished;
 
-	if (region->away && !region->missing && known)
-		index_report_warning(v->report, "%s; its %zu photographs are kept", region->reason, known);
-	if (v->options->prune)
+	if (target->away && !target->missing && known)
+		notes_add(warnings, "%s; its %zu photographs are kept", target->reason, known);
+	if (v->in->prune)
 		return;
-	v->tallies[i].held = region->away || (vanished > VANISH_FEW && 5 * vanished > known);
+	v->tallies[i].held = target->away || (vanished > VANISH_FEW && 5 * vanished > known);
 	if (!v->tallies[i].held || !vanished)
 		return;
-	v->report->kept += vanished;
-	if (region->away)
-		index_report_warning(v->report, "%s; its %zu photographs are kept; hint: --prune drops them", region->reason, vanished);
+	v->result->kept += vanished;
+	if (target->away)
+		notes_add(warnings, "%s; its %zu photographs are kept; hint: --prune drops them", target->reason, vanished);
 	else
-		index_report_warning(v->report,
-				     "'%s' has lost %zu of %zu photographs at once; they are kept, as if a drive were away; "
-				     "hint: if they were deleted, --prune drops them",
-				     region->path, vanished, known);
+		notes_add(warnings,
+			  "'%s' has lost %zu of %zu photographs at once; they are kept, as if a drive were away; "
+			  "hint: if they were deleted, --prune drops them",
+			  target->path, vanished, known);
+}
+
+static enum status judge_all(struct judging *v, struct err *err)
+{
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < v->count && status == STATUS_OK; i++) {
+		struct missing *missing = &v->missing[i];
+		status = judge_moved(v, missing, err);
+		v->tallies[missing->target].vanished += missing->fate == FATE_DELETED && !missing->gone;
+	}
+	for (size_t i = 0; i < v->targets->count && status == STATUS_OK; i++) {
+		judge_target(v, i);
+		if (v->targets->items[i].away && !v->tallies[i].known) {
+			notes_add(&v->result->warnings, "%s", v->targets->items[i].reason);
+			v->result->unknown_target = true;
+		}
+	}
+	return status;
 }
 
 /* --- changing --- */
 
-static enum status change(struct vanish *v, const struct missing *missing, int64_t now, struct err *err)
+static enum status change(struct judging *v, const struct missing *missing, int64_t now, struct err *err)
 {
-	if (v->tallies[missing->region].held && missing->fate == FATE_DELETED) {
+	if (v->tallies[missing->target].held && missing->fate == FATE_DELETED) {
 		if (!missing->gone)
-			buffer_append(v->left, v->folders.data + missing->folder, strlen(v->folders.data + missing->folder) + 1);
+			buffer_append(&v->result->left, v->folders.data + missing->folder, strlen(v->folders.data + missing->folder) + 1);
 		return STATUS_OK;
 	}
-	if (missing->gone && !v->options->prune)
+	if (missing->gone && !v->in->prune)
 		return STATUS_OK;
-	v->report->gone += !missing->gone && missing->fate != FATE_MOVED;
+	v->result->gone += !missing->gone && missing->fate != FATE_MOVED;
 	/* There is nothing about a failed one to be kept for its return. */
-	if (v->options->prune || missing->failed) {
-		v->report->dropped += v->options->prune;
-		return catalog_photo_delete(v->catalog, missing->id, err);
+	if (v->in->prune || missing->failed) {
+		v->result->dropped += v->in->prune;
+		return catalog_photo_delete(v->in->catalog, missing->id, err);
 	}
-	return catalog_photo_gone(v->catalog, missing->id, now, err);
+	return catalog_photo_gone(v->in->catalog, missing->id, now, err);
 }
 
-static enum status change_all(struct vanish *v, struct err *err)
+static enum status change_all(struct judging *v, struct err *err)
 {
 	/* 0 would mean that they are there; a clock without a battery begins at 0. */
 	int64_t now = time(NULL) > 0 ? time(NULL) : 1;
 	size_t contents;
-	enum status status = catalog_begin(v->catalog, err);
+	enum status status = catalog_begin(v->in->catalog, err);
 
 	if (status != STATUS_OK)
 		return status;
 	for (size_t i = 0; i < v->count && status == STATUS_OK; i++)
 		status = change(v, &v->missing[i], now, err);
 	/* Of photographs that other folders lost, what is kept stays kept. */
-	if (status == STATUS_OK && v->options->prune)
-		status = catalog_purge(v->catalog, &contents, err);
+	if (status == STATUS_OK && v->in->prune)
+		status = catalog_purge(v->in->catalog, &contents, err);
 	if (status == STATUS_OK)
-		return catalog_commit(v->catalog, err);
-	catalog_rollback(v->catalog);
+		return catalog_commit(v->in->catalog, err);
+	catalog_rollback(v->in->catalog);
 	return status;
 }
 
-enum status vanish_run(struct catalog *catalog, const struct walk *walk, const struct region *regions, size_t count,
-		       const struct index_options *options, const struct walk_options *rules, struct index_report *report, struct buffer *left,
-		       struct err *err)
+enum status vanish_run(const struct vanish *vanish, struct vanish_result *result, struct err *err)
 {
-	struct vanish v = {
-		.catalog = catalog,
-		.walk = walk,
-		.regions = regions,
-		.region_count = count,
-		.options = options,
-		.rules = rules,
-		.report = report,
-		.left = left,
-		.tallies = mem_array(count, sizeof *v.tallies),
+	struct judging v = {
+		.in = vanish,
+		.walk = vanish->walk,
+		.targets = vanish->targets,
+		.result = result,
+		.tallies = mem_array(vanish->targets->count, sizeof *v.tallies),
 	};
 	enum status status = v.tallies ? collect(&v, err) : err_memory(err, "the list of folders");
 
 	if (status == STATUS_OK && v.folders.failed)
 		status = err_memory(err, "the list of folders");
-	for (size_t i = 0; i < v.count && status == STATUS_OK; i++) {
-		status = judge_moved(&v, &v.missing[i], err);
-		v.tallies[v.missing[i].region].vanished += v.missing[i].fate == FATE_DELETED && !v.missing[i].gone;
-	}
-	if (status == STATUS_OK) {
-		for (size_t i = 0; i < count; i++) {
-			judge_region(&v, i);
-			if (regions[i].away && !v.tallies[i].known) {
-				index_report_warning(report, "%s", regions[i].reason);
-				report->unknown_folder = true;
-			}
-		}
-		if (v.count || options->prune)
-			status = change_all(&v, err);
-	}
+	if (status == STATUS_OK)
+		status = judge_all(&v, err);
+	if (status == STATUS_OK && (v.count || vanish->prune))
+		status = change_all(&v, err);
 	for (size_t i = 0; i < v.root_count; i++)
 		free((char *)v.roots[i].path);
 	free(v.roots);
@@ -375,4 +361,10 @@ enum status vanish_run(struct catalog *catalog, const struct walk *walk, const s
 	free(v.inodes);
 	free(v.tallies);
 	return status;
+}
+
+void vanish_release(struct vanish_result *result)
+{
+	buffer_release(&result->warnings);
+	buffer_release(&result->left);
 }

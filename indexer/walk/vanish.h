@@ -6,26 +6,30 @@
 #ifndef INDEXER_WALK_VANISH_H
 #define INDEXER_WALK_VANISH_H
 
-#include "indexer/ingest/index.h"
-#include "indexer/walk/walk.h"
+#include "indexer/walk/records.h"
 
 enum { VANISH_FEW = 5 };
 
-/* A folder, or a single file, that the user named. */
-struct region {
-	char *path;           /* absolute, resolved */
-	int64_t root;         /* the catalog's; 0 if it is away */
-	bool folder;          /* no single file */
-	bool trusted;         /* every row below it that is not gone lies in a folder that is known (folders.h) */
-	bool away;            /* it could not be walked */
-	bool missing;         /* because it does not exist */
-	char *reason;         /* "cannot read '/mnt/usb': ...", if it is away */
+struct vanish {
+	struct catalog *catalog;       /* nothing is open in it */
+	const struct walk *walk;       /* finished */
+	const struct targets *targets; /* below a trusted one only the rows of folders that changed are read */
+	const struct records *records; /* that the walk was told */
+	const struct rules *rules;
+	bool prune;
 };
 
-/* regions ascending by path. walk is finished. Nothing is open in the catalog. left gets the folder, with a NUL behind it, of
- * each photograph that is neither gone now nor was seen. Below a trusted region only the rows of folders that changed are read. */
-enum status vanish_run(struct catalog *catalog, const struct walk *walk, const struct region *regions, size_t count,
-		       const struct index_options *options, const struct walk_options *rules, struct index_report *report, struct buffer *left,
-		       struct err *err);
+struct vanish_result {
+	size_t gone;            /* known until now, and not to be found */
+	size_t dropped;         /* deleted from the catalog: prune */
+	size_t kept;            /* not to be seen, and not marked as gone for it */
+	bool unknown_target;    /* one is away, and the catalog knows nothing of it */
+	struct buffer warnings; /* notes.h */
+	struct buffer left;     /* the folder, with a NUL behind it, of each photograph that is neither gone now nor was seen */
+};
+
+/* result: zeroed; filled as far as it came, and the caller's to release, whatever is returned. */
+enum status vanish_run(const struct vanish *vanish, struct vanish_result *result, struct err *err);
+void vanish_release(struct vanish_result *result);
 
 #endif

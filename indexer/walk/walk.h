@@ -7,11 +7,7 @@
  *     walk_release(&walk);
  *
  * The order is that of the paths' bytes, so that a run can be repeated. Left out are hidden names, unless wanted; what systems keep
- * beside photographs (thumbnails, bins, AppleDouble); what is excluded; symbolic links, unless followed.
- *
- * What is excluded says ignore.h: the patterns of `excludes`, relative to the root, decide over those of .cocaignore files, and
- * a deeper file over those above it; the folders above the root count, too. A "!" that names it takes back a hidden name, or what
- * systems keep. Leaving out a folder leaves out all that is below.
+ * beside photographs (thumbnails, bins, AppleDouble); what is excluded; symbolic links, unless followed (rules.h).
  */
 #ifndef INDEXER_WALK_WALK_H
 #define INDEXER_WALK_WALK_H
@@ -20,31 +16,31 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/stat.h>
 
-#include "indexer/facts/sidecar.h"
+#include "indexer/walk/rules.h"
+#include "indexer/walk/sidecar.h"
 #include "schema/catalog/folders.h"
 #include "schema/base/status.h"
 
-/* A folder whose files were all known when it had this stamp. */
-struct walk_known {
+/* What an earlier run kept of a folder (records.h). */
+struct record {
 	char *path;
-	bool stamped;
+	bool stamped;         /* every photograph in it had its row when its stamp was made */
 	uint8_t stamp[CATALOG_STAMP];
 	size_t photos;
 };
 
 struct walk_options {
-	const char *const *excludes;
-	size_t exclude_count;
-	bool hidden, follow;
+	struct rules rules;
+	const struct record *records; /* ascending by path; may be NULL */
+	size_t record_count;
+	uint64_t version;             /* raised when more is read of a photograph than before: no folder is as it was then */
 	const volatile sig_atomic_t *interrupted; /* may be NULL */
 	void (*tick)(void *context, size_t found); /* called now and then; may be NULL */
+	void *context;
 	/* Called with each folder just before its names are read: a watch that begins here misses nothing. May be NULL. */
 	void (*folder)(void *context, const char *path);
-	void *context;
-	const struct walk_known *known; /* ascending by path; may be NULL */
-	size_t known_count;
+	void *folder_context;
 };
 
 struct walk_photo {
@@ -56,13 +52,13 @@ struct walk_photo {
 	bool regular;         /* false: a pipe, socket or device that is named like a photograph; never to be opened */
 };
 
-/* A folder in which photographs lie, or which is known. */
+/* A folder in which photographs lie, or of which there is a record. */
 struct walk_folder {
 	char *path;
 	size_t photos;
 	uint8_t stamp[CATALOG_STAMP]; /* of names, sizes and times of its photographs and of what lies beside them */
 	bool stampable;       /* false: it could not be read whole, or holds what is no regular file */
-	bool same;            /* as it is known: its photographs are counted, not listed */
+	bool same;            /* its record has this stamp: its photographs are counted, not listed */
 	size_t unsettled;     /* the run's: photographs whose rows do not say what the stamp says */
 };
 
@@ -79,7 +75,7 @@ struct walk {
 	size_t trouble_count;
 	struct walk_folder *folders; /* ascending after walk_finish */
 	size_t folder_count, folder_capacity;
-	size_t same;          /* photographs in folders that are as they are known */
+	size_t same;          /* photographs in folders that are as they were */
 	size_t stats;         /* names whose size and time were asked for */
 	struct sidecars sidecars; /* files that may say something about a photograph; sorted by walk_finish */
 	size_t links;         /* symbolic links named like photographs, not followed */
@@ -98,18 +94,5 @@ const struct walk_photo *walk_find(const struct walk *walk, const char *path); /
 struct walk_folder *walk_folder_find(const struct walk *walk, const char *path);
 struct walk_folder *walk_folder_of(const struct walk *walk, const char *path);
 const char *walk_format_name(size_t i); /* "jxl" */
-
-/* Whether a walk of root passes over path, which lies below it, by its name: excluded, hidden or never wanted. */
-bool walk_leaves_out(const char *root, const char *path, const struct walk_options *options);
-
-/* Whether path is folder or lies below it. */
-bool walk_below(const char *folder, const char *path);
-
-/* path made absolute, its links resolved as far as it exists; the caller's to free, NULL when out of memory. */
-char *walk_resolve(const char *path);
-
-/* ns since 1970, as the catalog keeps it. */
-int64_t walk_mtime(const struct stat *st);
-int64_t walk_ctime(const struct stat *st);
 
 #endif

@@ -15,8 +15,7 @@
 
 #include <xxhash.h>
 
-#include "indexer/walk/walk.h"
-#include "schema/cli/options.h"
+#include "indexer/walk/path.h"
 #include "schema/base/clock.h"
 #include "schema/base/memory.h"
 
@@ -94,7 +93,7 @@ static uint64_t hash_mounts(const char *path)
 
 	while (file && getline(&line, &capacity, file) > 0) {
 		word_of(line, 4, folder, sizeof folder);
-		if (walk_below(path, folder) || walk_below(folder, path))
+		if (path_below(path, folder) || path_below(folder, path))
 			hash = XXH3_64bits_withSeed(line, strlen(line), hash);
 	}
 	free(line);
@@ -236,7 +235,7 @@ void watch_folder(void *context, const char *path)
 
 	for (size_t i = 0; i < watch->count; i++) {
 		struct watched *root = &watch->roots[i];
-		if (root->fd < 0 || !walk_below(root->path, path))
+		if (root->fd < 0 || !path_below(root->path, path))
 			continue;
 		if (inotify_add_watch(root->fd, path, changes) < 0 && (errno == ENOSPC || errno == ENOMEM))
 			limit(watch, root, errno == ENOSPC ? "the system's limit is reached" : strerror(errno));

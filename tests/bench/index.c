@@ -112,8 +112,8 @@ static enum status index_photos(struct data *d, struct err *err)
 	index_report_release(&d->report);
 	if (status == STATUS_OK)
 		status = index_run(&cli, catalog, d->coca, &model, &options, &d->report, err);
-	if (status == STATUS_OK && d->report.added != PHOTOS)
-		status = err_set(err, STATUS_FAILED, "%zu photographs were indexed, not %d", d->report.added, PHOTOS);
+	if (status == STATUS_OK && d->report.counts.added != PHOTOS)
+		status = err_set(err, STATUS_FAILED, "%zu photographs were indexed, not %d", d->report.counts.added, PHOTOS);
 	catalog_close(catalog);
 	return status;
 }

@@ -11,7 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int orientation = image_exif_orientation(data, size);
 
 	fuzz_check(orientation >= 1 && orientation <= 8);
-	probe_read(data, size, &probe);
+	probe_init(&probe);
+	probe_exif(&probe, data, size);
 	fuzz_check_probe(&probe);
 	probe_release(&probe);
 	return 0;

@@ -90,7 +90,7 @@ static inline void open_library(struct library *l, size_t n)
 		.width = (int64_t)config->decoder.width,
 	};
 	assert_ok(catalog_model_put(l->catalog, &l->model, &err), &err);
-	l->options.token_budget = (size_t)1 << 30;
+	l->options.ingest.token_budget = (size_t)1 << 30;
 }
 
 static inline void close_library(struct library *l)

@@ -91,12 +91,18 @@ static struct block build(const struct entry *entries, size_t n)
 	return b;
 }
 
+static void read_exif(const uint8_t *bytes, size_t size, struct probe *probe)
+{
+	probe_init(probe);
+	probe_exif(probe, bytes, size);
+}
+
 static struct probe probe_of(const struct entry *entries, size_t n)
 {
 	struct block b = build(entries, n);
 	struct probe probe;
 
-	probe_read(b.bytes, b.size, &probe);
+	read_exif(b.bytes, b.size, &probe);
 	return probe;
 }
 
@@ -118,9 +124,9 @@ static void nothing_is_known_without_exif(void **state)
 	(void)state;
 	struct probe probe;
 
-	probe_read(NULL, 0, &probe);
+	read_exif(NULL, 0, &probe);
 	expect_unknown(&probe);
-	probe_read((const uint8_t *)"", 0, &probe);
+	read_exif((const uint8_t *)"", 0, &probe);
 	expect_unknown(&probe);
 }
 
@@ -255,7 +261,7 @@ static void descriptions_are_read_and_boilerplate_is_not(void **state)
 	p = PROBE(TEXT(0, 0x010e, "OLYMPUS DIGITAL CAMERA         "));
 	assert_int_equal(p.texts[PROBE_DESCRIPTION].size, 0);
 	probe_release(&p);
-	probe_read(windows, sizeof windows, &p); /* keywords in UTF-16, one beyond its first 65536 */
+	read_exif(windows, sizeof windows, &p); /* keywords in UTF-16, one beyond its first 65536 */
 	assert_int_equal(p.texts[PROBE_KEYWORDS].size, 14);
 	assert_memory_equal(p.texts[PROBE_KEYWORDS].data, "a\xc3\xa9\0\xe2\x82\xac\0\xf0\x9f\x98\x80x", 14);
 	probe_release(&p);
@@ -275,7 +281,7 @@ static void damaged_blocks_are_survived(void **state)
 	for (size_t n = 0; n < b.size; n++) {
 		uint8_t *cut = malloc(n ? n : 1);
 		memcpy(cut, b.bytes, n);
-		probe_read(cut, n, &probe);
+		read_exif(cut, n, &probe);
 		probe_release(&probe);
 		free(cut);
 	}
@@ -283,7 +289,7 @@ static void damaged_blocks_are_survived(void **state)
 		struct block damaged = b;
 		for (int k = 0; k < 3; k++)
 			damaged.bytes[test_random(&random) % b.size] = (uint8_t)test_random(&random);
-		probe_read(damaged.bytes, b.size, &probe);
+		read_exif(damaged.bytes, b.size, &probe);
 		assert_true(!probe.has_position ||
 			(probe.latitude >= -90 && probe.latitude <= 90 && probe.longitude >= -180 && probe.longitude <= 180));
 		probe_release(&probe);

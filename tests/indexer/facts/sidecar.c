@@ -1,5 +1,5 @@
 /* sidecar.c: which files beside a photograph are its own, and what XMP, IPTC, JSON and texts say. */
-#include "indexer/facts/sidecar.h"
+#include "indexer/facts/facts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@ static struct sidecars listing(const char *const *names)
 	struct err err;
 
 	for (; *names; names++) {
-		assert_true(sidecar_is(*names));
+		assert_true(sidecar_kind(*names) != SIDECAR_NONE);
 		assert_ok(sidecars_add(&s, strdup(*names), 1, 1, &err), &err);
 	}
 	sidecars_sort(&s);
@@ -51,8 +51,8 @@ static void a_photo_has_what_is_named_after_it(void **state)
 	assert_string_equal(beside(&s, "/p/c.jpg"), "");
 	assert_string_equal(beside(&s, "/p/q/a.jpg"), "a.txt");
 	assert_string_equal(beside(&s, "/p/b(2.jpg"), "");
-	assert_false(sidecar_is("a.jpg"));
-	assert_false(sidecar_is(".txt"));
+	assert_int_equal(sidecar_kind("a.jpg"), SIDECAR_NONE);
+	assert_int_equal(sidecar_kind(".txt"), SIDECAR_NONE);
 	sidecars_release(&s);
 }
 
@@ -60,15 +60,15 @@ static void the_stamp_follows_name_size_and_time(void **state)
 {
 	struct sidecar a = {"/p/a.txt", 1, 1}, b = {"/p/a.txt", 2, 1}, c = {"/p/a.txt", 1, 2}, d = {"/p/a.xmp", 1, 1};
 	const struct sidecar *lists[][2] = {{&a, &d}, {&b, &d}, {&c, &d}, {&d, &a}};
-	int64_t stamps[6] = {sidecars_stamp(NULL, 0), sidecars_stamp(lists[0], 1)};
+	int64_t stamps[6] = {facts_stamp(NULL, 0), facts_stamp(lists[0], 1)};
 
 	(void)state;
 	for (int i = 0; i < 4; i++)
-		stamps[2 + i] = sidecars_stamp(lists[i], 2);
+		stamps[2 + i] = facts_stamp(lists[i], 2);
 	for (int i = 0; i < 6; i++)
 		for (int j = 0; j < i; j++)
 			assert_true(stamps[i] != stamps[j] && stamps[i] != 0);
-	assert_int_equal(stamps[2], sidecars_stamp(lists[0], 2));
+	assert_int_equal(stamps[2], facts_stamp(lists[0], 2));
 }
 
 static const char xmp[] =
@@ -196,12 +196,14 @@ static void each_line_of_a_text_file_is_a_text(void **state)
 
 	(void)state;
 	test_write(path, "\xef\xbb\xbf  Two dogs\r\n\nIn the snow\nTwo dogs\n", 37);
+	const struct sidecar text = {.path = (char *)path}, missing = {.path = (char *)test_path(folder, "missing.txt")};
+	const struct sidecar *const beside[] = {&missing, &text};
+	const struct image_info nothing = {0};
 	probe_init(&p);
-	sidecar_read(path, test_path(folder, "a.jpg"), true, &p);
+	facts_read(&p, &nothing, test_path(folder, "a.jpg"), beside, 1);
 	assert_int_equal(p.texts[PROBE_SIDECAR].size, 0);
-	sidecar_read(path, test_path(folder, "a.jpg"), false, &p);
+	facts_read(&p, &nothing, test_path(folder, "a.jpg"), beside, 2);
 	TEXTS(&p, PROBE_SIDECAR, "Two dogs\0In the snow");
-	sidecar_read(test_path(folder, "missing.txt"), "/a.jpg", false, &p);
 	probe_release(&p);
 }
 

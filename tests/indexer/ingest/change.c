@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 #include <time.h>
 
+#include "indexer/walk/path.h"
 #include "indexer/walk/vanish.h"
 #include "schema/base/clock.h"
 
@@ -24,7 +25,7 @@ int lstat(const char *path, struct stat *st)
 	if (fstatat(AT_FDCWD, path, st, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
 	char folded[PATH_MAX];
-	size_t n = caseless && walk_below(caseless, path) ? strlen(caseless) : strlen(path);
+	size_t n = caseless && path_below(caseless, path) ? strlen(caseless) : strlen(path);
 	snprintf(folded, sizeof folded, "%s", path);
 	for (size_t i = n; folded[i]; i++)
 		if (folded[i] >= 'A' && folded[i] <= 'Z')
@@ -49,10 +50,10 @@ time_t time(time_t *seconds)
 static void expect_report(struct library *l, size_t added, size_t changed, size_t moved, size_t back, size_t gone)
 {
 	run(l);
-	assert_int_equal(l->report.added, added);
-	assert_int_equal(l->report.changed, changed);
-	assert_int_equal(l->report.moved, moved);
-	assert_int_equal(l->report.back, back);
+	assert_int_equal(l->report.counts.added, added);
+	assert_int_equal(l->report.counts.changed, changed);
+	assert_int_equal(l->report.counts.moved, moved);
+	assert_int_equal(l->report.counts.back, back);
 	assert_int_equal(l->report.gone, gone);
 	expect_sound(l);
 }
@@ -101,8 +102,8 @@ static void replaced_by_the_same_size_and_time_is_noticed(void **state)
 	replace_unnoticed(&l, "01.jpg", 99);
 	run(&l);
 	struct row after = row_of(&l, "01.jpg");
-	assert_int_equal(l.report.changed + l.report.failed, 1); /* cut short, it may not decode */
-	assert_int_equal(l.report.unchanged, 2);
+	assert_int_equal(l.report.counts.changed + l.report.counts.failed, 1); /* cut short, it may not decode */
+	assert_int_equal(l.report.counts.unchanged, 2);
 	assert_int_equal(after.id, before.id);
 	assert_int_not_equal(after.content, before.content);
 	close_library(&l);
@@ -119,9 +120,9 @@ static void a_file_younger_than_the_clocks_tick_is_read_twice(void **state)
 	run(&l);
 	usleep(50000);
 	run(&l);
-	assert_int_equal(l.report.unchanged, 2);
+	assert_int_equal(l.report.counts.unchanged, 2);
 	run(&l);
-	assert_true(l.report.busy.read == 0);
+	assert_true(l.report.counts.busy.read == 0);
 	close_library(&l);
 }
 
@@ -138,8 +139,8 @@ static void a_row_of_an_older_version_learns_its_ctime(void **state)
 	const char *path = in(&l, "00.jpg");
 	assert_ok(catalog_photo_ctime(l.catalog, row_of(&l, "00.jpg").id, 0, &err), &err);
 	run(&l);
-	assert_int_equal(l.report.unchanged, 2);
-	assert_true(l.report.busy.read == 0);
+	assert_int_equal(l.report.counts.unchanged, 2);
+	assert_true(l.report.counts.busy.read == 0);
 	assert_ok(catalog_photo_stamp(l.catalog, path, strlen(path), l.model.id, &stamp, &found, &err), &err);
 	assert_true(stamp.ctime_ns > 0);
 	close_library(&l);
@@ -155,7 +156,7 @@ static void another_owner_or_mode_embeds_nothing_again(void **state)
 	int64_t before = generation(&l);
 	assert_int_equal(chmod(in(&l, "00.jpg"), 0600), 0);
 	expect_report(&l, 0, 0, 0, 0, 0);
-	assert_int_equal(l.report.unchanged, 2);
+	assert_int_equal(l.report.counts.unchanged, 2);
 	assert_int_equal(generation(&l), before);
 	close_library(&l);
 }
@@ -256,15 +257,15 @@ static void a_bind_mount_is_a_copy_and_no_loop(void **state)
 		skip();
 	}
 	for (int follow = 0; follow < 2; follow++) {
-		l.options.follow = follow;
+		l.options.rules.follow = follow;
 		run(&l);
-		assert_int_equal(l.report.failed, 0);
+		assert_int_equal(l.report.counts.failed, 0);
 		assert_int_equal(counts(&l).embeddings, 3);
 	}
 	assert_int_equal(umount(in(&l, "again")), 0);
-	l.options.follow = false;
+	l.options.rules.follow = false;
 	run(&l);
-	assert_int_equal(l.report.added, 0);
+	assert_int_equal(l.report.counts.added, 0);
 	assert_int_equal(row_of(&l, "00.jpg").gone_since, 0);
 	expect_sound(&l);
 	close_library(&l);
@@ -283,7 +284,7 @@ static void odd_names_are_indexed_as_they_are(void **state)
 		write_photo(in(&l, names[i]), 50 + i);
 	expect_report(&l, NAMES, 0, 0, 0, 0);
 	run(&l);
-	assert_int_equal(l.report.unchanged, NAMES);
+	assert_int_equal(l.report.counts.unchanged, NAMES);
 	for (size_t i = 0; i < NAMES; i++)
 		assert_true(row_of(&l, names[i]).id > 0);
 	close_library(&l);
@@ -317,11 +318,11 @@ static void paths_up_to_the_limit_are_indexed(void **state)
 	assert_true(file >= 0);
 	close(file);
 	run(&l);
-	assert_int_equal(l.report.added, 2);
+	assert_int_equal(l.report.counts.added, 2);
 	assert_true(l.report.unreadable > 0);
 	assert_non_null(strstr(l.report.warnings.data, "too long"));
 	run(&l);
-	assert_int_equal(l.report.unchanged, 2);
+	assert_int_equal(l.report.counts.unchanged, 2);
 	assert_int_equal(unlinkat(deep, "beyond.jpg", 0), 0);
 	assert_int_equal(unlinkat(folder, name, AT_REMOVEDIR), 0);
 	close(deep);
@@ -348,13 +349,13 @@ static void a_folder_of_a_hundred_thousand_takes_seconds(void **state)
 	double start = clock_now();
 	run(&l);
 	double first = clock_now() - start;
-	assert_int_equal(l.report.failed, N);
-	assert_int_equal(l.report.added, 1);
+	assert_int_equal(l.report.counts.failed, N);
+	assert_int_equal(l.report.counts.added, 1);
 	start = clock_now();
 	run(&l);
 	double second = clock_now() - start;
 	print_message("100,000 files: %.2f s, again %.2f s\n", first, second);
-	assert_int_equal(l.report.unchanged, 1);
+	assert_int_equal(l.report.counts.unchanged, 1);
 	assert_true(second < 10 && first < 60);
 	for (size_t i = 0; i < N; i++) {
 		snprintf(name, sizeof name, "%06zu.png", i);
@@ -390,8 +391,8 @@ static void a_clock_that_goes_back_loses_nothing(void **state)
 	usleep(50000);
 	expect_report(&l, 0, 0, 0, 0, 0);
 	run(&l);
-	assert_int_equal(l.report.unchanged, 8);
-	assert_true(l.report.busy.read == 0);
+	assert_int_equal(l.report.counts.unchanged, 8);
+	assert_true(l.report.counts.busy.read == 0);
 	close_library(&l);
 }
 

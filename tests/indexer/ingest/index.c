@@ -13,8 +13,8 @@ static void new_photographs_become_rows_in_the_order_of_their_paths(void **state
 
 	open_library(&l, 9);
 	run(&l);
-	assert_int_equal(l.report.added, 9);
-	assert_int_equal(l.report.failed, 0);
+	assert_int_equal(l.report.counts.added, 9);
+	assert_int_equal(l.report.counts.failed, 0);
 	assert_int_equal(counts(&l).embeddings, 9);
 	assert_int_equal(counts(&l).token_rows, 9);
 	int64_t before = 0;
@@ -38,10 +38,10 @@ static void an_unchanged_file_is_not_opened(void **state)
 	open_library(&l, 3);
 	usleep(50000); /* what is younger than a tick of the clock is read twice */
 	run(&l);
-	assert_true(l.report.busy.read > 0);
+	assert_true(l.report.counts.busy.read > 0);
 	run(&l);
-	assert_int_equal(l.report.unchanged, 3);
-	assert_true(l.report.busy.read == 0);
+	assert_int_equal(l.report.counts.unchanged, 3);
+	assert_true(l.report.counts.busy.read == 0);
 	close_library(&l);
 }
 
@@ -56,11 +56,11 @@ static void weights_wait_for_the_first_photograph(void **state)
 	warm = shared_model;
 	assert_ok(coca_open("model/default", &shared_model, &err), &err);
 	run(&l);
-	assert_int_equal(l.report.unchanged, 3);
+	assert_int_equal(l.report.counts.unchanged, 3);
 	assert_false(coca_made(shared_model, WEIGHTS_IMAGE));
 	write_photo(in(&l, "new.jpg"), 9);
 	run(&l);
-	assert_int_equal(l.report.added, 1);
+	assert_int_equal(l.report.counts.added, 1);
 	assert_true(coca_made(shared_model, WEIGHTS_IMAGE));
 	assert_false(coca_made(shared_model, WEIGHTS_TEXT));
 	coca_close(shared_model);
@@ -80,8 +80,8 @@ static void a_changed_file_keeps_its_id(void **state)
 	set_time(in(&l, "01.jpg"), 1000);
 	run(&l);
 	struct row after = row_of(&l, "01.jpg");
-	assert_int_equal(l.report.changed, 1);
-	assert_int_equal(l.report.unchanged, 2);
+	assert_int_equal(l.report.counts.changed, 1);
+	assert_int_equal(l.report.counts.unchanged, 2);
 	assert_int_equal(after.id, before.id);
 	assert_int_not_equal(after.content, before.content);
 	expect_sound(&l);
@@ -98,7 +98,7 @@ static void another_time_alone_changes_nothing(void **state)
 	int64_t before = generation(&l);
 	set_time(in(&l, "01.jpg"), 1000);
 	run(&l);
-	assert_int_equal(l.report.unchanged, 3);
+	assert_int_equal(l.report.counts.unchanged, 3);
 	assert_int_equal(generation(&l), before);
 	close_library(&l);
 }
@@ -114,8 +114,8 @@ static void a_moved_file_keeps_its_embedding(void **state)
 	assert_int_equal(mkdir(in(&l, "album"), 0700), 0);
 	assert_int_equal(rename(in(&l, "01.jpg"), in(&l, "album/new name.jpg")), 0);
 	run(&l);
-	assert_int_equal(l.report.moved, 1);
-	assert_int_equal(l.report.added + l.report.gone, 0);
+	assert_int_equal(l.report.counts.moved, 1);
+	assert_int_equal(l.report.counts.added + l.report.gone, 0);
 	assert_int_equal(row_of(&l, "album/new name.jpg").content, before.content);
 	assert_true(row_of(&l, "01.jpg").gone_since > 0);
 	assert_int_equal(counts(&l).embeddings, 3);
@@ -138,7 +138,7 @@ static void a_moved_folder_is_not_held_back(void **state)
 		assert_int_equal(rename(in(&l, from), in(&l, to)), 0);
 	}
 	run(&l);
-	assert_int_equal(l.report.moved, 12);
+	assert_int_equal(l.report.counts.moved, 12);
 	assert_int_equal(l.report.warnings.size, 0);
 	assert_true(row_of(&l, "00.jpg").gone_since > 0);
 	close_library(&l);
@@ -152,13 +152,13 @@ static void copies_share_an_embedding(void **state)
 	open_library(&l, 2);
 	write_photo(in(&l, "copy of 00.jpg"), 0);
 	run(&l);
-	assert_int_equal(l.report.added, 2);
-	assert_int_equal(l.report.moved, 1);
+	assert_int_equal(l.report.counts.added, 2);
+	assert_int_equal(l.report.counts.moved, 1);
 	assert_int_equal(row_of(&l, "copy of 00.jpg").content, row_of(&l, "00.jpg").content);
 	assert_int_equal(counts(&l).embeddings, 2);
 	write_photo(in(&l, "late copy.png"), 1);
 	run(&l);
-	assert_int_equal(l.report.moved, 1);
+	assert_int_equal(l.report.counts.moved, 1);
 	assert_int_equal(counts(&l).embeddings, 2);
 	expect_sound(&l);
 	close_library(&l);
@@ -180,8 +180,8 @@ static void a_deleted_file_is_gone_until_it_returns(void **state)
 	assert_int_equal(l.report.gone, 0);
 	assert_int_equal(rename(in(&l, "../away.jpg"), in(&l, "04.jpg")), 0);
 	run(&l);
-	assert_int_equal(l.report.back, 1);
-	assert_int_equal(l.report.added, 0);
+	assert_int_equal(l.report.counts.back, 1);
+	assert_int_equal(l.report.counts.added, 0);
 	assert_int_equal(row_of(&l, "04.jpg").id, before.id);
 	assert_int_equal(row_of(&l, "04.jpg").gone_since, 0);
 	close_library(&l);
@@ -342,9 +342,9 @@ static void broken_files_become_rows_and_hide_no_neighbour(void **state)
 	assert_int_equal(mkfifo(in(&l, "01 pipe.jpg"), 0600), 0);
 	assert_int_equal(mkdir(in(&l, "01 folder.jpg"), 0700), 0);
 	run(&l);
-	assert_int_equal(l.report.added, 4);
-	assert_int_equal(l.report.failed, 4);
-	assert_non_null(strstr(l.report.failures.data, "01 cut.jpg': damaged JPEG"));
+	assert_int_equal(l.report.counts.added, 4);
+	assert_int_equal(l.report.counts.failed, 4);
+	assert_non_null(strstr(l.report.counts.failures.data, "01 cut.jpg': damaged JPEG"));
 	assert_int_equal(row_of(&l, "01 cut.jpg").state, PHOTO_FAILED);
 	assert_non_null(strstr(row_of(&l, "01 text.jpg").error, "not a JPEG"));
 	assert_non_null(strstr(row_of(&l, "01 empty.png").error, "empty"));
@@ -364,13 +364,13 @@ static void a_broken_file_is_tried_again_when_it_changes(void **state)
 	test_write(in(&l, "b.jpg"), "half a photograph", 17);
 	run(&l);
 	run(&l);
-	assert_int_equal(l.report.failed, 1);
-	assert_int_equal(l.report.unchanged, 1);
-	assert_non_null(strstr(l.report.failures.data, "b.jpg"));
+	assert_int_equal(l.report.counts.failed, 1);
+	assert_int_equal(l.report.counts.unchanged, 1);
+	assert_non_null(strstr(l.report.counts.failures.data, "b.jpg"));
 	write_photo(in(&l, "b.jpg"), 5);
 	run(&l);
-	assert_int_equal(l.report.failed, 0);
-	assert_int_equal(l.report.changed, 1);
+	assert_int_equal(l.report.counts.failed, 0);
+	assert_int_equal(l.report.counts.changed, 1);
 	assert_int_equal(row_of(&l, "b.jpg").state, PHOTO_READY);
 	expect_sound(&l);
 	close_library(&l);
@@ -385,19 +385,19 @@ static void an_unreadable_file_is_tried_again(void **state)
 	open_library(&l, 2);
 	/* A link that is not followed cannot be opened either, by anyone; it takes the place of the file behind the walk's back. */
 	assert_int_equal(symlink("nowhere", in(&l, "b.jpg")), 0);
-	l.options.follow = true;
+	l.options.rules.follow = true;
 	run(&l);
-	assert_int_equal(l.report.added, 2);
+	assert_int_equal(l.report.counts.added, 2);
 	assert_int_equal(unlink(in(&l, "b.jpg")), 0);
 	assert_int_equal(mkfifo(in(&l, "b.jpg"), 0600), 0);
 	set_time(in(&l, "b.jpg"), 1000);
 	run(&l);
-	assert_int_equal(l.report.failed, 1);
+	assert_int_equal(l.report.counts.failed, 1);
 	assert_int_equal(unlink(in(&l, "b.jpg")), 0);
 	write_photo(in(&l, "b.jpg"), 5);
 	set_time(in(&l, "b.jpg"), 1000);
 	run(&l);
-	assert_int_equal(l.report.failed, 0);
+	assert_int_equal(l.report.counts.failed, 0);
 	close_library(&l);
 }
 
@@ -414,8 +414,8 @@ static void copies_of_a_broken_file_all_fail(void **state)
 		test_write(in(&l, name), bytes, size / 2);
 	free(bytes);
 	run(&l);
-	assert_int_equal(l.report.failed, 3);
-	assert_int_equal(l.report.added, 2);
+	assert_int_equal(l.report.counts.failed, 3);
+	assert_int_equal(l.report.counts.added, 2);
 	assert_string_equal(row_of(&l, "c.jpg").error, row_of(&l, "a.jpg").error);
 	assert_int_equal(row_of(&l, "b.jpg").state, PHOTO_FAILED);
 	expect_sound(&l);
@@ -435,10 +435,10 @@ static void only_the_first_failures_are_named(void **state)
 		test_write(in(&l, name), name, 6);
 	}
 	run(&l);
-	assert_int_equal(l.report.failed, 25);
-	for (const char *c = l.report.failures.data; *c; c++)
+	assert_int_equal(l.report.counts.failed, 25);
+	for (const char *c = l.report.counts.failures.data; *c; c++)
 		lines += *c == '\n';
-	assert_int_equal(lines, INDEX_NAMED_MOST);
+	assert_int_equal(lines, INGEST_NAMED_MOST);
 	close_library(&l);
 }
 
@@ -450,7 +450,7 @@ static void a_path_cannot_forge_a_line(void **state)
 	open_library(&l, 0);
 	test_write(in(&l, "a\nb.jpg"), "x", 1);
 	run(&l);
-	assert_non_null(strstr(l.report.failures.data, "a\\x0ab.jpg"));
+	assert_non_null(strstr(l.report.counts.failures.data, "a\\x0ab.jpg"));
 	close_library(&l);
 }
 
@@ -465,14 +465,14 @@ static void what_is_excluded_later_is_gone(void **state)
 	for (char name[] = "shots/a.jpg"; name[6] <= 'h'; name[6]++)
 		write_photo(in(&l, name), (uint64_t)name[6]);
 	run(&l);
-	l.options.excludes = &glob;
-	l.options.exclude_count = 1;
+	l.options.rules.excludes = &glob;
+	l.options.rules.exclude_count = 1;
 	run(&l);
 	assert_int_equal(l.report.gone, 8);
 	assert_int_equal(l.report.warnings.size, 0);
-	l.options.exclude_count = 0;
+	l.options.rules.exclude_count = 0;
 	run(&l);
-	assert_int_equal(l.report.back, 8);
+	assert_int_equal(l.report.counts.back, 8);
 	close_library(&l);
 }
 
@@ -488,7 +488,7 @@ static void a_part_of_a_root_is_indexed_as_part_of_it(void **state)
 	assert_int_equal(unlink(in(&l, "part/a.jpg")) | unlink(in(&l, "00.jpg")), 0);
 	write_photo(in(&l, "part/b.jpg"), 51);
 	assert_ok(run_on(&l, "part"), &err);
-	assert_int_equal(l.report.added, 1);
+	assert_int_equal(l.report.counts.added, 1);
 	assert_int_equal(l.report.gone, 1);
 	assert_true(row_of(&l, "part/a.jpg").gone_since > 0);
 	assert_int_equal(row_of(&l, "00.jpg").gone_since, 0);
@@ -506,7 +506,7 @@ static void a_hidden_folder_that_was_named_stays(void **state)
 	write_photo(in(&l, ".private/a.jpg"), 50);
 	run(&l);
 	assert_ok(run_on(&l, ".private"), &err);
-	assert_int_equal(l.report.added, 1);
+	assert_int_equal(l.report.counts.added, 1);
 	run(&l);
 	assert_int_equal(l.report.gone, 0);
 	assert_int_equal(row_of(&l, ".private/a.jpg").gone_since, 0);
@@ -520,11 +520,11 @@ static void a_single_photograph_can_be_indexed(void **state)
 
 	open_library(&l, 2);
 	assert_ok(run_on(&l, "01.jpg"), &err);
-	assert_int_equal(l.report.added, 1);
+	assert_int_equal(l.report.counts.added, 1);
 	assert_int_equal(row_of(&l, "00.jpg").id, 0);
 	run(&l);
-	assert_int_equal(l.report.added, 1);
-	assert_int_equal(l.report.unchanged, 1);
+	assert_int_equal(l.report.counts.added, 1);
+	assert_int_equal(l.report.counts.unchanged, 1);
 	close_library(&l);
 }
 
@@ -541,7 +541,7 @@ static void an_interrupted_run_is_taken_up_again(void **state)
 	struct itimerval timer = {.it_value = {.tv_usec = 40000}};
 
 	open_library(&l, 99);
-	l.options.batch = 1;
+	l.options.ingest.batch = 1;
 	signal(SIGALRM, on_alarm);
 	setitimer(ITIMER_REAL, &timer, NULL);
 	enum status status = run_on(&l, NULL);
@@ -552,8 +552,8 @@ static void an_interrupted_run_is_taken_up_again(void **state)
 	assert_true(done < 99);
 	expect_sound(&l);
 	run(&l);
-	assert_int_equal(l.report.unchanged, done);
-	assert_int_equal(l.report.added, 99 - done);
+	assert_int_equal(l.report.counts.unchanged, done);
+	assert_int_equal(l.report.counts.added, 99 - done);
 	expect_sound(&l);
 	close_library(&l);
 }
@@ -593,8 +593,8 @@ static void the_result_depends_on_neither_jobs_nor_batch(void **state)
 		write_photo(in(&l, "05 copy.jpg"), 5);
 		test_write(in(&l, "07 broken.jpg"), "x", 1);
 		assert_true((size_t)l.model.dim <= E_MOST);
-		l.options.jobs = cases[i].jobs;
-		l.options.batch = cases[i].batch;
+		l.options.ingest.jobs = cases[i].jobs;
+		l.options.ingest.batch = cases[i].batch;
 		run(&l);
 		all_embeddings(&l, N, i ? other : first);
 		assert_int_equal(row_of(&l, "39.jpg").id, row_of(&l, "00.jpg").id + N + 1);
@@ -611,7 +611,7 @@ static void the_token_budget_is_kept(void **state)
 	struct library l;
 
 	open_library(&l, 10);
-	l.options.token_budget = 0;
+	l.options.ingest.token_budget = 0;
 	run(&l);
 	assert_int_equal(counts(&l).embeddings, 10);
 	assert_int_equal(counts(&l).token_rows, 0);
@@ -620,7 +620,7 @@ static void the_token_budget_is_kept(void **state)
 	run(&l);
 	int64_t each = counts(&l).token_bytes / 10;
 	assert_int_equal(counts(&l).token_rows, 10);
-	l.options.token_budget = (size_t)(4 * each);
+	l.options.ingest.token_budget = (size_t)(4 * each);
 	run(&l);
 	assert_int_equal(counts(&l).token_rows, 4);
 	write_photo(in(&l, "new.jpg"), 90);
@@ -640,10 +640,10 @@ static void another_model_embeds_again(void **state)
 	l.model.weights_digest[0] = 'f';
 	assert_ok(catalog_model_put(l.catalog, &l.model, &err), &err);
 	run(&l);
-	assert_int_equal(l.report.again, 3);
+	assert_int_equal(l.report.counts.again, 3);
 	assert_int_equal(counts(&l).embeddings, 3);
 	run(&l);
-	assert_int_equal(l.report.unchanged, 3);
+	assert_int_equal(l.report.counts.unchanged, 3);
 	close_library(&l);
 }
 

@@ -162,7 +162,7 @@ static void expect(const char *root, const struct walk_options *options, const c
 		n += (size_t)snprintf(found + n, sizeof found - n, "%s%s", n ? " " : "", walk.photos[i].path + strlen(root) + 1);
 	assert_string_equal(found, expected);
 	for (size_t i = 0; i < walk.count; i++)
-		assert_false(walk_leaves_out(root, walk.photos[i].path, options));
+		assert_false(rules_pass_over(&options->rules, root, walk.photos[i].path));
 	walk_release(&walk);
 }
 
@@ -189,8 +189,8 @@ static void files_in_folders_are_obeyed(void **state)
 	expect(root, &(struct walk_options){0}, "a.jpg x/a.jpg");
 	make(root, "x/.cocaignore", "!keep.png\n/a.jpg\n!/y/*\n");
 	expect(root, &(struct walk_options){0}, "a.jpg x/keep.png x/y/a.png");
-	assert_true(walk_leaves_out(root, test_path(root, "x/a.jpg"), &(struct walk_options){0}));
-	assert_true(walk_leaves_out(root, test_path(root, "raw/a.jpg"), &(struct walk_options){0}));
+	assert_true(rules_pass_over(&(struct rules){0}, root, test_path(root, "x/a.jpg")));
+	assert_true(rules_pass_over(&(struct rules){0}, root, test_path(root, "raw/a.jpg")));
 	/* A folder that is named itself is walked, by the rules of those above it. */
 	expect(test_path(root, "x"), &(struct walk_options){0}, "keep.png y/a.png");
 	expect(test_path(root, "raw"), &(struct walk_options){0}, "a.jpg");
@@ -203,8 +203,8 @@ static void the_command_line_decides_over_files(void **state)
 	const char *back[] = {"!a.png", "#x"}, *out[] = {"x"};
 
 	make(root, ".cocaignore", "*.png\nraw/\n!x/\n");
-	expect(root, &(struct walk_options){.excludes = back, .exclude_count = 2}, "a.jpg a.png x/a.jpg x/a.png x/y/a.png");
-	expect(root, &(struct walk_options){.excludes = out, .exclude_count = 1}, "a.jpg");
+	expect(root, &(struct walk_options){.rules.excludes = back, .rules.exclude_count = 2}, "a.jpg a.png x/a.jpg x/a.png x/y/a.png");
+	expect(root, &(struct walk_options){.rules.excludes = out, .rules.exclude_count = 1}, "a.jpg");
 }
 
 /* "*", "!*.jpg" is a common way to say "only these": it must not fetch AppleDouble's companions. */

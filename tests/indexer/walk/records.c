@@ -75,10 +75,10 @@ static void an_unchanged_library_costs_a_row_for_each_folder(void **state)
 		size_t n = i ? 3000 : 1000, folders = n / MADE_UP_FOLDER;
 		open_made_up(&l, n);
 		assert_true(cost_of_run(&l, NULL).rows >= n); /* nothing was left yet */
-		assert_int_equal(l.report.unchanged, n);
+		assert_int_equal(l.report.counts.unchanged, n);
 		rows[i] = cost_of_run(&l, NULL).rows;
 		assert_int_equal(l.report.photos, n);
-		assert_int_equal(l.report.unchanged, n);
+		assert_int_equal(l.report.counts.unchanged, n);
 		assert_true(rows[i] <= folders + 40);
 		assert_int_equal(stats_of_walk(&l), n); /* none for folders */
 		close_library(&l);
@@ -108,11 +108,11 @@ static void a_change_costs_the_rows_of_its_folder(void **state)
 	assert_int_equal(unlink(path), 0);
 	size_t rows = cost_of_run(&l, NULL).rows;
 	assert_int_equal(l.report.gone, 1);
-	assert_int_equal(l.report.unchanged, 1999);
+	assert_int_equal(l.report.counts.unchanged, 1999);
 	assert_in_range(rows, 1, 3 * MADE_UP_FOLDER);
 	/* The folder was settled again at once. */
 	assert_true(cost_of_run(&l, NULL).rows <= 50);
-	assert_int_equal(l.report.unchanged, 1999);
+	assert_int_equal(l.report.counts.unchanged, 1999);
 	close_library(&l);
 }
 
@@ -124,7 +124,7 @@ static void a_folder_inside_is_trusted_too(void **state)
 	open_made_up(&l, 2000);
 	run(&l);
 	assert_true(cost_of_run(&l, "2005").rows <= 50);
-	assert_true(l.report.unchanged > 0);
+	assert_true(l.report.counts.unchanged > 0);
 	close_library(&l);
 }
 
@@ -144,21 +144,21 @@ static void whatever_else_changes_rows_is_noticed(void **state)
 	usleep(30000);
 	run(&l);
 	run(&l);
-	assert_int_equal(l.report.unchanged, 4);
+	assert_int_equal(l.report.counts.unchanged, 4);
 	delete_row(&l, "DELETE FROM photos WHERE id = (SELECT min(id) FROM photos)");
 	run(&l);
-	assert_int_equal(l.report.moved, 1); /* its content was kept */
+	assert_int_equal(l.report.counts.moved, 1); /* its content was kept */
 	delete_row(&l, "UPDATE photos SET gone_since = 5 WHERE id = (SELECT min(id) FROM photos)");
 	run(&l);
-	assert_int_equal(l.report.back, 1);
+	assert_int_equal(l.report.counts.back, 1);
 	delete_row(&l, "DELETE FROM embeddings WHERE content = (SELECT min(content) FROM photos)");
 	run(&l);
-	assert_int_equal(l.report.again, 1);
+	assert_int_equal(l.report.counts.again, 1);
 	delete_row(&l, "UPDATE photos SET facts = 3 WHERE id = (SELECT min(id) FROM photos)");
 	run(&l);
-	assert_int_equal(l.report.noted, 1);
+	assert_int_equal(l.report.counts.noted, 1);
 	run(&l);
-	assert_int_equal(l.report.unchanged, 4);
+	assert_int_equal(l.report.counts.unchanged, 4);
 	close_library(&l);
 }
 
@@ -172,10 +172,10 @@ static void what_failed_is_named_again_in_an_unchanged_folder(void **state)
 	usleep(30000);
 	for (size_t i = 0; i < 3; i++) {
 		run(&l);
-		assert_int_equal(l.report.failed, 1);
+		assert_int_equal(l.report.counts.failed, 1);
 		assert_int_equal(l.report.photos, 4);
-		assert_int_equal(l.report.unchanged, i ? 3 : 0);
-		assert_non_null(strstr(l.report.failures.data, "broken.jpg"));
+		assert_int_equal(l.report.counts.unchanged, i ? 3 : 0);
+		assert_non_null(strstr(l.report.counts.failures.data, "broken.jpg"));
 	}
 	close_library(&l);
 }
@@ -192,10 +192,10 @@ static void another_model_trusts_nothing_of_this_one(void **state)
 	memset(l.model.weights_digest, 'e', 32);
 	assert_ok(catalog_model_put(l.catalog, &l.model, &err), &err);
 	run(&l);
-	assert_int_equal(l.report.again, 3);
+	assert_int_equal(l.report.counts.again, 3);
 	l.model = first;
 	run(&l);
-	assert_int_equal(l.report.unchanged, 3);
+	assert_int_equal(l.report.counts.unchanged, 3);
 	close_library(&l);
 }
 
@@ -268,16 +268,16 @@ static void compare(const struct library *a, const struct library *b)
 	struct buffer rows, others;
 
 	assert_int_equal(x->photos, y->photos);
-	assert_int_equal(x->added, y->added);
-	assert_int_equal(x->changed, y->changed);
-	assert_int_equal(x->unchanged, y->unchanged);
-	assert_int_equal(x->moved, y->moved);
-	assert_int_equal(x->back, y->back);
-	assert_int_equal(x->noted, y->noted);
+	assert_int_equal(x->counts.added, y->counts.added);
+	assert_int_equal(x->counts.changed, y->counts.changed);
+	assert_int_equal(x->counts.unchanged, y->counts.unchanged);
+	assert_int_equal(x->counts.moved, y->counts.moved);
+	assert_int_equal(x->counts.back, y->counts.back);
+	assert_int_equal(x->counts.noted, y->counts.noted);
 	assert_int_equal(x->gone, y->gone);
 	assert_int_equal(x->kept, y->kept);
 	assert_int_equal(x->dropped, y->dropped);
-	assert_int_equal(x->failed, y->failed);
+	assert_int_equal(x->counts.failed, y->counts.failed);
 	dump(a, &rows);
 	dump(b, &others);
 	assert_string_equal(rows.data, others.data);

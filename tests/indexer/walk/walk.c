@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "indexer/walk/path.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
 #include "tests/support.h"
@@ -79,7 +80,7 @@ static void tells_size_and_time(void **state)
 	names(root, &(struct walk_options){0}, &walk);
 	assert_int_equal(stat(test_path(root, "a.jpg"), &st), 0);
 	assert_int_equal(walk.photos[0].size, 1);
-	assert_int_equal(walk.photos[0].mtime_ns, walk_mtime(&st));
+	assert_int_equal(walk.photos[0].mtime_ns, file_mtime(&st));
 	assert_true(walk.photos[0].regular);
 	walk_release(&walk);
 }
@@ -90,7 +91,7 @@ static void passes_over_hidden_names(void **state)
 	const char *root = sample((const char *[]){".a.jpg", ".b/c.jpg", "d.jpg", NULL});
 
 	expect(root, &(struct walk_options){0}, "d.jpg");
-	expect(root, &(struct walk_options){.hidden = true}, ".a.jpg .b/c.jpg d.jpg");
+	expect(root, &(struct walk_options){.rules.hidden = true}, ".a.jpg .b/c.jpg d.jpg");
 }
 
 static void never_takes_what_systems_keep(void **state)
@@ -100,7 +101,7 @@ static void never_takes_what_systems_keep(void **state)
 		".trash/c.jpg", ".Trash-1000/files/d.jpg",
 						   "#recycle/e.jpg", "$RECYCLE.BIN/f.jpg", "lost+found/g.jpg", "kept.jpg", NULL});
 
-	expect(root, &(struct walk_options){.hidden = true}, "kept.jpg");
+	expect(root, &(struct walk_options){.rules.hidden = true}, "kept.jpg");
 }
 
 static void excludes_as_gitignore_does(void **state)
@@ -127,10 +128,10 @@ static void excludes_as_gitignore_does(void **state)
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		print_message("%s\n", cases[i].glob);
-		expect(root, &(struct walk_options){.excludes = &cases[i].glob, .exclude_count = 1}, cases[i].left);
+		expect(root, &(struct walk_options){.rules.excludes = &cases[i].glob, .rules.exclude_count = 1}, cases[i].left);
 	}
 	const char *absolute = test_path(root, "2019/may");
-	expect(root, &(struct walk_options){.excludes = &absolute, .exclude_count = 1},
+	expect(root, &(struct walk_options){.rules.excludes = &absolute, .rules.exclude_count = 1},
 		"2019/raw/c.jpg a.jpg draft.png raw/b.jpg x/draft.png");
 }
 
@@ -138,15 +139,15 @@ static void says_of_a_path_whether_it_is_left_out(void **state)
 {
 	(void)state;
 	const char *globs[] = {"raw/", "*.png"};
-	struct walk_options options = {.excludes = globs, .exclude_count = 2};
+	const struct rules rules = {.excludes = globs, .exclude_count = 2};
 
-	assert_true(walk_leaves_out("/r", "/r/a/raw/b.jpg", &options));
-	assert_true(walk_leaves_out("/r", "/r/.a/b.jpg", &options));
-	assert_true(walk_leaves_out("/r", "/r/a/b.png", &options));
-	assert_false(walk_leaves_out("/r", "/r/a/raw", &options));
-	assert_false(walk_leaves_out("/r/.hidden", "/r/.hidden/b.jpg", &options));
-	assert_false(walk_leaves_out("/", "/a/b.jpg", &options));
-	assert_true(walk_leaves_out("/", "/.a/b.jpg", &options));
+	assert_true(rules_pass_over(&rules, "/r", "/r/a/raw/b.jpg"));
+	assert_true(rules_pass_over(&rules, "/r", "/r/.a/b.jpg"));
+	assert_true(rules_pass_over(&rules, "/r", "/r/a/b.png"));
+	assert_false(rules_pass_over(&rules, "/r", "/r/a/raw"));
+	assert_false(rules_pass_over(&rules, "/r/.hidden", "/r/.hidden/b.jpg"));
+	assert_false(rules_pass_over(&rules, "/", "/a/b.jpg"));
+	assert_true(rules_pass_over(&rules, "/", "/.a/b.jpg"));
 }
 
 static void does_not_follow_links_unless_told(void **state)
@@ -160,7 +161,7 @@ static void does_not_follow_links_unless_told(void **state)
 	assert_string_equal(names(root, &(struct walk_options){0}, &walk), "b.jpg real/a.jpg");
 	assert_int_equal(walk.links, 1);
 	walk_release(&walk);
-	expect(root, &(struct walk_options){.follow = true}, "b.jpg link.jpg real/a.jpg");
+	expect(root, &(struct walk_options){.rules.follow = true}, "b.jpg link.jpg real/a.jpg");
 }
 
 static void follows_a_loop_once(void **state)
@@ -175,7 +176,7 @@ static void follows_a_loop_once(void **state)
 	assert_int_equal(symlink(outside, test_path(root, "y")), 0);
 	assert_int_equal(symlink(root, test_path(outside, "back")), 0);
 	assert_int_equal(symlink("nowhere.jpg", test_path(root, "n.jpg")), 0);
-	expect(root, &(struct walk_options){.follow = true}, "a/b/c.jpg n.jpg y/o.jpg");
+	expect(root, &(struct walk_options){.rules.follow = true}, "a/b/c.jpg n.jpg y/o.jpg");
 }
 
 static void names_what_is_not_regular(void **state)
@@ -334,12 +335,12 @@ static void stops_when_interrupted(void **state)
 static void knows_what_lies_below_a_folder(void **state)
 {
 	(void)state;
-	assert_true(walk_below("/a/b", "/a/b/c"));
-	assert_true(walk_below("/a/b", "/a/b"));
-	assert_true(walk_below("/a/b/", "/a/b/c"));
-	assert_true(walk_below("/", "/a"));
-	assert_false(walk_below("/a/b", "/a/bc"));
-	assert_false(walk_below("/a/b", "/a"));
+	assert_true(path_below("/a/b", "/a/b/c"));
+	assert_true(path_below("/a/b", "/a/b"));
+	assert_true(path_below("/a/b/", "/a/b/c"));
+	assert_true(path_below("/", "/a"));
+	assert_false(path_below("/a/b", "/a/bc"));
+	assert_false(path_below("/a/b", "/a"));
 }
 
 static void resolves_what_exists_of_a_path(void **state)
@@ -354,14 +355,14 @@ static void resolves_what_exists_of_a_path(void **state)
 
 	assert_int_equal(symlink("b", test_path(root, "l")), 0);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		char *path = walk_resolve(test_path(root, cases[i].path));
+		char *path = path_resolve(test_path(root, cases[i].path));
 		assert_string_equal(path, test_path(root, cases[i].resolved));
 		free(path);
 	}
-	char *missing = walk_resolve("/no such folder/at all/");
+	char *missing = path_resolve("/no such folder/at all/");
 	assert_string_equal(missing, "/no such folder/at all");
 	free(missing);
-	char *here = getcwd(NULL, 0), *relative = walk_resolve("no-such-file");
+	char *here = getcwd(NULL, 0), *relative = path_resolve("no-such-file");
 	assert_string_equal(relative, test_path(here, "no-such-file"));
 	free(here);
 	free(relative);

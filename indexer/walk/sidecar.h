@@ -1,4 +1,4 @@
-/* sidecar.h: files beside photographs that say something about them. For "IMG_1.jpg":
+/* sidecar.h: files beside photographs that say something about them, and whose they are, by their names. For "IMG_1.jpg":
  *
  *     IMG_1.xmp IMG_1.jpg.xmp      XMP, as Lightroom, darktable and digiKam write it
  *     IMG_1.txt IMG_1.jpg.txt      a text a line
@@ -7,11 +7,16 @@
  *
  * The walk sees their names and times anyway: an unchanged library costs no further call.
  */
-#ifndef INDEXER_FACTS_SIDECAR_H
-#define INDEXER_FACTS_SIDECAR_H
+#ifndef INDEXER_WALK_SIDECAR_H
+#define INDEXER_WALK_SIDECAR_H
 
-#include "indexer/facts/probe.h"
+#include <stddef.h>
+#include <stdint.h>
+
 #include "schema/base/status.h"
+
+/* By extension; in this order a photograph's are read. */
+enum sidecar_kind { SIDECAR_XMP, SIDECAR_JSON, SIDECAR_TXT, SIDECAR_NONE };
 
 struct sidecar {
 	char *path;
@@ -26,7 +31,7 @@ struct sidecars {
 /* How many of one photograph are looked at. */
 enum { SIDECARS_MOST = 8 };
 
-bool sidecar_is(const char *name); /* by its extension */
+enum sidecar_kind sidecar_kind(const char *name);
 /* Takes path over, also when it fails. */
 enum status sidecars_add(struct sidecars *sidecars, char *path, int64_t size, int64_t mtime_ns, struct err *err);
 void sidecars_sort(struct sidecars *sidecars); /* and drops what is there twice; then sidecars_of */
@@ -34,10 +39,5 @@ void sidecars_release(struct sidecars *sidecars);
 
 /* Those of a photograph: XMP first, then JSON, then texts; their number. */
 size_t sidecars_of(const struct sidecars *sidecars, const char *photo, const struct sidecar *found[SIDECARS_MOST]);
-/* A number, never 0, that is another when one comes, goes or changes, and when more is read of photographs than before. */
-int64_t sidecars_stamp(const struct sidecar *const *found, size_t n);
-
-/* Reads one if it is XMP, or if it is not. A file that cannot be read says nothing. */
-void sidecar_read(const char *path, const char *photo, bool xmp, struct probe *probe);
 
 #endif

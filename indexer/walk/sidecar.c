@@ -1,45 +1,28 @@
 /* sidecar.c: see sidecar.h. */
-#include "indexer/facts/sidecar.h"
+#include "indexer/walk/sidecar.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
-#include "schema/base/file.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
 
-enum kind { KIND_XMP, KIND_JSON, KIND_TXT, KIND_NONE };
-
-static enum kind kind_of(const char *name)
+enum sidecar_kind sidecar_kind(const char *name)
 {
 	static const char *const extensions[] = {".xmp", ".json", ".txt"};
 	const char *dot = strrchr(name, '.');
 
-	for (enum kind kind = KIND_XMP; dot && dot != name && kind < KIND_NONE; kind++)
+	for (enum sidecar_kind kind = SIDECAR_XMP; dot && dot != name && kind < SIDECAR_NONE; kind++)
 		if (strcasecmp(dot, extensions[kind]) == 0)
 			return kind;
-	return KIND_NONE;
-}
-
-bool sidecar_is(const char *name)
-{
-	return kind_of(name) != KIND_NONE;
+	return SIDECAR_NONE;
 }
 
 enum status sidecars_add(struct sidecars *sidecars, char *path, int64_t size, int64_t mtime_ns, struct err *err)
 {
-	if (path && sidecars->count == sidecars->capacity) {
-		size_t capacity = sidecars->capacity ? 2 * sidecars->capacity : 64;
-		struct sidecar *items = mem_resize(sidecars->items, capacity, sizeof *items);
-		if (items) {
-			sidecars->items = items;
-			sidecars->capacity = capacity;
-		}
-	}
-	if (!path || sidecars->count == sidecars->capacity) {
+	if (!path || !mem_grow(&sidecars->items, &sidecars->capacity, sidecars->count + 1, sizeof *sidecars->items)) {
 		free(path);
 		return err_memory(err, "the list of files beside photographs");
 	}
@@ -109,14 +92,14 @@ static bool is_takeout_tail(const char *tail, size_t size)
 }
 
 /* body: the sidecar's name without its extension. */
-static bool belongs(const struct names *n, const char *body, size_t size, enum kind kind)
+static bool belongs(const struct names *n, const char *body, size_t size, enum sidecar_kind kind)
 {
 	enum { TAKEOUT_MOST = 46 };
 	size_t extension = n->base_size - n->stem_size, front = n->stem_size - n->number_size;
 
 	if ((size == n->stem_size || size == n->base_size) && memcmp(body, n->base, size) == 0)
 		return true;
-	if (kind != KIND_JSON)
+	if (kind != SIDECAR_JSON)
 		return false;
 	if (size > n->base_size && memcmp(body, n->base, n->base_size) == 0)
 		return is_takeout_tail(body + n->base_size, size - n->base_size);
@@ -153,60 +136,15 @@ size_t sidecars_of(const struct sidecars *sidecars, const char *photo, const str
 	if (!sidecars->count)
 		return 0;
 	front = folder + (front < FRONT_MOST ? front : FRONT_MOST);
-	for (enum kind kind = KIND_XMP; kind < KIND_NONE; kind++)
+	for (enum sidecar_kind kind = SIDECAR_XMP; kind < SIDECAR_NONE; kind++)
 		for (size_t i = lower_bound(sidecars, photo, front); i < sidecars->count && n < SIDECARS_MOST; i++) {
 			const struct sidecar *sidecar = &sidecars->items[i];
 			if (strncmp(sidecar->path, photo, front) != 0)
 				break;
 			const char *name = sidecar->path + folder;
-			if (!strchr(name, '/') && kind_of(name) == kind &&
+			if (!strchr(name, '/') && sidecar_kind(name) == kind &&
 			    belongs(&names, name, (size_t)(strrchr(name, '.') - name), kind))
 				found[n++] = sidecar;
 		}
 	return n;
-}
-
-int64_t sidecars_stamp(const struct sidecar *const *found, size_t n)
-{
-	uint64_t stamp = PROBE_VERSION;
-
-	for (size_t i = 0; i < n; i++) {
-		int64_t values[] = {found[i]->size, found[i]->mtime_ns};
-		stamp = XXH3_64bits_withSeed(found[i]->path, strlen(found[i]->path), stamp);
-		stamp = XXH3_64bits_withSeed(values, sizeof values, stamp);
-	}
-	return stamp ? (int64_t)stamp : 1;
-}
-
-/* Each line is a text of its own, as captions beside photographs are written: a model reads only a sentence or two at once. */
-static void read_lines(const char *text, size_t size, struct probe *probe)
-{
-	enum { LINES_MOST = 200 };
-	const char *end = text + size;
-
-	for (int n = 0; text < end && n < LINES_MOST; n++) {
-		const char *line = memchr(text, '\n', (size_t)(end - text));
-		size_t length = (size_t)((line ? line : end) - text);
-		probe_add_text(probe, PROBE_SIDECAR, text, length);
-		text += length + 1;
-	}
-}
-
-void sidecar_read(const char *path, const char *photo, bool xmp, struct probe *probe)
-{
-	enum { SIZE_MOST = 16 << 20 };
-	const char *slash = strrchr(photo, '/');
-	enum kind kind = kind_of(path);
-	uint8_t *bytes = NULL;
-	size_t size;
-
-	if ((kind == KIND_XMP) != xmp || file_read(path, SIZE_MOST, &bytes, &size, NULL) != STATUS_OK)
-		return;
-	if (kind == KIND_XMP)
-		probe_xmp(probe, bytes, size);
-	else if (kind == KIND_JSON)
-		probe_json(probe, bytes, size, slash ? slash + 1 : photo);
-	else
-		read_lines((const char *)bytes, size, probe);
-	free(bytes);
 }
