@@ -16,8 +16,9 @@
 
 #include "model/files/checkpoint.h"
 #include "model/files/config.h"
-#include "model/math/int8.h"
 #include "model/files/weights.h"
+#include "model/math/int8.h"
+#include "model/net/block.h"
 
 #define DECODER_INT8_PREFIX "int8."
 
@@ -34,14 +35,15 @@ enum status decoder_int8_new(const struct config *config, const struct weights *
 			     struct decoder_int8 **made, struct err *err);
 void decoder_int8_free(struct decoder_int8 *made, const struct config *config); /* takes NULL */
 
-/* The matrices as they are stored, i < decoder_int8_count. */
+/* The matrices as they are stored, i < decoder_int8_count. map: of [rows,columns] outputs and inputs; its weight is NULL for the
+ * vocabulary, which lies turned over. */
 struct decoder_matrix {
 	char name[64];
-	size_t rows, columns;
+	struct linear map;
 };
 size_t decoder_int8_count(const struct config *config);
-struct decoder_matrix decoder_int8_matrix(const struct config *config, size_t i);
-enum status decoder_int8_codes(const struct config *config, const struct weights *weights, size_t i, int8_t *codes /* [rows,columns] */,
-			       float *scale /* [rows] */, struct err *err);
+struct decoder_matrix decoder_int8_matrix(const struct config *config, const struct weights *weights, size_t i);
+enum status decoder_int8_codes(const struct config *config, const struct weights *weights, const struct decoder_matrix *matrix,
+			       int8_t *codes /* [rows,columns] */, float *scale /* [rows] */, struct err *err);
 
 #endif

@@ -59,44 +59,55 @@ enum status int8_stored_pack(const struct int8_stored *stored, size_t from, cons
 	return status;
 }
 
-static enum status one(const struct checkpoint *checkpoint, const char *prefix, size_t l, const char *name, const struct linear *map,
-		       const float *gain, struct int8_matrix *matrix, struct err *err)
-{
-	char whole[112];
-	struct int8_stored stored;
-
-	snprintf(whole, sizeof whole, "%s.%zu.%s", prefix, l, name);
-	enum status status = int8_stored_find(checkpoint, whole, map->out, map->in, &stored, err);
-	if (status != STATUS_OK)
-		return status;
-	return stored.codes ? int8_stored_pack(&stored, 0, map, gain, matrix, err) : int8_matrix_init(matrix, map, INT8_PAIRS, gain, err);
-}
-
-enum status int8_stored_tower(const struct checkpoint *checkpoint, const char *prefix, const struct block *blocks,
-			      const struct tower *tower, struct int8_block **made, struct err *err)
+void int8_block_maps(const struct block *b, const struct tower *tower, bool cross, struct linear maps[INT8_BLOCK_MAPS])
 {
 	size_t D = tower->width, F = tower->hidden;
-	struct int8_block *result = mem_array(tower->layers, sizeof *result);
-	enum status status = result ? STATUS_OK : err_memory(err, "8-bit weights");
 
-	for (size_t l = 0; l < tower->layers && status == STATUS_OK; l++) {
-		const struct block *b = blocks + l;
-		const struct {
-			const char *name;
-			struct int8_matrix *matrix;
-			struct linear map;
-			const float *gain;
-		} parts[] = {
-			{"attn.in_proj_weight", &result[l].qkv, {b->attn.in_weight, b->attn.in_bias, D, 3 * D, false}, NULL},
-			{"attn.out_proj.weight", &result[l].out, {b->attn.out_weight, b->attn.out_bias, D, D, false}, b->ls_1},
-			{"mlp.c_fc.weight", &result[l].fc, {b->fc_weight, b->fc_bias, D, F, false}, NULL},
-			{"mlp.c_proj.weight", &result[l].proj, {b->proj_weight, b->proj_bias, F, D, false}, b->ls_2},
-		};
-		for (size_t i = 0; i < sizeof parts / sizeof *parts && status == STATUS_OK; i++)
-			status = one(checkpoint, prefix, l, parts[i].name, &parts[i].map, parts[i].gain, parts[i].matrix, err);
+	maps[0] = (struct linear){cross ? b->attn.q_weight : b->attn.in_weight, b->attn.in_bias, D, cross ? D : 3 * D, false};
+	maps[1] = (struct linear){b->attn.out_weight, b->attn.out_bias, D, D, false};
+	maps[2] = (struct linear){b->fc_weight, b->fc_bias, D, F, false};
+	maps[3] = (struct linear){b->proj_weight, b->proj_bias, F, D, false};
+}
+
+/* Map i of layer l. */
+static enum status make_map(const struct int8_tower *from, size_t l, size_t i, struct int8_block *made, struct err *err)
+{
+	const struct block *b = from->blocks + l;
+	const float *gain = i == 1 ? b->ls_1 : i == 3 ? b->ls_2 : NULL;
+	struct int8_matrix *matrix = (struct int8_matrix *const[]){&made->qkv, &made->out, &made->fc, &made->proj}[i];
+	struct linear maps[INT8_BLOCK_MAPS];
+	struct int8_stored stored;
+	char name[112];
+
+	int8_block_maps(b, from->tower, from->cross, maps);
+	snprintf(name, sizeof name, "%s.%zu.%s", from->prefix, l, from->names[i]);
+	enum status status = int8_stored_find(from->checkpoint, name, maps[i].out, maps[i].in, &stored, err);
+	if (status != STATUS_OK)
+		return status;
+	return stored.codes ? int8_stored_pack(&stored, 0, maps + i, gain, matrix, err) :
+			      int8_matrix_init(matrix, maps + i, INT8_PAIRS, gain, err);
+}
+
+enum status int8_tower_new(const struct int8_tower *from, struct int8_block **made, struct err *err)
+{
+	struct int8_block *result = mem_array(from->tower->layers, sizeof *result);
+	enum status status = result ? STATUS_OK : err_memory(err, "8-bit weights");
+	size_t maps = result ? from->tower->layers * INT8_BLOCK_MAPS : 0;
+
+#pragma omp parallel for schedule(dynamic, 1)
+	for (size_t i = 0; i < maps; i++) {
+		struct err own;
+		enum status one = make_map(from, i / INT8_BLOCK_MAPS, i % INT8_BLOCK_MAPS, result + i / INT8_BLOCK_MAPS, &own);
+		if (one == STATUS_OK)
+			continue;
+#pragma omp critical(int8_tower_failed)
+		{
+			status = one;
+			*err = own;
+		}
 	}
 	if (status != STATUS_OK) {
-		int8_tower_free(result, tower);
+		int8_tower_free(result, from->tower);
 		result = NULL;
 	}
 	*made = result;

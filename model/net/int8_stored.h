@@ -26,10 +26,21 @@ enum status int8_stored_find(const struct checkpoint *checkpoint, const char *na
 enum status int8_stored_pack(const struct int8_stored *stored, size_t from, const struct linear *map, const float *gain,
 			     struct int8_matrix *matrix, struct err *err);
 
-/* A tower's blocks, which the file (or NULL) names PREFIX.0 and so on; what it does not hold in 8 bits is made. *made[layers] is
- * the caller's, for int8_tower_free. The blocks are not changed. */
-enum status int8_stored_tower(const struct checkpoint *checkpoint, const char *prefix, const struct block *blocks,
-			      const struct tower *tower, struct int8_block **made, struct err *err);
+/* A block's maps of qkv, out, fc and proj in floats; of a cross block qkv is the queries' alone. */
+enum { INT8_BLOCK_MAPS = 4 };
+void int8_block_maps(const struct block *block, const struct tower *tower, bool cross, struct linear maps[INT8_BLOCK_MAPS]);
+
+/* A tower's blocks. The file (or NULL) names a map's matrix PREFIX.LAYER.NAME; what it does not hold in 8 bits is made. */
+struct int8_tower {
+	const struct checkpoint *checkpoint;
+	const char *prefix;
+	const char *const *names; /* [INT8_BLOCK_MAPS] */
+	const struct block *blocks; /* [layers]; are not changed */
+	const struct tower *tower;
+	bool cross;
+};
+/* *made[layers] is the caller's. */
+enum status int8_tower_new(const struct int8_tower *from, struct int8_block **made, struct err *err);
 void int8_tower_free(struct int8_block *made, const struct tower *tower); /* takes NULL */
 
 #endif

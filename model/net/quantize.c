@@ -146,11 +146,12 @@ static enum status add_decoder(struct list *list, const struct config *config, s
 	enum status status = STATUS_OK;
 
 	for (size_t i = 0; i < decoder_int8_count(config) && status == STATUS_OK; i++) {
-		struct decoder_matrix matrix = decoder_int8_matrix(config, i);
-		int8_t *codes = mem_array(mem_product(matrix.rows, matrix.columns), 1);
-		float *scale = mem_floats(matrix.rows);
-		add_codes(list, matrix.name, matrix.rows, matrix.columns, codes, scale);
-		status = codes && scale ? decoder_int8_codes(config, list->weights, i, codes, scale, err) :
+		struct decoder_matrix matrix = decoder_int8_matrix(config, list->weights, i);
+		size_t rows = matrix.map.out, columns = matrix.map.in;
+		int8_t *codes = mem_array(mem_product(rows, columns), 1);
+		float *scale = mem_floats(rows);
+		add_codes(list, matrix.name, rows, columns, codes, scale);
+		status = codes && scale ? decoder_int8_codes(config, list->weights, &matrix, codes, scale, err) :
 					  err_memory(err, "8-bit weights");
 	}
 	return status;

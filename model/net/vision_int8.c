@@ -56,6 +56,8 @@ static enum status make_stem(const struct config *config, const struct weights *
 enum status vision_int8_new(const struct config *config, const struct weights *weights, const struct checkpoint *checkpoint,
 			    struct vision_int8 **result, struct err *err)
 {
+	static const char *const names[INT8_BLOCK_MAPS] = {"attn.in_proj_weight", "attn.out_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight"};
+	const struct int8_tower tower = {checkpoint, "visual.transformer.resblocks", names, weights->vision, &config->vision, false};
 	struct vision_int8 *made = mem_array(1, sizeof *made);
 	enum status status = made ? STATUS_OK : err_memory(err, "8-bit weights");
 
@@ -64,7 +66,7 @@ enum status vision_int8_new(const struct config *config, const struct weights *w
 	if (status == STATUS_OK && int8_range() == INT8_BYTES)
 		status = make_ends(config, weights, made, err);
 	if (status == STATUS_OK)
-		status = int8_stored_tower(checkpoint, "visual.transformer.resblocks", weights->vision, &config->vision, &made->blocks, err);
+		status = int8_tower_new(&tower, &made->blocks, err);
 	if (status != STATUS_OK) {
 		vision_int8_free(made, config);
 		made = NULL;
