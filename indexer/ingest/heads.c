@@ -12,7 +12,6 @@ struct labeller {
 	int64_t id;
 	struct head head;
 	struct head_pass *pass;
-	float *p;                 /* [C] */
 	bool *has;                /* [C] */
 	struct labeller *next;
 };
@@ -27,16 +26,14 @@ static void free_labeller(struct labeller *l)
 {
 	head_pass_free(l->pass);
 	head_release(&l->head);
-	free(l->p);
 	free(l->has);
 	free(l);
 }
 
 static enum status prepare(struct labeller *l, size_t rows_most, struct err *err)
 {
-	l->p = mem_floats(l->head.labels_count);
 	l->has = mem_array(l->head.labels_count, sizeof *l->has);
-	return l->p && l->has ? head_pass_new(&l->head, 1, rows_most, &l->pass, err) : err_memory(err, "a head");
+	return l->has ? head_pass_new(&l->head, 1, rows_most, &l->pass, err) : err_memory(err, "a head");
 }
 
 static enum status take_head(void *context, const struct catalog_head *row, struct err *err)
@@ -91,9 +88,9 @@ enum status heads_put(struct heads *heads, struct catalog *catalog, int64_t cont
 	enum status status = STATUS_OK;
 
 	for (struct labeller *l = heads->first; l && status == STATUS_OK; l = l->next) {
-		head_read(l->pass, l->head.n ? tokens : embedding, M, l->p);
-		head_decide(&l->head, l->p, l->has);
-		status = catalog_scores_put(catalog, l->id, content, l->p, l->has, l->head.labels_count, err);
+		const float *p = head_read(l->pass, l->head.n ? tokens : embedding, M);
+		head_decide(&l->head, p, l->has);
+		status = catalog_scores_put(catalog, l->id, content, p, l->has, l->head.labels_count, err);
 	}
 	return status;
 }

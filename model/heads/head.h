@@ -9,7 +9,7 @@
  *     head_check(&head, config_digest, weights_digest, name, err);         // made for this model?
  *     struct head_pass *pass;
  *     head_pass_new(&head, 1, M, &pass, err);
- *     head_read(pass, x, M, p);                                             // p[C]: a probability for each label
+ *     const float *p = head_read(pass, x, M);                               // p[C]: a probability for each label
  *     head_decide(&head, p, has);
  *
  * The file is safetensors, F16; its metadata say what kind it is, for which model (by the digests of configuration and weights), the
@@ -75,8 +75,8 @@ enum status head_check(const struct head *head, const char *name, const char *co
 struct head_pass;
 enum status head_pass_new(const struct head *head, size_t batch, size_t rows_most, struct head_pass **pass, struct err *err);
 void head_pass_free(struct head_pass *pass); /* takes NULL */
-/* p[C] from x[M,D]; a linear head takes the embedding, M = 1. */
-void head_read(struct head_pass *pass, const float *x, size_t M, float *p);
+/* Probabilities [C] from x[M,D], valid until the pass is used again; a linear head takes the embedding, M = 1. */
+const float *head_read(struct head_pass *pass, const float *x, size_t M);
 
 /* has[C]: of several labels those with p >= 0.5; else the most probable alone, the first of equals. */
 void head_decide(const struct head *head, const float *p, bool *has);

@@ -136,7 +136,7 @@ enum status pass_forward(struct head_pass *p, const struct tune_item *const *ite
 	return status;
 }
 
-void head_read(struct head_pass *p, const float *x, size_t M, float *probabilities)
+const float *head_read(struct head_pass *p, const float *x, size_t M)
 {
 	if (p->n) {
 		memcpy(p->fold.x, x, M * p->D * sizeof *x);
@@ -147,8 +147,8 @@ void head_read(struct head_pass *p, const float *x, size_t M, float *probabiliti
 		gather_embedding(p, x, 0);
 	}
 	forward(p, 1);
-	memcpy(probabilities, p->logits, p->C * sizeof *probabilities);
-	head_probabilities(p->head, probabilities);
+	head_probabilities(p->head, p->logits);
+	return p->logits;
 }
 
 /* ---- backward --------------------------------------------------------------------------------------------------- */

@@ -114,6 +114,7 @@ static enum status rank_choices(struct asking *a, int64_t content, struct err *e
 		sum += exp((double)a->p[c] - most);
 	for (size_t c = 0; c < C; c++)
 		a->p[c] = (float)(exp((double)a->p[c] - most) / sum);
+	choices_sort(a->p, C, a->ranked);
 	return STATUS_OK;
 }
 
@@ -133,7 +134,7 @@ static enum status rank_answers(struct asking *a, struct err *err)
 		status = packed_tokens_read(blob, size, n, W, a->states, err);
 	}
 	if (status == STATUS_OK)
-		head_read(a->pass, a->states, n, a->p);
+		choices_sort(head_read(a->pass, a->states, n), a->answers, a->ranked);
 	free(blob);
 	return status;
 }
@@ -164,7 +165,6 @@ static enum status ask(struct asking *a, const char *path, struct err *err)
 		status = a->pass ? rank_answers(a, err) : rank_choices(a, content, err);
 	if (status != STATUS_OK)
 		return status;
-	choices_sort(a->p, a->answers, a->ranked);
 	return print(a, path, err);
 }
 

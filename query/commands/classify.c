@@ -23,7 +23,7 @@ struct classifier {
 	struct choices labels;
 	struct head head;             /* of --head; else zeroed, and labels are words */
 	struct head_pass *pass;       /* NULL: without a head */
-	float *tokens, *p;            /* [M,D] [labels] */
+	float *tokens;                /* [M,D] */
 	float *embeddings;            /* [labels,E] */
 	float *photo;                 /* [E] */
 	struct ranked_choice *ranked;  /* [labels] */
@@ -41,8 +41,7 @@ static enum status print(struct classifier *c, const char *path, size_t path_siz
 
 	if (c->pass) {
 		size_t M = c->head.n ? tokens_floats(engine, TOKENS_ENCODER) / c->head.D : 1;
-		head_read(c->pass, c->head.n ? c->tokens : c->photo, M, c->p);
-		choices_sort(c->p, c->head.labels_count, c->ranked);
+		choices_sort(head_read(c->pass, c->head.n ? c->tokens : c->photo, M), c->head.labels_count, c->ranked);
 	} else {
 		choices_rank(c->photo, c->embeddings, c->labels.count, engine->embed, (double)coca_logit_scale(engine->model), c->ranked);
 	}
@@ -130,11 +129,10 @@ static enum status prepare_head(struct classifier *c, const char *name, struct e
 		return status;
 	size_t C = c->head.labels_count;
 	c->tokens = mem_floats(size);
-	c->p = mem_floats(C);
 	c->photo = mem_floats(c->library.engine.embed);
 	c->ranked = mem_array(C, sizeof *c->ranked);
 	c->limit = c->limit < C ? c->limit : C;
-	return c->tokens && c->p && c->photo && c->ranked ? STATUS_OK : err_memory(err, "labels");
+	return c->tokens && c->photo && c->ranked ? STATUS_OK : err_memory(err, "labels");
 }
 
 static enum status prepare(struct classifier *c, const char *templates, const char *head, struct err *err)
@@ -183,7 +181,6 @@ static int run(struct cli *cli, const struct arguments *args)
 	head_pass_free(c.pass);
 	head_release(&c.head);
 	free(c.tokens);
-	free(c.p);
 	free(c.embeddings);
 	free(c.photo);
 	free(c.ranked);

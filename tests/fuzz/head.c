@@ -15,15 +15,15 @@ static void use(const struct head *head)
 	enum { ROWS = 2 };
 	struct head_pass *reader = NULL;
 	size_t D = head->D, C = head->labels_count;
-	float *x = mem_floats(ROWS * D), *p = mem_floats(C);
+	float *x = mem_floats(ROWS * D);
 	bool *has = mem_array(C, sizeof *has);
 	struct err err;
 	size_t said = 0;
 
-	if (head_pass_new(head, 1, ROWS, &reader, &err) == STATUS_OK && x && p && has) {
+	if (head_pass_new(head, 1, ROWS, &reader, &err) == STATUS_OK && x && has) {
 		for (size_t i = 0; i < ROWS * D; i++)
 			x[i] = (float)(i % 7) - 3;
-		head_read(reader, x, head->n ? ROWS : 1, p);
+		const float *p = head_read(reader, x, head->n ? ROWS : 1);
 		head_decide(head, p, has);
 		for (size_t c = 0; c < C; c++)
 			said += has[c];
@@ -32,7 +32,6 @@ static void use(const struct head *head)
 	}
 	head_pass_free(reader);
 	free(x);
-	free(p);
 	free(has);
 }
 

@@ -339,7 +339,7 @@ static void head_that_starts_from_the_models_pooler_is_its_embedding(void **stat
 	head.several = true;
 	assert_ok(head_pass_new(&head, 1, t.M, &reader, &err), &err);
 	float *p = mem_floats(E);
-	head_read(reader, t.tokens, t.M, p);
+	memcpy(p, head_read(reader, t.tokens, t.M), E * sizeof *p);
 	double length = 0;
 	for (size_t i = 0; i < E; i++) {
 		p[i] = logf(p[i] / (1 - p[i]));
