@@ -19,6 +19,7 @@
 #include "schema/base/blas.h"
 #include "schema/cli/options.h"
 #include "schema/cli/pages.h"
+#include "schema/cli/progress.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
 
@@ -250,6 +251,7 @@ static int run(const struct command *command, struct cli *cli, const struct argu
 	cli->quiet = args->common.quiet;
 	cli->progress = !cli->quiet && isatty(fileno(cli->log));
 	cli->interrupted = &interrupted;
+	cli_listen(cli);
 	if (args->common.precision >= 0)
 		coca_prefer(args->common.precision == 0 ? PRECISION_FP32 : PRECISION_INT8);
 	if (command->handles_interrupt)

@@ -66,7 +66,7 @@ static enum status walk(struct run *run, struct err *err)
 	};
 	double start = clock_now();
 
-	progress_start(&run->progress, run->cli, "looking", "photos");
+	progress_start(&run->progress, &run->cli->listener, "looking", "photos");
 	enum status status = targets_walk(&run->targets, run->catalog, &walking, &run->walk, err);
 	progress_end(&run->progress);
 	run->report->walking = clock_now() - start;
@@ -180,7 +180,7 @@ static enum status plan(struct run *run, struct err *err)
 	status = catalog_begin(run->catalog, err);
 	if (status != STATUS_OK)
 		return status;
-	progress_start(&run->progress, run->cli, "comparing", "photos");
+	progress_start(&run->progress, &run->cli->listener, "comparing", "photos");
 	status = plan_same(run, err);
 	for (size_t i = 0; i < run->walk.count && status == STATUS_OK; i++) {
 		status = plan_photo(run, &run->walk.photos[i], err);

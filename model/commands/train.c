@@ -80,7 +80,7 @@ static enum status train_all(struct run *run, struct err *err)
 	char verb[96] = "training";
 	enum status status = STATUS_OK;
 
-	progress_start(&progress, run->cli, verb, "samples");
+	progress_start(&progress, &run->cli->listener, verb, "samples");
 	while (train_steps(run->train) < steps && status == STATUS_OK && !*run->cli->interrupted) {
 		status = train_step(run->train, &row, err);
 		if (status != STATUS_OK)

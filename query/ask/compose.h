@@ -21,6 +21,7 @@
 #include <stddef.h>
 
 #include "query/session/library.h"
+#include "schema/cli/options.h"
 
 struct term {
 	char *value;     /* words, or a path; ours */

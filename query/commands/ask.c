@@ -11,13 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "query/commands/open.h"
 #include "model/net/answer_states.h"
 #include "query/teach/choices.h"
 #include "query/show/format.h"
 #include "query/teach/labelling.h"
 #include "query/find/match.h"
 #include "query/session/score.h"
-#include "query/ask/photo.h"
 #include "query/session/tokens.h"
 #include "schema/catalog/texts.h"
 #include "schema/base/packed.h"
@@ -67,7 +67,7 @@ static enum status add_text(struct asking *a, const char *answer, struct err *er
 		return status;
 	a->text_count++;
 	if (cut)
-		note(a->cli, "the question%s is longer than the model's %zu ids: what is behind them is not used",
+		listener_note(&a->cli->listener, "the question%s is longer than the model's %zu ids: what is behind them is not used",
 		     answer ? " with its answer" : "", coca_config(a->library.engine.model)->context_length);
 	return STATUS_OK;
 }
@@ -205,7 +205,7 @@ static enum status prepare_nulls(struct asking *a, struct err *err)
 
 static enum status prepare(struct asking *a, const char *head, struct err *err)
 {
-	enum status status = subject_library(a->cli, CATALOG_READ, &a->library, err);
+	enum status status = open_library(a->cli, LIBRARY_READ_OR_EMPTY, &a->library, err);
 	const struct engine *engine = &a->library.engine;
 
 	if (status == STATUS_OK && head)

@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "query/commands/open.h"
 #include "query/find/caption.h"
 #include "query/show/format.h"
 #include "query/ask/parse.h"
-#include "query/ask/photo.h"
 #include "query/session/tokens.h"
 #include "query/find/texts.h"
 #include "schema/catalog/filter.h"
@@ -136,7 +136,7 @@ static enum status load(struct captioning *c, const struct work *work, struct er
 		buffer_text(path, work->path);
 		status = tokens_of_file(&c->library, work->path, TOKENS_IMAGE, tokens, NULL, &c->contents[c->batched], err);
 	} else {
-		status = subject_path(&c->library, work->content, &filter, path, err);
+		status = library_path(&c->library, work->content, &filter, path, err);
 		if (status == STATUS_OK)
 			status = tokens_of_content(&c->library, TOKENS_IMAGE, work->content, tokens, &found, err);
 		if (status == STATUS_OK && !found)
@@ -227,7 +227,7 @@ static enum status caption_all(struct captioning *c, struct err *err)
 	size_t i = 0;
 
 	c->committed = clock_now();
-	progress_start(&progress, c->cli, "captioning", "photos");
+	progress_start(&progress, &c->cli->listener, "captioning", "photos");
 	while (i < c->count && status == STATUS_OK && !(c->cli->interrupted && *c->cli->interrupted)) {
 		for (; i < c->count && c->batched < CAPTION_BATCH && status == STATUS_OK; i++)
 			status = load(c, &c->work[i], err);
@@ -249,7 +249,7 @@ static enum status embed(struct captioning *c, struct err *err)
 	struct vectors_options options = {.set = VECTORS_TEXTS};
 	struct vectors *vectors = NULL;
 	size_t n;
-	enum status status = texts_embed(c->cli, &c->library.engine, c->library.catalog, &c->library.row, &n, err);
+	enum status status = texts_embed(&c->cli->listener, &c->library.engine, c->library.catalog, &c->library.row, &n, err);
 
 	if (status == STATUS_OK)
 		status = vectors_open(c->library.catalog, &c->library.row, &options, &vectors, err);
@@ -281,7 +281,7 @@ static enum status parse(const struct arguments *args, struct captioning *c, str
 static enum status prepare(struct captioning *c, const struct arguments *args, struct err *err)
 {
 	struct engine *engine = &c->library.engine;
-	enum status status = subject_library(c->cli, c->store ? CATALOG_WRITE : CATALOG_READ, &c->library, err);
+	enum status status = open_library(c->cli, c->store ? LIBRARY_WRITE : LIBRARY_READ_OR_EMPTY, &c->library, err);
 
 	if (status == STATUS_OK && args->count == 0)
 		status = add_folder(c, NULL, err);
@@ -321,7 +321,7 @@ static int run(struct cli *cli, const struct arguments *args)
 	if (status == STATUS_OK && c.store)
 		status = embed(&c, &err);
 	if (c.store && (c.stored || c.kept))
-		note(cli, "%zu captions stored, %zu photos had one already", c.stored, c.kept);
+		listener_note(&cli->listener, "%zu captions stored, %zu photos had one already", c.stored, c.kept);
 	if (status != STATUS_OK)
 		code = cli_fail(cli, &err);
 	else if (c.failed)

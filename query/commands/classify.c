@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "query/commands/open.h"
 #include "query/teach/classes.h"
 #include "query/teach/choices.h"
 #include "query/show/format.h"
 #include "query/teach/labelling.h"
-#include "query/ask/photo.h"
 #include "query/session/tokens.h"
 #include "schema/catalog/contents.h"
 #include "schema/base/embed.h"
@@ -71,7 +71,7 @@ static enum status classify_content(void *context, int64_t content, const float 
 	struct classifier *c = context;
 	struct buffer path = {0};
 	enum tokens_found found = TOKENS_STORED;
-	enum status status = subject_path(&c->library, content, NULL, &path, err);
+	enum status status = library_path(&c->library, content, NULL, &path, err);
 
 	memcpy(c->photo, embedding, c->library.engine.embed * sizeof *embedding);
 	if (status == STATUS_OK && path.data && c->pass && c->head.n)
@@ -137,7 +137,7 @@ static enum status prepare_head(struct classifier *c, const char *name, struct e
 
 static enum status prepare(struct classifier *c, const char *templates, const char *head, struct err *err)
 {
-	enum status status = subject_library(c->cli, CATALOG_READ, &c->library, err);
+	enum status status = open_library(c->cli, LIBRARY_READ_OR_EMPTY, &c->library, err);
 	size_t n = c->labels.count, embed = c->library.engine.embed;
 
 	if (status != STATUS_OK)
@@ -151,7 +151,7 @@ static enum status prepare(struct classifier *c, const char *templates, const ch
 	c->ranked = mem_array(n, sizeof *c->ranked);
 	if (!c->embeddings || !c->photo || !c->ranked)
 		return err_memory(err, "labels");
-	return classes_embed(c->cli, &c->library.engine, c->labels.names, n, templates, c->embeddings, err);
+	return classes_embed(&c->cli->listener, &c->library.engine, c->labels.names, n, templates, c->embeddings, err);
 }
 
 static int run(struct cli *cli, const struct arguments *args)
@@ -176,7 +176,7 @@ static int run(struct cli *cli, const struct arguments *args)
 		code = EXIT_NO_RESULT;
 	}
 	if (status == STATUS_OK && c.again)
-		note(cli, "%zu photos had no stored tokens and were encoded again; hint: coca index has --encoder-budget", c.again);
+		listener_note(&cli->listener, "%zu photos had no stored tokens and were encoded again; hint: coca index has --encoder-budget", c.again);
 	choices_release(&c.labels);
 	head_pass_free(c.pass);
 	head_release(&c.head);

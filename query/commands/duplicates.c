@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "query/commands/open.h"
 #include "query/find/duplicates.h"
 #include "query/show/format.h"
 #include "query/session/library.h"
@@ -149,10 +150,10 @@ static enum status print(struct work *w, struct catalog *catalog, struct err *er
 	if (status == STATUS_OK && w->page)
 		status = write_page(w, catalog, err);
 	if (status == STATUS_OK && found->unhashed)
-		note(w->cli, "%zu photos were indexed before hashes were kept, and are compared by content alone; hint: coca index",
+		listener_note(&w->cli->listener, "%zu photos were indexed before hashes were kept, and are compared by content alone; hint: coca index",
 		     found->unhashed);
 	if (status == STATUS_OK && found->group_count)
-		note(w->cli, "%zu group%s, %s beside the best of each; nothing is deleted", found->group_count,
+		listener_note(&w->cli->listener, "%zu group%s, %s beside the best of each; nothing is deleted", found->group_count,
 		     found->group_count == 1 ? "" : "s", cli_bytes(spare, bytes));
 	return status;
 }
@@ -168,7 +169,7 @@ static int run(struct cli *cli, const struct arguments *args)
 	if (status == STATUS_OK && w.options.exact)
 		status = catalog_open(cli->database, CATALOG_READ, &library.catalog, &err);
 	else if (status == STATUS_OK)
-		status = library_open(cli, &library, &err);
+		status = open_library(cli, LIBRARY_READ, &library, &err);
 	if (status == STATUS_OK)
 		status = duplicates_find(library.catalog, w.options.exact ? NULL : &library.row, &w.options, &w.found, &err);
 	if (status == STATUS_OK)
@@ -180,7 +181,7 @@ static int run(struct cli *cli, const struct arguments *args)
 	duplicates_release(&w.found);
 	free(w.in);
 	if (status != STATUS_OK)
-		return library_fail(cli, &library, &err);
+		return open_failed(cli, &library, &err);
 	library_close(&library);
 	return code;
 }

@@ -64,7 +64,7 @@ static enum status embed_text(struct embedder *e, const char *text, struct err *
 	enum status status = engine_embed_text(&e->engine, text, strlen(text), e->embedding, &cut, err);
 
 	if (status == STATUS_OK && cut)
-		note(e->cli, "the text '%.60s...' is longer than the model's %zu ids: what is behind them is not used", text,
+		listener_note(&e->cli->listener, "the text '%.60s...' is longer than the model's %zu ids: what is behind them is not used", text,
 		     coca_config(e->engine.model)->context_length);
 	return status == STATUS_OK ? print(e, "text", text, err) : status;
 }

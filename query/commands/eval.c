@@ -111,12 +111,12 @@ static enum status rerank_both(struct cli *cli, struct engine *engine, const str
 {
 	struct nulls nulls = {0};
 	struct rescoring r = {(double)coca_logit_scale(engine->model), &nulls};
-	enum status status = likelihoods_fill(cli, engine, set, photos, true, err);
+	enum status status = likelihoods_fill(&cli->listener, engine, set, photos, true, err);
 
 	if (status == STATUS_OK)
-		status = likelihoods_fill(cli, engine, set, texts, false, err);
+		status = likelihoods_fill(&cli->listener, engine, set, texts, false, err);
 	if (status == STATUS_OK)
-		status = nulls_make(cli, engine, set, SCORE_NULLS, &nulls, err);
+		status = nulls_make(&cli->listener, engine, set, SCORE_NULLS, &nulls, err);
 	if (status == STATUS_OK)
 		status = reordered(photos, photo_score, &r, &after->text_to_image, err);
 	if (status == STATUS_OK)
@@ -140,7 +140,7 @@ static enum status eval_recalls(struct cli *cli, struct engine *engine, const st
 		before = (struct directions){recall_of(photos.place, set->texts), recall_of(texts.place, set->photos)};
 		/* Ten of N photos drawn blindly hold the right one in 1000/N percent of the cases. */
 		if (set->photos >= 100 && before.text_to_image.r10 < 2000 / (double)set->photos)
-			note(cli, "warning: the embeddings of this model retrieve next to nothing; hint: it may be made for captions "
+			listener_note(&cli->listener, "warning: the embeddings of this model retrieve next to nothing; hint: it may be made for captions "
 				  "only: embed with another --model, and give this one as --rerank-model");
 	}
 	if (status == STATUS_OK && e->depth)
@@ -225,7 +225,7 @@ static enum status eval_classes(struct cli *cli, struct engine *engine, const st
 {
 	struct recall recall;
 	size_t classes;
-	enum status status = classes_recall(cli, engine, set, templates, &classes, &recall, err);
+	enum status status = classes_recall(&cli->listener, engine, set, templates, &classes, &recall, err);
 
 	if (status == STATUS_OK)
 		buffer_format(out,
@@ -245,12 +245,12 @@ static enum status eval_pairs(struct cli *cli, struct engine *engine, const stru
 			      struct buffer *out, const char **nothing, struct err *err)
 {
 	struct pairs_result result;
-	enum status status = pairs_measure(cli, engine, set, &result, err);
+	enum status status = pairs_measure(&cli->listener, engine, set, &result, err);
 
 	if (status != STATUS_OK)
 		return status;
 	if (result.alone)
-		note(cli, "%zu samples are no pair, named X-a and X-b: left out", result.alone);
+		listener_note(&cli->listener, "%zu samples are no pair, named X-a and X-b: left out", result.alone);
 	if (!result.pairs) {
 		*nothing = "the shards hold no pair; hint: its samples are named X-a and X-b and follow each other";
 		return STATUS_OK;
@@ -291,10 +291,10 @@ static int run(struct cli *cli, const struct arguments *args)
 	if (status == STATUS_OK)
 		status = engine_open(cli->model, &engine, &err);
 	if (status == STATUS_OK && e.sweep)
-		status = sweep_print(cli, &engine, e.shards, e.shard_count, &e.choice, e.depth, e.format == FORMAT_JSON, &out, &set.skipped,
+		status = sweep_print(&cli->listener, &engine, e.shards, e.shard_count, &e.choice, e.depth, e.format == FORMAT_JSON, &out, &set.skipped,
 				     &err);
 	else if (status == STATUS_OK)
-		status = evalset_load(cli, &engine, e.shards, e.shard_count, &e.choice, &set, &err);
+		status = evalset_load(&cli->listener, &engine, e.shards, e.shard_count, &e.choice, &set, &err);
 	if (status != STATUS_OK || e.sweep)
 		; /* all is said */
 	else if (set.photos == 0)

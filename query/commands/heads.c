@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "query/commands/open.h"
 #include "query/show/format.h"
 #include "query/teach/labelling.h"
-#include "query/ask/photo.h"
 #include "schema/catalog/heads.h"
 #include "schema/base/json.h"
 #include "schema/base/embed.h"
@@ -138,11 +138,11 @@ static enum status install(struct cli *cli, struct library *library, const char 
 	if (status == STATUS_OK)
 		status = labelling_install(library, name, &head, &id, err);
 	if (status == STATUS_OK && head.kind != HEAD_ANSWERS) {
-		status = labelling_run(cli, library, id, &head, &done, err);
+		status = labelling_run(library, id, &head, &done, err);
 		if (status == STATUS_OK) {
-			note(cli, "'%s' is installed; %zu photos are labelled; hint: coca search label:%s", name, done.stored + done.encoded,
+			listener_note(&cli->listener, "'%s' is installed; %zu photos are labelled; hint: coca search label:%s", name, done.stored + done.encoded,
 			     head.labels[0]);
-			labelling_report(cli, name, &done);
+			labelling_report(&cli->listener, name, &done);
 		}
 	}
 	head_release(&head);
@@ -158,7 +158,7 @@ static enum status add(struct cli *cli, const struct arguments *args, struct err
 
 	if (args->count < 2 || (name && args->count > 2))
 		return err_set(err, STATUS_USAGE, args->count < 2 ? "coca heads add takes files" : "--name goes with one file");
-	status = subject_library(cli, CATALOG_WRITE, &library, err);
+	status = open_library(cli, LIBRARY_WRITE, &library, err);
 	for (size_t i = 1; i < args->count && status == STATUS_OK; i++)
 		status = install(cli, &library, args->words[i], name, err);
 	library_close(&library);
@@ -199,7 +199,7 @@ static enum status forget(struct cli *cli, const struct arguments *args, struct 
 	for (size_t i = 1; i < args->count && status == STATUS_OK; i++) {
 		status = catalog_head_forget(catalog, args->words[i], err);
 		if (status == STATUS_OK)
-			note(cli, "the head '%s' is forgotten, with all that it said", args->words[i]);
+			listener_note(&cli->listener, "the head '%s' is forgotten, with all that it said", args->words[i]);
 	}
 	catalog_close(catalog);
 	return status;

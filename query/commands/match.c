@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "query/commands/open.h"
 #include "query/show/format.h"
 #include "query/find/match.h"
-#include "query/ask/photo.h"
 #include "query/session/tokens.h"
 #include "schema/base/json.h"
 #include "schema/base/embed.h"
@@ -69,7 +69,7 @@ static enum status print(struct asking *a, const char *file, const struct match 
 	for (size_t i = 0; i < count && status == STATUS_OK; i++) {
 		struct buffer photo = {0};
 		if (a->format == FORMAT_JSON && matches[i].content)
-			status = subject_path(&a->library, matches[i].content, NULL, &photo, err);
+			status = library_path(&a->library, matches[i].content, NULL, &photo, err);
 		if (a->format == FORMAT_JSON) {
 			match_json(file, i + 1, &matches[i], &photo, &out);
 		} else {
@@ -131,10 +131,10 @@ static enum status parse(const struct arguments *args, struct asking *a, struct 
 static enum status prepare(struct asking *a, const char *collection, struct err *err)
 {
 	struct engine *engine = &a->library.engine;
-	enum status status = subject_library(a->cli, CATALOG_READ, &a->library, err);
+	enum status status = open_library(a->cli, LIBRARY_READ_OR_EMPTY, &a->library, err);
 
 	if (status == STATUS_OK)
-		status = match_open(a->cli, &a->library, collection, &a->matcher, err);
+		status = match_open(&a->library, collection, &a->matcher, err);
 	if (status != STATUS_OK)
 		return status;
 	a->embedding = mem_floats(engine->embed);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "query/commands/open.h"
 #include "query/find/background.h"
 #include "query/show/explain.h"
 #include "query/teach/labelling.h"
@@ -142,9 +143,9 @@ static void notice_terms(struct search *s)
 	for (size_t i = 0; i < s->query.composition.count; i++) {
 		const struct term *t = &s->query.composition.terms[i];
 		if (t->guessed)
-			note(s->cli, "'%s' is taken as the photograph of that name; hint: text:%s for the word", t->value, t->value);
+			listener_note(&s->cli->listener, "'%s' is taken as the photograph of that name; hint: text:%s for the word", t->value, t->value);
 		if (t->cut)
-			note(s->cli, "'%.60s' is longer than the model's %zu ids: what is behind them is not used", t->value,
+			listener_note(&s->cli->listener, "'%.60s' is longer than the model's %zu ids: what is behind them is not used", t->value,
 			     coca_config(s->library.engine.model)->context_length);
 	}
 }
@@ -166,7 +167,7 @@ static enum status find(struct search *s, float *embedding, struct times *times,
 	if (status == STATUS_OK)
 		status = search_passing(library->catalog, &library->row, s->vectors, &passing, embedding, most, &s->candidates, &s->count, err);
 	if (status == STATUS_OK)
-		status = tied_widen(s->cli, library, &passing, embedding, most, &s->candidates, &s->count, err);
+		status = tied_widen(library, &passing, embedding, most, &s->candidates, &s->count, err);
 	passing_release(&passing);
 	lap(times, &times->find);
 	return status;
@@ -187,17 +188,17 @@ static enum status rerank(struct search *s, const float *embedding, struct err *
 	if (status != STATUS_OK)
 		return status;
 	if (s->reranker.encoded)
-		note(s->cli, "%zu of the best %zu photos had no stored image tokens and were encoded again; "
+		listener_note(&s->cli->listener, "%zu of the best %zu photos had no stored image tokens and were encoded again; "
 			     "hint: coca index has --token-budget", s->reranker.encoded, s->count < s->depth ? s->count : s->depth);
 	if (s->reranker.kept)
-		note(s->cli, "%zu photos could not be reranked, as their files are away: they keep their similarity", s->reranker.kept);
+		listener_note(&s->cli->listener, "%zu photos could not be reranked, as their files are away: they keep their similarity", s->reranker.kept);
 	/* Of a sum, embedding and likelihoods need not agree; what passes a filter need not be near. */
 	if (photo_filter_empty(&s->query.filter) && s->query.composition.count == 1) {
 		struct trust trust = {&s->reranker, &s->library.engine, &s->library.row, s->vectors, embedding};
 		status = trust_check(&trust, s->candidates, s->count, &doubtful, err);
 	}
 	if (doubtful)
-		note(s->cli, TRUST_WARNING, s->cli->model);
+		listener_note(&s->cli->listener, TRUST_WARNING, s->cli->model);
 	return status;
 }
 
@@ -219,7 +220,7 @@ static enum status judge(struct search *s, const float *embedding, bool reranked
 	if (isnan(s->least))
 		return status;
 	if (!s->background.known)
-		note(s->cli, "the library is too small to say how likely a match is: --min-score leaves nothing out");
+		listener_note(&s->cli->listener, "the library is too small to say how likely a match is: --min-score leaves nothing out");
 	for (size_t i = 0; i < s->count; i++)
 		if (!(s->candidates[i].match < s->least))
 			s->candidates[kept++] = s->candidates[i];
@@ -295,7 +296,7 @@ static int run_list(struct search *s)
 	enum status status = catalog_open(s->cli->database, CATALOG_READ, &library->catalog, &err);
 
 	if (status == STATUS_OK)
-		status = labelling_resolve(s->cli, library, &s->query, &err);
+		status = labelling_resolve(library, &s->query, &err);
 	if (status == STATUS_OK)
 		status = filter->label_count ? labelling_list(library->catalog, filter, s->limit, &s->results, &err)
 					     : search_newest(library->catalog, filter, s->limit, &s->results, &err);
@@ -323,9 +324,9 @@ static int run(struct cli *cli, const struct arguments *args)
 	if (status == STATUS_OK && !s.query.composition.count)
 		return run_list(&s);
 	if (status == STATUS_OK)
-		status = library_open(cli, &s.library, &err);
+		status = open_library(cli, LIBRARY_READ, &s.library, &err);
 	if (status == STATUS_OK)
-		status = labelling_resolve(cli, &s.library, &s.query, &err);
+		status = labelling_resolve(&s.library, &s.query, &err);
 	if (status == STATUS_OK && s.depth)
 		status = prepare_reranker(&s, arguments_text(args, "rerank-model", NULL), &err);
 	s.library.engine.exact = s.other.exact = arguments_flag(args, "exact");
@@ -343,7 +344,7 @@ static int run(struct cli *cli, const struct arguments *args)
 			1e3 * times.embed, 1e3 * times.find, 1e3 * times.rerank, 1e3 * times.match, 1e3 * times.list);
 	release(&s);
 	if (status != STATUS_OK)
-		return library_fail(cli, &s.library, &err);
+		return open_failed(cli, &s.library, &err);
 	library_close(&s.library);
 	return code;
 }

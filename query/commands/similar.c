@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "query/commands/open.h"
 #include "query/find/background.h"
 #include "query/ask/compose.h"
 #include "query/session/library.h"
@@ -88,7 +89,7 @@ static int run(struct cli *cli, const struct arguments *args)
 	enum status status = parse(&s, args, cli->out, &err);
 
 	if (status == STATUS_OK)
-		status = library_open(cli, &s.library, &err);
+		status = open_library(cli, LIBRARY_READ, &s.library, &err);
 	s.library.engine.exact = arguments_flag(args, "exact");
 	if (status == STATUS_OK)
 		status = answer(&s, cli, &err);
@@ -102,7 +103,7 @@ static int run(struct cli *cli, const struct arguments *args)
 	free(s.path);
 	vectors_close(s.vectors);
 	if (status != STATUS_OK)
-		return library_fail(cli, &s.library, &err);
+		return open_failed(cli, &s.library, &err);
 	library_close(&s.library);
 	return code;
 }

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "query/commands/open.h"
 #include "query/show/format.h"
 #include "query/session/library.h"
 #include "schema/catalog/maintenance.h"
@@ -112,7 +113,7 @@ static int run(struct cli *cli, const struct arguments *args)
 	struct library library;
 	struct buffer out = {0};
 	struct err err;
-	enum status status = library_open(cli, &library, &err);
+	enum status status = open_library(cli, LIBRARY_READ, &library, &err);
 	bool known = status == STATUS_OK;
 
 	/* Where there is no library, or none of this model, the rest is still told. */
@@ -129,7 +130,7 @@ static int run(struct cli *cli, const struct arguments *args)
 			status = print_library(&library, known, &out, &err);
 	}
 	if (status == STATUS_OK && library.catalog && !known)
-		note(cli, "nothing is indexed by this model yet; hint: coca index DIR");
+		listener_note(&cli->listener, "nothing is indexed by this model yet; hint: coca index DIR");
 	if (status == STATUS_OK)
 		status = format_print(cli->out, &out, &err);
 	buffer_release(&out);

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "query/commands/open.h"
 #include "query/show/format.h"
-#include "query/ask/photo.h"
 #include "query/find/texts.h"
 #include "schema/catalog/texts.h"
 #include "schema/base/json.h"
@@ -37,8 +37,8 @@ static void print_report(struct cli *cli, const char *collection, const struct t
 			fprintf(cli->log, "  and %zu more\n", left_out - NAMED_MOST);
 	}
 	if (report->unknown)
-		note(cli, "%zu photos are not in the catalog; hint: coca index DIR, then add the file again", report->unknown);
-	note(cli, "%zu texts added to '%s', %zu were there already", report->added, collection, report->known);
+		listener_note(&cli->listener, "%zu photos are not in the catalog; hint: coca index DIR, then add the file again", report->unknown);
+	listener_note(&cli->listener, "%zu texts added to '%s', %zu were there already", report->added, collection, report->known);
 }
 
 /* A search would do it as well; done here, the first one need not wait. */
@@ -63,7 +63,7 @@ static int add(struct cli *cli, const struct arguments *args, const char *given)
 	if (args->count < 2)
 		status = err_set(&err, STATUS_USAGE, "coca texts add takes a file, or - for standard input");
 	if (status == STATUS_OK)
-		status = subject_library(cli, CATALOG_WRITE, &library, &err);
+		status = open_library(cli, LIBRARY_WRITE, &library, &err);
 	for (size_t i = 1; i < args->count && status == STATUS_OK; i++) {
 		char *collection = given ? mem_copy(given, strlen(given)) : texts_collection(args->words[i]);
 		status = collection ? texts_add(&library, args->words[i], collection, &report, &err) : err_memory(&err, "a name");
@@ -74,7 +74,7 @@ static int add(struct cli *cli, const struct arguments *args, const char *given)
 		free(collection);
 	}
 	if (status == STATUS_OK)
-		status = texts_embed(cli, &library.engine, library.catalog, &library.row, &embedded, &err);
+		status = texts_embed(&cli->listener, &library.engine, library.catalog, &library.row, &embedded, &err);
 	if (status == STATUS_OK)
 		status = refresh(&library, &err);
 	library_close(&library);
@@ -117,7 +117,7 @@ static enum status list_text(void *context, const struct catalog_text *text, con
 {
 	struct listing *l = context;
 	struct buffer path = {0};
-	enum status status = text->photo_content ? subject_path(&l->library, text->photo_content, NULL, &path, err) : STATUS_OK;
+	enum status status = text->photo_content ? library_path(&l->library, text->photo_content, NULL, &path, err) : STATUS_OK;
 
 	if (status == STATUS_OK && l->format == FORMAT_JSON) {
 		buffer_format(&l->out, "{\"id\":%lld,\"collection\":", (long long)text->id);
@@ -155,7 +155,7 @@ static int list(struct cli *cli, const struct arguments *args, const char *colle
 		status = err_set(&err, STATUS_USAGE, args->count != 1 ? "coca texts list takes no words; hint: --collection NAME"
 								    : "--format takes text or json here");
 	if (status == STATUS_OK)
-		status = subject_library(cli, CATALOG_READ, &l.library, &err);
+		status = open_library(cli, LIBRARY_READ_OR_EMPTY, &l.library, &err);
 	if (status == STATUS_OK && l.library.catalog && collection)
 		status = catalog_texts_each(l.library.catalog, l.library.row.id, l.library.engine.embed, collection, list_text, &l, &err);
 	else if (status == STATUS_OK && l.library.catalog)
@@ -198,7 +198,7 @@ static int forget(struct cli *cli, const struct arguments *args)
 		cli_fail(cli, &err);
 		return EXIT_NO_RESULT;
 	}
-	note(cli, "%zu texts forgotten", n);
+	listener_note(&cli->listener, "%zu texts forgotten", n);
 	return EXIT_DONE;
 }
 

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "query/commands/open.h"
 #include "query/teach/classes.h"
 #include "query/show/format.h"
-#include "query/ask/photo.h"
 #include "query/teach/labelling.h"
 #include "query/teach/lesson.h"
 #include "query/teach/grades.h"
@@ -212,10 +212,10 @@ static void describe_lesson(struct tuning *t)
 {
 	const struct lesson *l = &t->lesson;
 
-	note(t->cli, "%zu %s, %zu %s%s; %zu with stored tokens, %zu looked at now (%.1f s)", l->count, t->answers ? "questions" : "photos",
+	listener_note(&t->cli->listener, "%zu %s, %zu %s%s; %zu with stored tokens, %zu looked at now (%.1f s)", l->count, t->answers ? "questions" : "photos",
 	     l->label_count, t->answers ? "answers" : "labels", lesson_is_single(l) ? "" : ", of which a photo may have several or none",
 	     l->stored, l->encoded, t->looking);
-	note(t->cli, "learning from %zu, %zu say when to stop, %zu are held out%s", l->counts[LESSON_TRAIN], l->counts[LESSON_STOP],
+	listener_note(&t->cli->listener, "learning from %zu, %zu say when to stop, %zu are held out%s", l->counts[LESSON_TRAIN], l->counts[LESSON_STOP],
 	     l->counts[LESSON_HELD_OUT], l->counts[LESSON_LEFT_OUT] ? "; copies of these are left out" : "");
 }
 
@@ -358,7 +358,7 @@ static enum status embed_names(struct tuning *t, float *names, struct err *err)
 	bool cut;
 
 	if (!are_captions(l->labels, l->label_count))
-		return classes_embed(t->cli, &t->library.engine, l->labels, l->label_count, NULL, names, err);
+		return classes_embed(&t->cli->listener, &t->library.engine, l->labels, l->label_count, NULL, names, err);
 	for (size_t c = 0; c < l->label_count && status == STATUS_OK; c++)
 		status = engine_embed_text(&t->library.engine, l->labels[c], strlen(l->labels[c]), names + c * t->library.engine.embed, &cut,
 					   err);
@@ -463,11 +463,11 @@ static enum status install(struct tuning *t, struct head *head, struct err *err)
 		status = labelling_install(library, t->name, head, &id, err);
 	if (status != STATUS_OK || head->kind == HEAD_ANSWERS)
 		return status;
-	status = labelling_run(t->cli, library, id, head, &done, err);
+	status = labelling_run(library, id, head, &done, err);
 	if (status == STATUS_OK) {
-		note(t->cli, "'%s' is installed; %zu photos of the library are labelled; hint: coca search label:%s", t->name,
+		listener_note(&t->cli->listener, "'%s' is installed; %zu photos of the library are labelled; hint: coca search label:%s", t->name,
 		     done.stored + done.encoded, head->labels[0]);
-		labelling_report(t->cli, t->name, &done);
+		labelling_report(&t->cli->listener, t->name, &done);
 	}
 	return status;
 }
@@ -475,11 +475,11 @@ static enum status install(struct tuning *t, struct head *head, struct err *err)
 static enum status tune(struct tuning *t, struct taught *taught, struct err *err)
 {
 	enum head_kind kind = t->answers ? HEAD_ANSWERS : t->linear ? HEAD_LINEAR : HEAD_POOLER;
-	enum status status = subject_library(t->cli, CATALOG_READ, &t->library, err);
+	enum status status = open_library(t->cli, LIBRARY_READ_OR_EMPTY, &t->library, err);
 
 	if (status == STATUS_OK)
 		status = coca_digest(t->library.engine.model, t->config_digest, t->weights_digest, err);
-	t->lesson = (struct lesson){.cli = t->cli, .library = &t->library, .answers = t->answers};
+	t->lesson = (struct lesson){.listener = &t->cli->listener, .library = &t->library, .answers = t->answers};
 	if (status == STATUS_OK)
 		status = read_lesson(t, err);
 	if (status == STATUS_OK)
@@ -495,16 +495,16 @@ static enum status tune(struct tuning *t, struct taught *taught, struct err *err
 		return status;
 	if (t->compare)
 		compare_line(t, t->linear ? "linear probe" : "frozen pooler", &taught->grades, taught->seconds);
-	note(t->cli, "taught in %.1f s: %zu epochs, the best was number %zu", taught->seconds, taught->result.epochs, taught->result.best);
+	listener_note(&t->cli->listener, "taught in %.1f s: %zu epochs, the best was number %zu", taught->seconds, taught->result.epochs, taught->result.best);
 	if (!taught->grades.photos)
-		note(t->cli, "nothing is held out, so nobody knows how well it does; hint: ten photographs or more of a label");
+		listener_note(&t->cli->listener, "nothing is held out, so nobody knows how well it does; hint: ten photographs or more of a label");
 	status = print(t, taught, err);
 	if (status == STATUS_OK && t->out)
 		status = head_save(&taught->head, t->out, err);
 	if (status == STATUS_OK && t->name)
 		status = install(t, &taught->head, err);
 	if (status == STATUS_OK && !t->out && !t->name && !t->compare)
-		note(t->cli, "the head is not kept; hint: --name NAME installs it, --out FILE writes it");
+		listener_note(&t->cli->listener, "the head is not kept; hint: --name NAME installs it, --out FILE writes it");
 	return status;
 }
 

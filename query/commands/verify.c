@@ -1,6 +1,7 @@
 /* verify.c: coca verify: is the catalog sound, and does the vector index find what an exact scan finds? */
 #include "query/commands/commands.h"
 
+#include "query/commands/open.h"
 #include "query/session/library.h"
 #include "schema/catalog/maintenance.h"
 #include "schema/vectors/vectors.h"
@@ -107,7 +108,7 @@ static int run(struct cli *cli, const struct arguments *args)
 	if (given->repair)
 		status = repair(cli, &err);
 	if (status == STATUS_OK)
-		status = library_open(cli, &library, &err);
+		status = open_library(cli, LIBRARY_READ, &library, &err);
 	/* A catalog without rows of this model can be checked all the same. */
 	bool known = status == STATUS_OK;
 	if (status == STATUS_NOT_FOUND && library.catalog && library.empty)
@@ -118,7 +119,7 @@ static int run(struct cli *cli, const struct arguments *args)
 	if (status == STATUS_OK && known && problems == 0)
 		status = check_vectors(cli, &library, &problems, &err);
 	if (status != STATUS_OK)
-		return library_fail(cli, &library, &err);
+		return open_failed(cli, &library, &err);
 	if (problems)
 		fprintf(cli->out, "%zu problem%s found; hint: %s\n", problems, problems == 1 ? "" : "s",
 			given->repair ? "coca index makes again what was dropped" : "coca verify --repair");

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "query/ask/photo.h"
 #include "query/find/texts.h"
 #include "schema/catalog/texts.h"
 #include "schema/base/memory.h"
@@ -150,7 +149,7 @@ static enum status take_content(void *context, const struct catalog_text *text, 
 static enum status is_there(const struct finding *f, int64_t content, bool *there, struct err *err)
 {
 	struct buffer path = {0};
-	enum status status = f->passing->all ? subject_path(f->library, content, NULL, &path, err) : STATUS_OK;
+	enum status status = f->passing->all ? library_path(f->library, content, NULL, &path, err) : STATUS_OK;
 
 	*there = !f->passing->all || path.data;
 	buffer_release(&path);
@@ -328,7 +327,7 @@ static enum status find_contents(struct finding *f, struct err *err)
 	return status == STATUS_OK && !enough ? search_tied(f, err) : status;
 }
 
-enum status tied_widen(struct cli *cli, struct library *library, const struct passing *passing, const float *embedding, size_t k,
+enum status tied_widen(struct library *library, const struct passing *passing, const float *embedding, size_t k,
 		       struct candidate **candidates, size_t *count, struct err *err)
 {
 	struct finding f = {.library = library, .passing = passing, .query = embedding, .wanted = k < CONTENTS_MOST ? k : CONTENTS_MOST};
@@ -338,7 +337,7 @@ enum status tied_widen(struct cli *cli, struct library *library, const struct pa
 
 	if (status != STATUS_OK || !any)
 		return status;
-	status = texts_ready(cli, library, err);
+	status = texts_ready(library, err);
 	if (status == STATUS_OK)
 		status = find_scale(library, embedding, &scale, err);
 	if (status != STATUS_OK)

@@ -29,7 +29,7 @@ void tied_moments(const double *x, size_t n, double *mean, double *deviation);
 
 /* candidates: the k nearest photographs, as search_passing found them (count <= k); becomes the k best, pixels and texts together,
  * their text, text_similarity, lift, score and slot set. Costs next to nothing in a catalog without tied texts. */
-enum status tied_widen(struct cli *cli, struct library *library, const struct passing *passing, const float *embedding /* [E] */, size_t k,
+enum status tied_widen(struct library *library, const struct passing *passing, const float *embedding /* [E] */, size_t k,
 		       struct candidate **candidates, size_t *count, struct err *err);
 
 #endif

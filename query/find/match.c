@@ -28,7 +28,7 @@ static enum status open_collection(struct matcher *m, const char *collection, st
 	return m->ids ? STATUS_OK : err_memory(err, "the list of texts");
 }
 
-enum status match_open(struct cli *cli, struct library *library, const char *collection, struct matcher *m, struct err *err)
+enum status match_open(struct library *library, const char *collection, struct matcher *m, struct err *err)
 {
 	struct vectors_options options = {.set = VECTORS_TEXTS};
 	struct engine *engine = &library->engine;
@@ -37,7 +37,7 @@ enum status match_open(struct cli *cli, struct library *library, const char *col
 	*m = (struct matcher){.library = library};
 	if (!library->catalog)
 		return STATUS_OK;
-	status = texts_ready(cli, library, err);
+	status = texts_ready(library, err);
 	if (status == STATUS_OK && library->row.id)
 		status = vectors_open(library->catalog, &library->row, &options, &m->vectors, err);
 	if (m->vectors)

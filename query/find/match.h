@@ -3,7 +3,7 @@
  *     embedding -> nearest texts -> log p(t|i) and log p(t) -> score_text -> best first
  *
  *     struct matcher matcher;
- *     match_open(cli, &library, NULL, &matcher, err);
+ *     match_open(listener, &library, NULL, &matcher, err);
  *     match_find(&matcher, embedding, tokens, content, 10, 50, &matches, &n, err);
  *     matches_free(matches, n);
  *     match_close(&matcher);
@@ -44,7 +44,7 @@ struct matcher {
 };
 
 /* collection NULL: all texts. Texts that this model has not embedded yet are embedded first. */
-enum status match_open(struct cli *cli, struct library *library, const char *collection, struct matcher *matcher, struct err *err);
+enum status match_open(struct library *library, const char *collection, struct matcher *matcher, struct err *err);
 void match_close(struct matcher *matcher); /* takes a zeroed one */
 
 /* embedding[E], tokens[N,W] and content (0: not in the catalog) of the photograph. depth: how many of the nearest are reranked; 0:

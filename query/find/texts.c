@@ -347,7 +347,7 @@ static enum status commit(struct catalog *catalog, double *committed, struct err
 	return status == STATUS_OK ? catalog_begin(catalog, err) : status;
 }
 
-enum status texts_embed(struct cli *cli, struct engine *engine, struct catalog *catalog, const struct catalog_model *row, size_t *embedded,
+enum status texts_embed(const struct listener *listener, struct engine *engine, struct catalog *catalog, const struct catalog_model *row, size_t *embedded,
 			struct err *err)
 {
 	struct batch batch = {.engine = engine, .embeddings = mem_floats(mem_product(BATCH, engine->embed))};
@@ -359,7 +359,7 @@ enum status texts_embed(struct cli *cli, struct engine *engine, struct catalog *
 	*embedded = 0;
 	if (status != STATUS_OK || total == 0)
 		goto out;
-	progress_start(&progress, cli, "embedding", "texts");
+	progress_start(&progress, listener, "embedding", "texts");
 	status = catalog_begin(catalog, err);
 	while (status == STATUS_OK && *embedded < total) {
 		status = embed_batch(&batch, catalog, row, err);
@@ -367,7 +367,7 @@ enum status texts_embed(struct cli *cli, struct engine *engine, struct catalog *
 			break;
 		*embedded += batch.count;
 		progress_show(&progress, *embedded, total);
-		if (cli->interrupted && *cli->interrupted)
+		if (listener_stopped(listener))
 			break;
 		if (clock_now() - committed > COMMIT_SECONDS)
 			status = commit(catalog, &committed, err);
@@ -377,14 +377,14 @@ enum status texts_embed(struct cli *cli, struct engine *engine, struct catalog *
 	else
 		catalog_rollback(catalog);
 	progress_end(&progress);
-	if (status == STATUS_OK && *embedded < total && cli->interrupted && *cli->interrupted)
+	if (status == STATUS_OK && *embedded < total && listener_stopped(listener))
 		status = err_set(err, STATUS_INTERRUPTED, "interrupted; what was embedded is kept; the rest follows when it is needed");
 out:
 	free(batch.embeddings);
 	return status;
 }
 
-enum status texts_ready(struct cli *cli, struct library *library, struct err *err)
+enum status texts_ready(struct library *library, struct err *err)
 {
 	struct catalog *writer = NULL;
 	struct catalog_model row;
@@ -394,20 +394,20 @@ enum status texts_ready(struct cli *cli, struct library *library, struct err *er
 
 	if (status != STATUS_OK || missing == 0)
 		return status;
-	status = catalog_open(cli->database, CATALOG_WRITE, &writer, &reason);
+	status = catalog_open(catalog_path(library->catalog), CATALOG_WRITE, &writer, &reason);
 	if (status == STATUS_OK)
 		status = engine_identify(&library->engine, writer, &row, &reason);
 	if (status == STATUS_OK)
-		status = texts_embed(cli, &library->engine, writer, &row, &n, &reason);
+		status = texts_embed(library->listener, &library->engine, writer, &row, &n, &reason);
 	catalog_close(writer);
 	if (status == STATUS_OK) {
-		library->row = row; /* it may be new to the catalog */
+		library_know(library, &row); /* it may be new to the catalog */
 		return STATUS_OK;
 	}
 	if (status != STATUS_BUSY && status != STATUS_IO) {
 		*err = reason;
 		return status;
 	}
-	note(cli, "%zu texts are not embedded by this model yet and are left out, as %s", missing, reason.text);
+	listener_note(library->listener, "%zu texts are not embedded by this model yet and are left out, as %s", missing, reason.text);
 	return STATUS_OK;
 }

@@ -1,7 +1,7 @@
 /* texts.h: texts into the catalog, and their embeddings.
  *
- *     texts_add(cli, &library, "captions.tsv", "captions", &report, err);    // rows; the library is open for writing
- *     texts_embed(cli, &library.engine, catalog, &library.row, &n, err);      // embeddings of all that have none
+ *     texts_add(listener, &library, "captions.tsv", "captions", &report, err);    // rows; the library is open for writing
+ *     texts_embed(listener, &library.engine, catalog, &library.row, &n, err);      // embeddings of all that have none
  *
  * A line of a .tsv file ties a text to a photo: path or content, TAB, text. A path is absolute, or relative to the file's folder or one
  * of the indexed folders; a content is its number or its hash (32 hex digits). In any other file, and on standard input, each line
@@ -38,11 +38,11 @@ struct texts_line {
 bool texts_parse(const char *line, size_t size, bool tsv, struct texts_line *parsed, const char **reason);
 
 /* Embeds what has no embedding of this model, in batches, committing every few seconds. STATUS_INTERRUPTED: what is done is kept. */
-enum status texts_embed(struct cli *cli, struct engine *engine, struct catalog *catalog, const struct catalog_model *row, size_t *embedded,
+enum status texts_embed(const struct listener *listener, struct engine *engine, struct catalog *catalog, const struct catalog_model *row, size_t *embedded,
 			struct err *err);
 
 /* For a library that is open for reading: embeds what this model has not embedded yet, through a second connection. If another
  * process is writing or the disk is read only, says so and goes on without those texts. */
-enum status texts_ready(struct cli *cli, struct library *library, struct err *err);
+enum status texts_ready(struct library *library, struct err *err);
 
 #endif

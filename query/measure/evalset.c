@@ -27,7 +27,7 @@ struct pending {
 };
 
 struct loader {
-	struct cli *cli;
+	const struct listener *listener;
 	struct engine *engine;
 	const struct evalchoice *choice;
 	struct evalset *set;
@@ -150,7 +150,7 @@ static enum status flush(struct loader *l, struct err *err)
 	for (size_t i = 0; i < l->count; i++) {
 		const struct engine_picture *picture = &l->pictures[i];
 		if (picture->err.status != STATUS_OK) {
-			fprintf(l->cli->log, "coca: skipped '%s' in '%s': %s\n", l->pending[i].key, l->path, picture->err.text);
+			listener_fault(l->listener, "skipped '%s' in '%s': %s", l->pending[i].key, l->path, picture->err.text);
 			l->set->skipped++;
 		} else if (status == STATUS_OK) {
 			status = keep(l, &l->pending[i], picture->place, err);
@@ -187,12 +187,12 @@ static enum status load_shard(struct loader *l, struct err *err)
 	if (status == STATUS_OK)
 		status = flush(l, err);
 	if (status == STATUS_OK && samples_skipped(samples))
-		fprintf(l->cli->log, "coca: '%s' has %zu samples without an image or captions: left out\n", l->path, samples_skipped(samples));
+		listener_fault(l->listener, "'%s' has %zu samples without an image or captions: left out", l->path, samples_skipped(samples));
 	samples_close(samples);
 	return status;
 }
 
-static enum status encode_texts(struct cli *cli, struct engine *engine, struct evalset *set, struct err *err)
+static enum status encode_texts(const struct listener *listener, struct engine *engine, struct evalset *set, struct err *err)
 {
 	size_t context = coca_config(engine->model)->context_length;
 	struct progress progress;
@@ -203,7 +203,7 @@ static enum status encode_texts(struct cli *cli, struct engine *engine, struct e
 		return err_memory(err, "embeddings");
 	for (size_t i = 0; i < set->texts; i++)
 		set->encoded[i].ids = set->ids + i * context;
-	progress_start(&progress, cli, "encoding", "texts");
+	progress_start(&progress, listener, "encoding", "texts");
 	for (size_t at = 0; at < set->texts && status == STATUS_OK; at += TEXT_BATCH) {
 		size_t n = set->texts - at < TEXT_BATCH ? set->texts - at : TEXT_BATCH;
 		status = coca_encode_texts(engine->model, engine->state, set->encoded + at, n, set->text_features + at * engine->embed,
@@ -214,10 +214,10 @@ static enum status encode_texts(struct cli *cli, struct engine *engine, struct e
 	return status;
 }
 
-enum status evalset_load(struct cli *cli, struct engine *engine, const char *const *paths, size_t n, const struct evalchoice *choice,
+enum status evalset_load(const struct listener *listener, struct engine *engine, const char *const *paths, size_t n, const struct evalchoice *choice,
 			 struct evalset *set, struct err *err)
 {
-	struct loader l = {.cli = cli, .engine = engine, .choice = choice, .set = set};
+	struct loader l = {.listener = listener, .engine = engine, .choice = choice, .set = set};
 	size_t token_floats = mem_product(engine->tokens, engine->width);
 	enum status status = STATUS_OK;
 
@@ -227,7 +227,7 @@ enum status evalset_load(struct cli *cli, struct engine *engine, const char *con
 	l.tokens = mem_floats(choice->tokens ? mem_product(BATCH, token_floats) : 0);
 	if (!l.pixels || !l.features || !l.tokens)
 		status = err_memory(err, "a batch of photographs");
-	progress_start(&l.progress, cli, "encoding", "photos");
+	progress_start(&l.progress, listener, "encoding", "photos");
 	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
 		l.path = paths[i];
 		status = load_shard(&l, err);
@@ -238,7 +238,7 @@ enum status evalset_load(struct cli *cli, struct engine *engine, const char *con
 	free(l.features);
 	free(l.tokens);
 	if (status == STATUS_OK && !choice->classes)
-		status = encode_texts(cli, engine, set, err);
+		status = encode_texts(listener, engine, set, err);
 	if (status != STATUS_OK)
 		evalset_release(set);
 	return status;

@@ -2,8 +2,8 @@
  * crop), in parallel, and forgotten; embeddings and, for reranking, image tokens as the catalog stores them are kept.
  *
  *     struct evalset set;
- *     evalset_load(cli, &engine, paths, n, &choice, &set, err);
- *     likelihoods_fill(cli, &engine, &set, &ranking, true, err);      // likelihoods.h
+ *     evalset_load(listener, &engine, paths, n, &choice, &set, err);
+ *     likelihoods_fill(listener, &engine, &set, &ranking, true, err);      // likelihoods.h
  *     evalset_release(&set);
  */
 #ifndef QUERY_MEASURE_EVALSET_H
@@ -37,7 +37,7 @@ struct evalset {
 };
 
 /* Prints each sample that cannot be read to the log and counts it in skipped. */
-enum status evalset_load(struct cli *cli, struct engine *engine, const char *const *paths, size_t n, const struct evalchoice *choice,
+enum status evalset_load(const struct listener *listener, struct engine *engine, const char *const *paths, size_t n, const struct evalchoice *choice,
 			 struct evalset *set, struct err *err);
 void evalset_release(struct evalset *set);
 

@@ -96,7 +96,7 @@ static enum status call_run(struct call *c, struct err *err)
 	return status;
 }
 
-enum status likelihoods_fill(struct cli *cli, struct engine *engine, const struct evalset *set, struct ranking *ranking, bool by_text,
+enum status likelihoods_fill(const struct listener *listener, struct engine *engine, const struct evalset *set, struct ranking *ranking, bool by_text,
 			     struct err *err)
 {
 	size_t depth = ranking->depth, bytes = engine->tokens * engine->width * sizeof(float) * (by_text ? depth : 1);
@@ -107,7 +107,7 @@ enum status likelihoods_fill(struct cli *cli, struct engine *engine, const struc
 	group = group < 1 ? 1 : group > GROUP_MOST ? GROUP_MOST : group;
 	enum status status = call_init(&call, engine, set, by_text ? group * depth : group, by_text ? group : group * depth,
 				       group * depth, err);
-	progress_start(&progress, cli, by_text ? "reranking photos for" : "reranking texts for", by_text ? "texts" : "photos");
+	progress_start(&progress, listener, by_text ? "reranking photos for" : "reranking texts for", by_text ? "texts" : "photos");
 	for (size_t at = 0; at < ranking->queries && status == STATUS_OK; at += group) {
 		size_t n = ranking->queries - at < group ? ranking->queries - at : group;
 		struct shortlisted *list = ranking->short_list + at * depth;
@@ -123,7 +123,7 @@ enum status likelihoods_fill(struct cli *cli, struct engine *engine, const struc
 	return status;
 }
 
-enum status nulls_make(struct cli *cli, struct engine *engine, const struct evalset *set, size_t most, struct nulls *nulls,
+enum status nulls_make(const struct listener *listener, struct engine *engine, const struct evalset *set, size_t most, struct nulls *nulls,
 		       struct err *err)
 {
 	struct progress progress;
@@ -137,7 +137,7 @@ enum status nulls_make(struct cli *cli, struct engine *engine, const struct eval
 	enum status status = call_init(&call, engine, set, k, TEXT_BATCH, k * TEXT_BATCH, err);
 	if (status == STATUS_OK && !nulls->likelihood)
 		status = err_memory(err, "likelihoods");
-	progress_start(&progress, cli, "weighing", "texts");
+	progress_start(&progress, listener, "weighing", "texts");
 	for (size_t at = 0; at < set->texts && status == STATUS_OK; at += TEXT_BATCH) {
 		size_t n = set->texts - at < TEXT_BATCH ? set->texts - at : TEXT_BATCH;
 		for (size_t i = 0; i < n * k; i++)

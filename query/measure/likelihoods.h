@@ -1,7 +1,7 @@
 /* likelihoods.h: how likely the model finds the texts of an evalset under its photographs: what reranking adds to similarity.
  *
- *     likelihoods_fill(cli, &engine, &set, &ranking, true, err);      // of each shortlisted photo for each text
- *     nulls_make(cli, &engine, &set, SCORE_NULLS, &nulls, err);
+ *     likelihoods_fill(listener, &engine, &set, &ranking, true, err);      // of each shortlisted photo for each text
+ *     nulls_make(listener, &engine, &set, SCORE_NULLS, &nulls, err);
  *     ... score_text(scale, cosine, likelihood, nulls_prior(&nulls, text, photo)) ...
  *     nulls_release(&nulls);
  */
@@ -11,7 +11,7 @@
 #include "query/measure/evalset.h"
 
 /* Fills the likelihoods of a ranking's shortlists. by_text: queries are texts and items photos; else the other way round. */
-enum status likelihoods_fill(struct cli *cli, struct engine *engine, const struct evalset *set, struct ranking *ranking, bool by_text,
+enum status likelihoods_fill(const struct listener *listener, struct engine *engine, const struct evalset *set, struct ranking *ranking, bool by_text,
 			     struct err *err);
 
 /* How likely each text is whatever the photo: its likelihood under `most` photos of the set (at most SCORE_NULLS), evenly spread. */
@@ -20,7 +20,7 @@ struct nulls {
 	uint32_t photos[SCORE_NULLS];
 	float *likelihood; /* [texts,count] */
 };
-enum status nulls_make(struct cli *cli, struct engine *engine, const struct evalset *set, size_t most, struct nulls *nulls,
+enum status nulls_make(const struct listener *listener, struct engine *engine, const struct evalset *set, size_t most, struct nulls *nulls,
 		       struct err *err);
 void nulls_release(struct nulls *nulls);
 

@@ -120,7 +120,7 @@ static void judge_all(const struct engine *engine, const struct nulls *nulls, co
 	}
 }
 
-enum status pairs_measure(struct cli *cli, struct engine *engine, const struct evalset *set, struct pairs_result *result, struct err *err)
+enum status pairs_measure(const struct listener *listener, struct engine *engine, const struct evalset *set, struct pairs_result *result, struct err *err)
 {
 	uint32_t *first = mem_array(set->photos, sizeof *first);
 	struct ranking ranking = {0};
@@ -133,9 +133,9 @@ enum status pairs_measure(struct cli *cli, struct engine *engine, const struct e
 		status = list_captions(engine, set, first, result->pairs, &ranking, err);
 	}
 	if (status == STATUS_OK)
-		status = likelihoods_fill(cli, engine, set, &ranking, false, err);
+		status = likelihoods_fill(listener, engine, set, &ranking, false, err);
 	if (status == STATUS_OK)
-		status = nulls_make(cli, engine, set, NULLS, &nulls, err);
+		status = nulls_make(listener, engine, set, NULLS, &nulls, err);
 	if (status == STATUS_OK)
 		judge_all(engine, &nulls, &ranking, first, result);
 	nulls_release(&nulls);

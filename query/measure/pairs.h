@@ -21,6 +21,6 @@ struct pairs_result {
 };
 
 /* A set that was loaded with choice.pairs and tokens. */
-enum status pairs_measure(struct cli *cli, struct engine *engine, const struct evalset *set, struct pairs_result *result, struct err *err);
+enum status pairs_measure(const struct listener *listener, struct engine *engine, const struct evalset *set, struct pairs_result *result, struct err *err);
 
 #endif

@@ -97,13 +97,13 @@ static enum status fill_part(const struct engine *engine, const struct evalset *
 }
 
 /* One shard: everything that is slow happens here, once. */
-static enum status measure_shard(struct cli *cli, struct engine *engine, const char *shard, const struct evalchoice *choice, size_t depth,
+static enum status measure_shard(const struct listener *listener, struct engine *engine, const char *shard, const struct evalchoice *choice, size_t depth,
 				 struct direction directions[2], size_t *skipped, struct err *err)
 {
 	struct evalset set;
 	struct ranking rankings[2] = {{0}, {0}};
 	struct nulls nulls = {0};
-	enum status status = evalset_load(cli, engine, &shard, 1, choice, &set, err);
+	enum status status = evalset_load(listener, engine, &shard, 1, choice, &set, err);
 
 	if (status != STATUS_OK)
 		return status;
@@ -117,9 +117,9 @@ static enum status measure_shard(struct cli *cli, struct engine *engine, const c
 		status = ranking_make(set.photo_features, NULL, set.photos, set.text_features, set.text_owner, set.texts,
 				      engine->embed, depth, &rankings[1], err);
 	for (int k = 0; k < 2 && status == STATUS_OK; k++)
-		status = likelihoods_fill(cli, engine, &set, &rankings[k], k == 0, err);
+		status = likelihoods_fill(listener, engine, &set, &rankings[k], k == 0, err);
 	if (status == STATUS_OK)
-		status = nulls_make(cli, engine, &set, SCORE_NULLS, &nulls, err);
+		status = nulls_make(listener, engine, &set, SCORE_NULLS, &nulls, err);
 	for (int k = 0; k < 2 && status == STATUS_OK; k++) {
 		struct part *part = &directions[k].parts[directions[k].part_count++];
 		part->shard = shard;
@@ -254,7 +254,7 @@ static void advice_json(const struct direction *d, struct buffer *out)
 	buffer_text(out, "]}");
 }
 
-enum status sweep_print(struct cli *cli, struct engine *engine, const char *const *shards, size_t shard_count,
+enum status sweep_print(const struct listener *listener, struct engine *engine, const char *const *shards, size_t shard_count,
 			const struct evalchoice *choice, size_t depth, bool json, struct buffer *out, size_t *skipped, struct err *err)
 {
 	struct direction directions[2] = {{.by_text = true}, {.by_text = false}};
@@ -267,7 +267,7 @@ enum status sweep_print(struct cli *cli, struct engine *engine, const char *cons
 			status = err_memory(err, "a ranking");
 	}
 	for (size_t i = 0; i < shard_count && status == STATUS_OK; i++)
-		status = measure_shard(cli, engine, shards[i], choice, depth, directions, skipped, err);
+		status = measure_shard(listener, engine, shards[i], choice, depth, directions, skipped, err);
 	if (status == STATUS_OK && json) {
 		buffer_text(out, "{");
 		advice_json(&directions[0], out);

@@ -1,38 +1,79 @@
 /* library.c: see library.h. */
 #include "query/session/library.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "query/session/remembered.h"
+#include "schema/store/sqlite.h"
 
 #include "schema/base/banned.h"
 
-enum status library_open(struct cli *cli, struct library *library, struct err *err)
+static enum status open_catalog(struct library *library, const struct library_options *options, struct err *err)
 {
-	*library = (struct library){0};
-	enum status status = catalog_open(cli->database, CATALOG_READ, &library->catalog, err);
+	enum catalog_mode mode = options->mode == LIBRARY_WRITE ? CATALOG_WRITE : CATALOG_READ;
+	enum status status = catalog_open(options->database, mode, &library->catalog, err);
 
-	if (status == STATUS_NOT_FOUND) {
-		library->empty = true;
-		return err_set(err, status, "nothing is indexed yet: there is no catalog '%s'; hint: coca index DIR", cli->database);
-	}
-	if (status == STATUS_OK)
-		status = engine_open(cli->model, &library->engine, err);
-	if (status != STATUS_OK)
+	if (status != STATUS_NOT_FOUND || options->mode == LIBRARY_WRITE || options->mode == LIBRARY_CATALOG)
 		return status;
-	status = engine_identify(&library->engine, library->catalog, &library->row, err);
+	library->empty = true;
+	if (options->mode == LIBRARY_READ_OR_EMPTY)
+		return STATUS_OK;
+	return err_set(err, status, "nothing is indexed yet: there is no catalog '%s'; hint: coca index DIR", options->database);
+}
+
+/* The model's row, and a store of what it made. */
+static enum status identify(struct library *library, enum library_mode mode, struct err *err)
+{
+	if (!library->catalog)
+		return STATUS_OK;
+	enum status status = engine_identify(&library->engine, library->catalog, &library->row, err);
 	if (status == STATUS_NOT_FOUND) {
 		library->empty = true;
-		return err_set(err, status, "nothing is indexed by the model '%s' yet; hint: coca index DIR, or name another with --model",
-			       cli->model);
+		library->row.id = 0;
+		if (mode == LIBRARY_READ)
+			return err_set(err, status, "nothing is indexed by the model '%s' yet; hint: coca index DIR, or name another with --model",
+				       library->model);
+		status = STATUS_OK;
 	}
-	return status;
+	return status == STATUS_OK ? sqlite_store_open(library->catalog, &library->row, &library->store, err) : status;
+}
+
+enum status library_open(const struct library_options *options, struct library *library, struct err *err)
+{
+	*library = (struct library){.model = options->model, .listener = options->listener};
+	enum status status = open_catalog(library, options, err);
+
+	if (status == STATUS_OK && options->mode == LIBRARY_CATALOG)
+		return sqlite_store_open(library->catalog, NULL, &library->store, err);
+	if (status == STATUS_OK)
+		status = engine_open(options->model, &library->engine, err);
+	return status == STATUS_OK ? identify(library, options->mode, err) : status;
+}
+
+enum status library_engine(struct library *library, struct err *err)
+{
+	if (library->engine.model)
+		return STATUS_OK;
+	enum status status = engine_open(library->model, &library->engine, err);
+	if (status == STATUS_OK)
+		status = engine_identify(&library->engine, library->catalog, &library->row, err);
+	if (status == STATUS_NOT_FOUND)
+		library->row.id = 0;
+	else if (status != STATUS_OK)
+		return status;
+	library_know(library, &library->row);
+	return STATUS_OK;
+}
+
+void library_know(struct library *library, const struct catalog_model *row)
+{
+	library->row = *row;
+	library->store->model = library->row;
 }
 
 void library_close(struct library *library)
 {
+	store_close(library->store);
 	catalog_close(library->catalog);
 	engine_close(&library->engine);
 	*library = (struct library){0};
@@ -58,27 +99,13 @@ enum status library_embed_text(struct library *library, const char *text, size_t
 	return status;
 }
 
-int library_fail(struct cli *cli, struct library *library, const struct err *err)
+enum status library_path(struct library *library, int64_t content, const struct photo_filter *filter, struct buffer *path, struct err *err)
 {
-	int code = cli_fail(cli, err);
+	struct store_photos photos;
+	enum status status = store_photos(library->store, &content, 1, filter, &photos, err);
 
-	if (library->empty)
-		code = EXIT_NO_RESULT;
-	library_close(library);
-	return code;
-}
-
-void note(struct cli *cli, const char *format, ...)
-{
-	struct err visible;
-	char text[sizeof visible.text];
-	va_list args;
-
-	if (cli->quiet)
-		return;
-	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
-	va_end(args);
-	err_set(&visible, STATUS_OK, "%s", text); /* a path in it cannot forge a line */
-	fprintf(cli->log, "coca: %s\n", visible.text);
+	if (status == STATUS_OK && photos.count)
+		buffer_append(path, photos.rows[0].path, photos.rows[0].path_size);
+	store_photos_release(&photos);
+	return status == STATUS_OK && path->failed ? err_memory(err, "a path") : status;
 }

@@ -1,7 +1,7 @@
-/* library.h: what most commands start with: the catalog for reading, the model, and the model's row in the catalog.
+/* library.h: a catalog and a model, opened together: what nearly every question starts with.
  *
  *     struct library library;
- *     if (library_open(cli, &library, &err) != STATUS_OK) return library_fail(cli, &library, &err);
+ *     library_open(&(struct library_options){.database = path, .model = folder}, &library, err);
  *     ...
  *     library_close(&library);
  */
@@ -11,28 +11,50 @@
 #include <stdbool.h>
 
 #include "query/session/engine.h"
+#include "schema/base/listener.h"
+#include "schema/base/memory.h"
 #include "schema/catalog/catalog.h"
 #include "schema/catalog/models.h"
-#include "schema/cli/options.h"
+#include "schema/store/store.h"
+
+enum library_mode {
+	LIBRARY_READ,          /* STATUS_NOT_FOUND, and `empty`, where there is no catalog or it does not know the model */
+	LIBRARY_READ_OR_EMPTY, /* then catalog and store may be NULL, and row.id 0 */
+	LIBRARY_WRITE,         /* makes the catalog where there is none; the model gets its row */
+	LIBRARY_CATALOG,       /* for reading, without the model until library_engine asks for it */
+};
+
+struct library_options {
+	const char *database;            /* the catalog's path */
+	const char *model;               /* a folder or a file of weights */
+	enum library_mode mode;
+	const struct listener *listener; /* may be NULL */
+};
 
 struct library {
 	struct engine engine;
-	struct catalog *catalog;
-	struct catalog_model row;
-	bool empty; /* nothing was indexed (by this model): no failure, but no answer either */
+	struct catalog *catalog;         /* for what is written: texts, captions, labels */
+	struct store *store;             /* for what is asked */
+	struct catalog_model row;        /* of the model; id 0: the catalog does not know it */
+	bool empty;                      /* nothing was indexed (by this model): no failure, but no answer either */
+	const char *model;               /* as in the options, and theirs */
+	const struct listener *listener;
 };
 
-enum status library_open(struct cli *cli, struct library *library, struct err *err);
-void library_close(struct library *library);
+/* After an error close is still due. */
+enum status library_open(const struct library_options *options, struct library *library, struct err *err);
+void library_close(struct library *library); /* takes a zeroed one */
+
+/* The model, its row and the store of its embeddings, where LIBRARY_CATALOG left them out; nothing, where they are there. */
+enum status library_engine(struct library *library, struct err *err);
+/* The row is known now: after another connection has put it. */
+void library_know(struct library *library, const struct catalog_model *row);
 
 /* engine_embed_text, but what was asked before is remembered (remembered.h). */
 enum status library_embed_text(struct library *library, const char *text, size_t size, float *embedding /* [E] */, bool *cut,
 			       struct err *err);
 
-/* As cli_fail, with exit code 3 where the library is empty. Closes it. */
-int library_fail(struct cli *cli, struct library *library, const struct err *err);
-
-/* "coca: TEXT" on the log unless --quiet. */
-void note(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Appends the path of a content's first photo that passes the filter (NULL: any) and is there; nothing if there is none. */
+enum status library_path(struct library *library, int64_t content, const struct photo_filter *filter, struct buffer *path, struct err *err);
 
 #endif

@@ -32,7 +32,7 @@ enum status output_results(struct cli *cli, const struct output *output, const c
 	enum status status = STATUS_OK;
 
 	if (output->blind)
-		note(cli, "this terminal is not known to show pictures; hint: --preview=sixel or kitty or iterm, or --html FILE");
+		listener_note(&cli->listener, "this terminal is not known to show pictures; hint: --preview=sixel or kitty or iterm, or --html FILE");
 	/* One at a time, so that the first is seen while the thumbnail of the next is made. */
 	for (size_t i = 0; i < results->count && status == STATUS_OK; i++) {
 		format_result(results, i, output->format, &out);

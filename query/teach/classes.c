@@ -42,7 +42,7 @@ static enum status embed_class(struct engine *engine, const char *name, const st
 	return STATUS_OK;
 }
 
-enum status classes_embed(struct cli *cli, struct engine *engine, const char *const *names, size_t n, const char *templates,
+enum status classes_embed(const struct listener *listener, struct engine *engine, const char *const *names, size_t n, const char *templates,
 			  float *embeddings, struct err *err)
 {
 	struct prompts t = {0};
@@ -59,7 +59,7 @@ enum status classes_embed(struct cli *cli, struct engine *engine, const char *co
 		status = texts && ids && each ? STATUS_OK : err_memory(err, "prompts");
 	}
 
-	progress_start(&progress, cli, "encoding", "classes");
+	progress_start(&progress, listener, "encoding", "classes");
 	for (size_t c = 0; c < n && status == STATUS_OK; c++) {
 		status = embed_class(engine, names[c], &t, texts, ids, each, embeddings + c * engine->embed, err);
 		progress_show(&progress, c + 1, n);
@@ -72,7 +72,7 @@ enum status classes_embed(struct cli *cli, struct engine *engine, const char *co
 	return status;
 }
 
-enum status classes_recall(struct cli *cli, struct engine *engine, const struct evalset *set, const char *templates, size_t *classes,
+enum status classes_recall(const struct listener *listener, struct engine *engine, const struct evalset *set, const char *templates, size_t *classes,
 			   struct recall *recall, struct err *err)
 {
 	struct ranking ranking = {0};
@@ -91,7 +91,7 @@ enum status classes_recall(struct cli *cli, struct engine *engine, const struct 
 	for (size_t c = 0; status == STATUS_OK && c < *classes; c++)
 		names[c] = prompts_name(set->first[first[c]]);
 	if (status == STATUS_OK)
-		status = classes_embed(cli, engine, names, *classes, templates, embeddings, err);
+		status = classes_embed(listener, engine, names, *classes, templates, embeddings, err);
 	if (status == STATUS_OK)
 		status = ranking_make(set->photo_features, owner, set->photos, embeddings, NULL, *classes, engine->embed, 0,
 				      &ranking, err);

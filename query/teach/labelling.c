@@ -157,7 +157,7 @@ static enum status label_group(struct library *library, int64_t id, const struct
 	return status;
 }
 
-enum status labelling_run(struct cli *cli, struct library *library, int64_t id, const struct head *head, struct labelled *done,
+enum status labelling_run(struct library *library, int64_t id, const struct head *head, struct labelled *done,
 			  struct err *err)
 {
 	struct group *g = mem_array(1, sizeof *g);
@@ -174,7 +174,7 @@ enum status labelling_run(struct cli *cli, struct library *library, int64_t id, 
 	g->embeddings = mem_floats(head->kind == HEAD_LINEAR ? mem_product(GROUP, head->D) : 1);
 	if (!g->p || !g->has || !g->embeddings)
 		status = err_memory(err, "labels");
-	progress_start(&progress, cli, "labelling", "photos");
+	progress_start(&progress, library->listener, "labelling", "photos");
 	for (size_t at = 0; at < n && status == STATUS_OK; at += GROUP) {
 		status = label_group(library, id, head, contents + at, n - at < GROUP ? n - at : GROUP, g, done, err);
 		progress_show(&progress, at + GROUP < n ? at + GROUP : n, n);
@@ -191,25 +191,16 @@ out:
 	return status;
 }
 
-void labelling_report(struct cli *cli, const char *name, const struct labelled *done)
+void labelling_report(const struct listener *listener, const char *name, const struct labelled *done)
 {
 	if (done->encoded)
-		note(cli, "%zu of %zu photos had no stored tokens for the head '%s' and were encoded again; hint: coca index has "
+		listener_note(listener, "%zu of %zu photos had no stored tokens for the head '%s' and were encoded again; hint: coca index has "
 			  "--encoder-budget", done->encoded, done->stored + done->encoded, name);
 	if (done->away)
-		note(cli, "%zu photos are not labelled by '%s': they have no stored tokens, and their files are away", done->away, name);
+		listener_note(listener, "%zu photos are not labelled by '%s': they have no stored tokens, and their files are away", done->away, name);
 }
 
 /* ---- queries ---------------------------------------------------------------------------------------------------- */
-
-static enum status open_engine(struct cli *cli, struct library *library, struct err *err)
-{
-	enum status status = library->engine.model ? STATUS_OK : engine_open(cli->model, &library->engine, err);
-
-	if (status == STATUS_OK && !library->row.id)
-		status = engine_identify(&library->engine, library->catalog, &library->row, err);
-	return status == STATUS_NOT_FOUND ? STATUS_OK : status;
-}
 
 struct named_head {
 	int64_t id;
@@ -228,7 +219,7 @@ static enum status take_head(void *context, const struct catalog_head *row, stru
 }
 
 /* Labels what the head was not asked about; only its own model can. */
-static enum status complete(struct cli *cli, struct library *library, const struct catalog_label *label, struct err *err)
+static enum status complete(struct library *library, const struct catalog_label *label, struct err *err)
 {
 	struct head head = {0};
 	struct named_head named = {.id = label->head, .head = &head};
@@ -240,20 +231,20 @@ static enum status complete(struct cli *cli, struct library *library, const stru
 		return status;
 	status = catalog_heads_each(library->catalog, NULL, take_head, &named, err);
 	if (status == STATUS_OK)
-		status = open_engine(cli, library, err);
+		status = library_engine(library, err);
 	if (status == STATUS_OK && library->row.id != label->model) {
-		note(cli, "%zu photos are not labelled by '%s' yet, as it belongs to the model '%s'; hint: --model %s", missing, named.name,
+		listener_note(library->listener, "%zu photos are not labelled by '%s' yet, as it belongs to the model '%s'; hint: --model %s", missing, named.name,
 		     head.model, head.model);
 	} else if (status == STATUS_OK) {
-		status = labelling_run(cli, library, label->head, &head, &done, err);
+		status = labelling_run(library, label->head, &head, &done, err);
 		if (status == STATUS_OK)
-			labelling_report(cli, named.name, &done);
+			labelling_report(library->listener, named.name, &done);
 	}
 	head_release(&head);
 	return status;
 }
 
-static enum status resolve(struct cli *cli, struct library *library, struct photo_filter *filter, struct err *err)
+static enum status resolve(struct library *library, struct photo_filter *filter, struct err *err)
 {
 	enum status status = STATUS_OK;
 
@@ -263,17 +254,17 @@ static enum status resolve(struct cli *cli, struct library *library, struct phot
 		if (status != STATUS_OK)
 			break;
 		filter->labels[i].id = label.id;
-		status = complete(cli, library, &label, err);
+		status = complete(library, &label, err);
 	}
 	return status;
 }
 
-enum status labelling_resolve(struct cli *cli, struct library *library, struct query *query, struct err *err)
+enum status labelling_resolve(struct library *library, struct query *query, struct err *err)
 {
-	enum status status = resolve(cli, library, &query->filter, err);
+	enum status status = resolve(library, &query->filter, err);
 
 	for (size_t i = 0; i < query->except_count && status == STATUS_OK; i++)
-		status = resolve(cli, library, &query->except[i], err);
+		status = resolve(library, &query->except[i], err);
 	return status;
 }
 

@@ -2,8 +2,8 @@
  * for a label is a look-up.
  *
  *     labelling_find(&library, "pets", &head, &id, err);                   // a file, or the name of an installed head
- *     labelling_run(cli, &library, id, &head, &done, err);                 // what is not labelled yet, from stored tokens
- *     labelling_resolve(cli, &library, &query, err);                       // label:dog -> photo_filter.label_id, all of it labelled
+ *     labelling_run(&library, id, &head, &done, err);                 // what is not labelled yet, from stored tokens
+ *     labelling_resolve(&library, &query, err);                       // label:dog -> photo_filter.label_id, all of it labelled
  */
 #ifndef QUERY_TEACH_LABELLING_H
 #define QUERY_TEACH_LABELLING_H
@@ -25,13 +25,13 @@ enum status labelling_find(struct library *library, const char *name, bool answe
 /* Installs a head under a name, in the place of one of that name. The catalog is open for writing. */
 enum status labelling_install(struct library *library, const char *name, struct head *head, int64_t *id, struct err *err);
 
-enum status labelling_run(struct cli *cli, struct library *library, int64_t id, const struct head *head, struct labelled *done,
+enum status labelling_run(struct library *library, int64_t id, const struct head *head, struct labelled *done,
 			  struct err *err);
-void labelling_report(struct cli *cli, const char *name, const struct labelled *done);
+void labelling_report(const struct listener *listener, const char *name, const struct labelled *done);
 
 /* Gives each filter of a query that has a label its number, and has every photograph labelled that is not yet. library: its catalog is
  * open; its engine may be closed, and is opened when it is wanted. */
-enum status labelling_resolve(struct cli *cli, struct library *library, struct query *query, struct err *err);
+enum status labelling_resolve(struct library *library, struct query *query, struct err *err);
 
 /* What passes a filter with labels, by the first label's probability, which is its match. */
 enum status labelling_list(struct catalog *catalog, const struct photo_filter *filter, size_t limit, struct results *results,

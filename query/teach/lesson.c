@@ -19,7 +19,7 @@ enum status lesson_open(struct lesson *lesson, size_t budget, struct err *err)
 
 	if (status != STATUS_OK)
 		return status;
-	progress_start(&lesson->progress, lesson->cli, "looking at", "photos");
+	progress_start(&lesson->progress, lesson->listener, "looking at", "photos");
 	return lesson->library->catalog ? catalog_encoder_room(lesson->library->catalog, budget, &lesson->room, err) : STATUS_OK;
 }
 
@@ -50,7 +50,7 @@ static enum status read_file(struct lesson *lesson, const char *path, uint8_t **
 	if (status == STATUS_OK || (status == STATUS_MEMORY && *size <= FILE_MOST))
 		return status;
 	err_prefix(err, "skipped '%s'", path);
-	cli_fail(lesson->cli, err);
+	listener_fault(lesson->listener, "%s", err->text);
 	lesson->skipped++;
 	return STATUS_OK;
 }

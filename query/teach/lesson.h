@@ -39,7 +39,7 @@ struct lesson_item {
 
 struct lesson_batch;
 struct lesson {
-	struct cli *cli;
+	const struct listener *listener;
 	struct library *library;
 	bool answers;             /* items have questions */
 	struct lesson_item *items;

@@ -192,7 +192,7 @@ static enum status encode(struct lesson *lesson, struct err *err)
 			continue;
 		}
 		err_prefix(&skipped, "skipped '%s'", lesson->items[b->list[i].item].name);
-		cli_fail(lesson->cli, &skipped);
+		listener_fault(lesson->listener, "%s", skipped.text);
 		lesson->skipped++;
 	}
 	if (own && catalog_commit(lesson->library->catalog, NULL) != STATUS_OK)
@@ -230,7 +230,7 @@ enum status lesson_batch_flush(struct lesson *lesson, struct err *err)
 	if (status == STATUS_OK)
 		drop_failed(lesson, first);
 	progress_show(&lesson->progress, lesson->count, 0);
-	if (status == STATUS_OK && *lesson->cli->interrupted)
+	if (status == STATUS_OK && listener_stopped(lesson->listener))
 		return err_set(err, STATUS_INTERRUPTED, "interrupted");
 	return status;
 }

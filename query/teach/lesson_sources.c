@@ -10,7 +10,6 @@
 #include "model/data/samples.h"
 #include "model/image/image.h"
 #include "query/ask/parse.h"
-#include "query/ask/photo.h"
 #include "query/find/search.h"
 #include "schema/catalog/filter.h"
 #include "schema/catalog/maintenance.h"
@@ -200,7 +199,7 @@ static enum status take_content(struct lesson *lesson, int64_t content, const st
 				struct err *err)
 {
 	struct buffer path = {0};
-	enum status status = subject_path(lesson->library, content, filter, &path, err);
+	enum status status = library_path(lesson->library, content, filter, &path, err);
 
 	if (status == STATUS_OK && path.data)
 		status = add_file(lesson, path.data, label, err);

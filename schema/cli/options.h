@@ -31,6 +31,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "schema/base/listener.h"
 #include "schema/base/memory.h"
 #include "schema/base/status.h"
 
@@ -43,6 +44,7 @@ struct cli {
 	const char *database;  /* path of the catalog: --db, else $COCA_DB, else $XDG_DATA_HOME/coca/library.db */
 	const char *model;     /* model folder or file: --model, else $COCA_MODEL, else $XDG_DATA_HOME/coca/model if that
 	                          exists, else the one that ships with the program */
+	struct listener listener; /* notes, faults and progress on the log as said above (cli_listen) */
 	volatile sig_atomic_t *interrupted; /* set by Ctrl-C and SIGTERM for commands with handles_interrupt */
 };
 

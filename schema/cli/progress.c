@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "schema/base/clock.h"
+#include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
 
@@ -47,35 +48,67 @@ static const char *grouped(size_t n, char text[32])
 	return text;
 }
 
-void progress_start(struct progress *progress, struct cli *cli, const char *verb, const char *unit)
+void progress_start(struct progress *progress, const struct listener *listener, const char *verb, const char *unit)
 {
-	*progress = (struct progress){cli, verb, unit, clock_now(), 0};
+	*progress = (struct progress){listener, verb, unit, clock_now(), 0};
 }
 
 void progress_show(struct progress *progress, size_t done, size_t total)
 {
+	const struct listener *listener = progress->listener;
 	double now = clock_now(), seconds = now - progress->started;
 	char a[32], b[32], left[16];
+	struct buffer line = {0};
 
-	if (!progress->cli->progress || now - progress->drawn < 0.1)
+	if (!listener || !listener->progress || now - progress->drawn < 0.1)
 		return;
 	progress->drawn = now;
-	fprintf(progress->cli->log, "\r\033[K%s  %s", progress->verb, grouped(done, a));
+	buffer_format(&line, "%s  %s", progress->verb, grouped(done, a));
 	if (total)
-		fprintf(progress->cli->log, " of %s", grouped(total, b));
+		buffer_format(&line, " of %s", grouped(total, b));
 	if (done && seconds > 0.5) {
 		double rate = (double)done / seconds;
-		fprintf(progress->cli->log, "  %.*f %s/s", rate < 10 ? 1 : 0, rate, progress->unit);
+		buffer_format(&line, "  %.*f %s/s", rate < 10 ? 1 : 0, rate, progress->unit);
 		if (total > done)
-			fprintf(progress->cli->log, "  %s left", cli_duration((double)(total - done) / rate, left));
+			buffer_format(&line, "  %s left", cli_duration((double)(total - done) / rate, left));
 	}
-	fflush(progress->cli->log);
+	if (!line.failed)
+		listener->progress(listener->context, line.data);
+	buffer_release(&line);
 }
 
 void progress_end(struct progress *progress)
 {
-	if (progress->cli->progress && progress->drawn > 0) {
-		fprintf(progress->cli->log, "\r\033[K");
-		fflush(progress->cli->log);
-	}
+	const struct listener *listener = progress->listener;
+
+	if (listener && listener->progress && progress->drawn > 0)
+		listener->progress(listener->context, NULL);
+}
+
+/* ---- the log ---------------------------------------------------------------------------------------------------- */
+
+static void say(void *context, const char *text)
+{
+	struct cli *cli = context;
+
+	fprintf(cli->log, "coca: %s\n", text);
+}
+
+static void draw(void *context, const char *line)
+{
+	struct cli *cli = context;
+
+	fprintf(cli->log, "\r\033[K%s", line ? line : "");
+	fflush(cli->log);
+}
+
+void cli_listen(struct cli *cli)
+{
+	cli->listener = (struct listener){
+		.context = cli,
+		.note = cli->quiet ? NULL : say,
+		.fault = say,
+		.progress = cli->progress ? draw : NULL,
+		.interrupted = cli->interrupted,
+	};
 }

@@ -1,7 +1,7 @@
 /* progress.h: what a person sees while a long command works, and numbers as people read them.
  *
  *     struct progress progress;
- *     progress_start(&progress, cli, "indexing", "photos");
+ *     progress_start(&progress, &cli->listener, "indexing", "photos");
  *     progress_show(&progress, done, total);
  *     progress_end(&progress);
  */
@@ -16,15 +16,18 @@
 const char *cli_bytes(double bytes, char text[16]);
 const char *cli_duration(double seconds, char text[16]);
 
-/* A progress line: "indexing  1,203 of 4,000  112 photos/s  0:25 left". Draws at most ten times a second, and only when
- * cli->progress; on a log that is no terminal it prints nothing. total 0: unknown. */
+/* A progress line: "indexing  1,203 of 4,000  112 photos/s  0:25 left". Draws at most ten times a second, and only for
+ * a listener that wants it: the log if it is a terminal. total 0: unknown. */
 struct progress {
-	struct cli *cli;
+	const struct listener *listener;
 	const char *verb, *unit;
 	double started, drawn;
 };
-void progress_start(struct progress *progress, struct cli *cli, const char *verb, const char *unit);
+void progress_start(struct progress *progress, const struct listener *listener, const char *verb, const char *unit);
 void progress_show(struct progress *progress, size_t done, size_t total);
 void progress_end(struct progress *progress); /* clears the line */
+
+/* Makes cli->listener out of cli's log, quiet, progress and interrupted. cli stays where it is as long as it is listened to. */
+void cli_listen(struct cli *cli);
 
 #endif

@@ -13,7 +13,6 @@
 
 #include "tests/scenes/scenes.h"
 #include "query/session/library.h"
-#include "query/ask/photo.h"
 #include "query/session/tokens.h"
 #include "schema/catalog/contents.h"
 #include "schema/catalog/photos.h"
@@ -26,7 +25,8 @@
 enum { DRAWN_MOST = 96 };
 
 struct drawn {
-	struct cli cli;
+	struct listener listener; /* hears nothing */
+	volatile sig_atomic_t interrupted;
 	struct library library;      /* open for writing */
 	const char *folder;
 	char paths[DRAWN_MOST][256];
@@ -71,14 +71,12 @@ static void drawn_add(struct drawn *d, size_t i)
 static struct drawn *drawn_new(size_t count, size_t indexed)
 {
 	static struct drawn d;
-	static volatile sig_atomic_t interrupted;
 	static char database[4096];
 
-	d = (struct drawn){.count = indexed, .folder = test_folder()};
+	d = (struct drawn){.count = indexed, .folder = test_folder(), .listener.interrupted = &d.interrupted};
 	snprintf(database, sizeof database, "%s/library.db", test_folder());
-	d.cli = (struct cli){.out = stdout, .log = stderr, .quiet = true, .database = database, .model = "model/default", .interrupted = &interrupted};
 	assert_ok(scenes_write(d.folder, &(struct scenes_options){count, 0, 11, 96, false, false}, &err), &err);
-	assert_ok(subject_library(&d.cli, CATALOG_WRITE, &d.library, &err), &err);
+	assert_ok(library_open(&(struct library_options){database, "model/default", LIBRARY_WRITE, &d.listener}, &d.library, &err), &err);
 	assert_ok(catalog_root_put(d.library.catalog, d.folder, &d.root, &err), &err);
 	for (size_t i = 0; i < indexed; i++)
 		drawn_add(&d, i);

@@ -29,7 +29,7 @@ static struct drawn *tied_new(void)
 			drawn_text(d, d->contents[i], i == 5 && k == 0 ? "grandmother's birthday in the garden" : caption);
 		}
 	drawn_text(d, 0, "grandmother's birthday"); /* tied to none: finds none */
-	assert_ok(texts_embed(&d->cli, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), &err);
+	assert_ok(texts_embed(&d->listener, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), &err);
 	return d;
 }
 
@@ -53,7 +53,7 @@ static void search(struct drawn *d, const char *words, const struct photo_filter
 		assert_ok(vectors_open(l->catalog, &l->row, NULL, &s->vectors, &err), &err);
 	assert_ok(search_passing(l->catalog, &l->row, s->vectors, &passing, s->query, K, &s->candidates, &s->count, &err), &err);
 	if (widen)
-		assert_ok(tied_widen(&d->cli, l, &passing, s->query, K, &s->candidates, &s->count, &err), &err);
+		assert_ok(tied_widen(l, &passing, s->query, K, &s->candidates, &s->count, &err), &err);
 	passing_release(&passing);
 }
 
@@ -200,7 +200,7 @@ static void photo_with_many_texts_leaves_room_for_others(void **state)
 		drawn_text(d, d->contents[5], text);
 	}
 	int64_t last = drawn_text(d, d->contents[20], words);
-	assert_ok(texts_embed(&d->cli, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), &err);
+	assert_ok(texts_embed(&d->listener, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), &err);
 	search(d, words, &filter, true, &s);
 	while (at < s.count && s.candidates[at].content != d->contents[20])
 		at++;
@@ -275,7 +275,7 @@ static void single_note_is_found_by_its_words_and_not_by_others(void **state)
 		snprintf(text, sizeof text, "the invoice of electrician number %d", i);
 		drawn_text(d, 0, text);
 	}
-	assert_ok(texts_embed(&d->cli, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), &err);
+	assert_ok(texts_embed(&d->listener, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), &err);
 	search(d, "the electrician's invoice", &everything, true, &s);
 	assert_int_equal(s.candidates[0].content, d->contents[9]);
 	assert_int_equal(s.candidates[0].text, 1);

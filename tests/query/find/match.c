@@ -25,7 +25,7 @@ static void add_texts(struct drawn *d)
 
 	for (size_t i = 0; i < TEXTS; i++)
 		drawn_text(d, i % 2 ? d->contents[0] : 0, texts[i]);
-	assert_ok(texts_embed(&d->cli, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), &err);
+	assert_ok(texts_embed(&d->listener, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), &err);
 	assert_int_equal(n, TEXTS);
 }
 
@@ -170,7 +170,7 @@ static void ranking_is_that_of_the_plain_twin(void **state)
 	struct matcher m;
 
 	add_texts(d);
-	assert_ok(match_open(&d->cli, &d->library, NULL, &m, &err), &err);
+	assert_ok(match_open(&d->library, NULL, &m, &err), &err);
 	assert_matches(d, &m, d->paths[0], 0);
 	assert_matches(d, &m, d->paths[0], DEPTH);
 	assert_matches(d, &m, d->paths[6], DEPTH);
@@ -187,7 +187,7 @@ static void nulls_are_exchanged_from_photo_to_photo(void **state)
 	struct matcher m;
 
 	add_texts(d);
-	assert_ok(match_open(&d->cli, &d->library, NULL, &m, &err), &err);
+	assert_ok(match_open(&d->library, NULL, &m, &err), &err);
 	int64_t sample[2];
 	size_t n, first = 0;
 	assert_ok(catalog_contents_sample(d->library.catalog, 2, sample, &n, &err), &err);
@@ -212,7 +212,7 @@ static void priors_are_computed_once(void **state)
 
 	add_texts(d);
 	struct photo_input p = load(d, d->paths[0]);
-	assert_ok(match_open(&d->cli, &d->library, NULL, &m, &err), &err);
+	assert_ok(match_open(&d->library, NULL, &m, &err), &err);
 	assert_ok(match_find(&m, p.embedding, p.tokens, p.content, 1, TEXTS, &matches, &n, &err), &err);
 	struct text_null entry = {matches[0].id, d->contents[1], 0};
 	assert_ok(catalog_null_get(d->library.catalog, d->library.row.id, &entry, &found, &err), &err);
@@ -252,9 +252,9 @@ static void equal_texts_are_one_match(void **state)
 		drawn_text(d, d->contents[i], "a red circle");
 		drawn_text(d, d->contents[i], "a dog");
 	}
-	assert_ok(texts_embed(&d->cli, &d->library.engine, d->library.catalog, &d->library.row, &embedded, &err), &err);
+	assert_ok(texts_embed(&d->listener, &d->library.engine, d->library.catalog, &d->library.row, &embedded, &err), &err);
 	struct photo_input p = load(d, d->paths[0]);
-	assert_ok(match_open(&d->cli, &d->library, NULL, &m, &err), &err);
+	assert_ok(match_open(&d->library, NULL, &m, &err), &err);
 	assert_ok(match_find(&m, p.embedding, NULL, p.content, 10, 0, &matches, &n, &err), &err);
 	assert_int_equal(n, 3);
 	matches_free(matches, n);
@@ -279,20 +279,20 @@ static void collection_is_searched_alone(void **state)
 	add_texts(d);
 	assert_ok(catalog_text_put(d->library.catalog, &other, &err), &err);
 	struct photo_input p = load(d, d->paths[0]);
-	assert_ok(match_open(&d->cli, &d->library, "other", &m, &err), &err);
+	assert_ok(match_open(&d->library, "other", &m, &err), &err);
 	assert_ok(match_find(&m, p.embedding, p.tokens, p.content, 10, DEPTH, &matches, &n, &err), &err);
 	assert_int_equal(n, 0); /* there is a writer, this one: the text waits for its embedding */
 	matches_free(matches, n);
 	match_close(&m);
-	assert_ok(texts_embed(&d->cli, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), &err);
-	assert_ok(match_open(&d->cli, &d->library, "other", &m, &err), &err);
+	assert_ok(texts_embed(&d->listener, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), &err);
+	assert_ok(match_open(&d->library, "other", &m, &err), &err);
 	assert_ok(match_find(&m, p.embedding, p.tokens, p.content, 10, DEPTH, &matches, &n, &err), &err);
 	assert_int_equal(n, 1);
 	assert_string_equal(matches[0].text, "a lamp");
 	assert_string_equal(matches[0].collection, "other");
 	matches_free(matches, n);
 	match_close(&m);
-	assert_ok(match_open(&d->cli, &d->library, "none", &m, &err), &err);
+	assert_ok(match_open(&d->library, "none", &m, &err), &err);
 	assert_int_equal(m.count, 0);
 	match_close(&m);
 	unload(&p);

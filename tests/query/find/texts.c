@@ -118,13 +118,13 @@ static void same_text_again_costs_nothing(void **state)
 	assert_int_equal(report.added, 2);
 	assert_int_equal(report.known, 1);
 	texts_report_release(&report);
-	assert_ok(texts_embed(&d->cli, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), &err);
+	assert_ok(texts_embed(&d->listener, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), &err);
 	assert_int_equal(n, 2);
 	assert_ok(catalog_text_generation(d->library.catalog, d->library.row.id, &before, &err), &err);
 	report = add(d, folder, "b.txt", "a dog\na cat");
 	assert_int_equal(report.added, 0);
 	texts_report_release(&report);
-	assert_ok(texts_embed(&d->cli, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), &err);
+	assert_ok(texts_embed(&d->listener, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), &err);
 	assert_int_equal(n, 0);
 	assert_ok(catalog_text_generation(d->library.catalog, d->library.row.id, &after, &err), &err);
 	assert_int_equal(before, after);
@@ -145,7 +145,7 @@ static void embeddings_are_those_of_each_text_alone(void **state)
 		snprintf(text, sizeof text, "%d red circles", i);
 		assert_int_equal(drawn_text(d, 0, text), i + 1);
 	}
-	assert_ok(texts_embed(&d->cli, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), &err);
+	assert_ok(texts_embed(&d->listener, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), &err);
 	assert_int_equal(n, 150);
 	for (int i = 0; i < 150; i += 37) {
 		char text[32];
@@ -171,12 +171,12 @@ static void interrupted_embedding_goes_on_later(void **state)
 		snprintf(text, sizeof text, "text %d", i);
 		drawn_text(d, 0, text);
 	}
-	*d->cli.interrupted = 1;
-	assert_int_equal(texts_embed(&d->cli, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), STATUS_INTERRUPTED);
-	*d->cli.interrupted = 0;
+	d->interrupted = 1;
+	assert_int_equal(texts_embed(&d->listener, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), STATUS_INTERRUPTED);
+	d->interrupted = 0;
 	assert_ok(catalog_texts_unembedded_count(d->library.catalog, d->library.row.id, &left, &err), &err);
 	assert_true(n > 0 && left == 100 - n);
-	assert_ok(texts_embed(&d->cli, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), &err);
+	assert_ok(texts_embed(&d->listener, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), &err);
 	assert_int_equal(n, left);
 	library_close(&d->library);
 }

@@ -13,19 +13,16 @@
 
 #include "schema/base/banned.h"
 
-static struct cli cli;
 static struct engine engine;
 
 static struct evalset load(const char *path)
 {
-	static volatile sig_atomic_t interrupted;
 	const struct evalchoice choice = {.every = 1, .tokens = true, .pairs = true};
 	struct evalset set;
 	struct err err;
 
-	cli = (struct cli){.out = stdout, .log = stderr, .quiet = true, .interrupted = &interrupted};
 	assert_ok(engine_open("model/default", &engine, &err), &err);
-	assert_ok(evalset_load(&cli, &engine, &path, 1, &choice, &set, &err), &err);
+	assert_ok(evalset_load(NULL, &engine, &path, 1, &choice, &set, &err), &err);
 	return set;
 }
 
@@ -34,7 +31,7 @@ static struct pairs_result measure(const struct evalset *set)
 	struct pairs_result result;
 	struct err err;
 
-	assert_ok(pairs_measure(&cli, &engine, set, &result, &err), &err);
+	assert_ok(pairs_measure(NULL, &engine, set, &result, &err), &err);
 	return result;
 }
 

@@ -89,7 +89,7 @@ static void label_is_the_mean_of_its_prompts(void **state)
 	bool cut;
 
 	test_write(path, "a {}, drawn\nlook: {}\n", 21);
-	assert_ok(classes_embed(&d->cli, engine, names, 2, path, embeddings, &err), &err);
+	assert_ok(classes_embed(&d->listener, engine, names, 2, path, embeddings, &err), &err);
 	memset(mean, 0, engine->embed * sizeof *mean);
 	for (size_t k = 0; k < 2; k++) {
 		assert_ok(engine_embed_text(engine, prompts[k], strlen(prompts[k]), one, &cut, &err), &err);
