@@ -21,7 +21,7 @@
 #include <string.h>
 
 #include "indexer/ingest/embedder.h"
-#include "indexer/ingest/store.h"
+#include "indexer/ingest/rows.h"
 #include "indexer/walk/notes.h"
 #include "schema/base/clock.h"
 #include "schema/catalog/contents.h"
@@ -57,7 +57,7 @@ struct window {
 	size_t flying;
 	size_t E;                 /* coca.h's letter */
 	float *known;             /* [E] */
-	struct store store;
+	struct rows rows;
 	struct progress progress;
 };
 
@@ -130,7 +130,7 @@ static enum status decide_one(struct window *w, size_t i, struct err *err)
 		slot->fate = job->status == STATUS_NOT_FOUND ? FATE_VANISHED : FATE_FAILED;
 		goto out;
 	}
-	status = store_begin(&w->store, err);
+	status = rows_begin(&w->rows, err);
 	if (status == STATUS_OK)
 		status = catalog_content_put(in->catalog, job->hash, &slot->content, err);
 	if (status != STATUS_OK)
@@ -203,7 +203,7 @@ static enum status store_embedded(struct window *w, const struct batch *batch, s
 		slot->job.status = err_set(&slot->job.err, STATUS_FAILED, "the model gives no number for it");
 		return STATUS_OK;
 	}
-	return store_embedding(&w->store, slot->content, batch->features + w->E * b, batch->tokens ? batch->tokens + embedder_tokens_size(w->embedder) * b : NULL,
+	return rows_embedding(&w->rows, slot->content, batch->features + w->E * b, batch->tokens ? batch->tokens + embedder_tokens_size(w->embedder) * b : NULL,
 			       batch->encoder ? batch->encoder + embedder_encoder_size(w->embedder) * b : NULL, err);
 }
 
@@ -250,7 +250,7 @@ static enum status store_one(struct window *w, const struct batch *batch, size_t
 	enum status status = STATUS_OK;
 
 	if (slot->fate == FATE_VANISHED)
-		return store_vanished(&w->store, slot->item, err);
+		return rows_vanished(&w->rows, slot->item, err);
 	if (slot->fate == FATE_EMBED && slot->job.status == STATUS_OK)
 		status = store_embedded(w, batch, slot, (*b)++, err);
 	if (status == STATUS_OK && is_decoded(slot) && slot->job.status == STATUS_OK)
@@ -261,7 +261,7 @@ static enum status store_one(struct window *w, const struct batch *batch, size_t
 	if (failed && slot->fate == FATE_EMBED)
 		fail_followers(w, i);
 	if (status == STATUS_OK)
-		status = store_row(&w->store, slot->item, &slot->job, slot->content, failed, err);
+		status = rows_photo(&w->rows, slot->item, &slot->job, slot->content, failed, err);
 	if (status != STATUS_OK)
 		return status;
 	if (failed)
@@ -282,7 +282,7 @@ static enum status store_batch(struct window *w, const struct batch *batch, size
 	if (status != STATUS_OK)
 		*err = batch->err;
 	else
-		status = store_begin(&w->store, err);
+		status = rows_begin(&w->rows, err);
 	for (size_t i = 0; i < n && status == STATUS_OK; i++)
 		status = store_one(w, batch, i, &b, err);
 	w->head = (w->head + n) % w->capacity;
@@ -290,7 +290,7 @@ static enum status store_batch(struct window *w, const struct batch *batch, size
 	w->decided -= n;
 	w->done += n;
 	if (status == STATUS_OK)
-		status = store_settle(&w->store, n, err);
+		status = rows_settle(&w->rows, n, err);
 	w->in->counts->storing += clock_now() - start;
 	return status;
 }
@@ -389,7 +389,7 @@ static enum status window_open(struct window *w, const struct ingest *in, struct
 		.pixels_most = in->options->pixels_most,
 	};
 	struct embedder_options embedding = {.coca = in->coca, .tokens = in->options->token_budget > 0, .landed = batch_landed};
-	enum status status = store_open(&w->store, in, &embedding.encoder, err);
+	enum status status = rows_open(&w->rows, in, &embedding.encoder, err);
 
 	if (status != STATUS_OK)
 		return status;
@@ -433,23 +433,23 @@ void ingest_failure(struct ingest_counts *counts, const char *path, const char *
 
 enum status ingest_run(const struct ingest *in, const struct ingest_item *items, size_t count, struct err *err)
 {
-	struct window w = {.in = in, .store = {.in = in}, .items = items, .item_count = count};
+	struct window w = {.in = in, .rows = {.in = in}, .items = items, .item_count = count};
 	enum status status = STATUS_OK;
 
 	if (count) { /* else neither threads nor their buffers */
 		status = window_open(&w, in, err);
 		if (status == STATUS_OK) {
-			progress_start(&w.progress, in->cli, "indexing", "photos");
+			progress_start(&w.progress, &in->cli->listener, "indexing", "photos");
 			status = slide(&w, err);
 			progress_end(&w.progress);
 		}
 	}
 	if (status == STATUS_OK || status == STATUS_INTERRUPTED) {
-		enum status last = store_finish(&w.store, err);
+		enum status last = rows_finish(&w.rows, err);
 		if (last != STATUS_OK)
 			status = last;
 	}
 	window_release(&w);
-	store_release(&w.store);
+	rows_release(&w.rows);
 	return status;
 }

@@ -1,5 +1,5 @@
-/* store.c: see store.h. */
-#include "indexer/ingest/store.h"
+/* rows.c: see rows.h. */
+#include "indexer/ingest/rows.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +21,7 @@ static const size_t trim_slack = (size_t)32 << 20;
 
 /* --- transactions --- */
 
-enum status store_begin(struct store *s, struct err *err)
+enum status rows_begin(struct rows *s, struct err *err)
 {
 	if (s->begun)
 		return STATUS_OK;
@@ -30,7 +30,7 @@ enum status store_begin(struct store *s, struct err *err)
 	return status;
 }
 
-static enum status trim_tokens(struct store *s, struct err *err)
+static enum status trim_tokens(struct rows *s, struct err *err)
 {
 	size_t left;
 
@@ -38,7 +38,7 @@ static enum status trim_tokens(struct store *s, struct err *err)
 	return catalog_tokens_trim(s->in->catalog, s->in->options->token_budget, &left, err);
 }
 
-static enum status commit(struct store *s, struct err *err)
+static enum status commit(struct rows *s, struct err *err)
 {
 	enum status status = STATUS_OK;
 
@@ -54,15 +54,15 @@ static enum status commit(struct store *s, struct err *err)
 	return status;
 }
 
-enum status store_settle(struct store *s, size_t photos, struct err *err)
+enum status rows_settle(struct rows *s, size_t photos, struct err *err)
 {
 	s->uncommitted += photos;
 	return s->uncommitted >= COMMIT_PHOTOS || clock_now() - s->committed > commit_seconds ? commit(s, err) : STATUS_OK;
 }
 
-enum status store_finish(struct store *s, struct err *err)
+enum status rows_finish(struct rows *s, struct err *err)
 {
-	enum status status = store_begin(s, err);
+	enum status status = rows_begin(s, err);
 
 	if (status == STATUS_OK)
 		status = trim_tokens(s, err);
@@ -71,7 +71,7 @@ enum status store_finish(struct store *s, struct err *err)
 
 /* --- what the model says --- */
 
-static enum status store_tokens(struct store *s, int64_t content, const uint8_t *blob, struct err *err)
+static enum status store_tokens(struct rows *s, int64_t content, const uint8_t *blob, struct err *err)
 {
 	size_t size = packed_tokens_size(s->N, s->W);
 
@@ -84,7 +84,7 @@ static enum status store_tokens(struct store *s, int64_t content, const uint8_t 
 }
 
 /* What heads read, kept while there is room; and what the heads that are there say of it. embedding[E] */
-static enum status store_encoded(struct store *s, int64_t content, const uint8_t *blob, const float *embedding, struct err *err)
+static enum status store_encoded(struct rows *s, int64_t content, const uint8_t *blob, const float *embedding, struct err *err)
 {
 	size_t size = packed_tokens_size(s->M, s->D);
 	enum status status = STATUS_OK;
@@ -99,7 +99,7 @@ static enum status store_encoded(struct store *s, int64_t content, const uint8_t
 	return status == STATUS_OK ? heads_put(s->heads, s->in->catalog, content, s->rounded, s->M, embedding, err) : status;
 }
 
-enum status store_embedding(struct store *s, int64_t content, const float *embedding, const uint8_t *tokens, const uint8_t *encoder,
+enum status rows_embedding(struct rows *s, int64_t content, const float *embedding, const uint8_t *tokens, const uint8_t *encoder,
 			    struct err *err)
 {
 	enum status status = catalog_embedding_put(s->in->catalog, content, s->in->model->id, embedding, s->E, err);
@@ -121,7 +121,7 @@ static bool join_keywords(const struct buffer *keywords, struct buffer *joined)
 	return !joined->failed;
 }
 
-static enum status store_facts(struct store *s, const struct job *job, const struct photo *photo, int64_t stamp, bool failed, struct err *err)
+static enum status store_facts(struct rows *s, const struct job *job, const struct photo *photo, int64_t stamp, bool failed, struct err *err)
 {
 	enum { MOST = 64 };
 	const struct probe *probe = &job->probe;
@@ -144,7 +144,7 @@ static enum status store_facts(struct store *s, const struct job *job, const str
 	return status;
 }
 
-enum status store_row(struct store *s, const struct ingest_item *item, const struct job *job, int64_t content, bool failed, struct err *err)
+enum status rows_photo(struct rows *s, const struct ingest_item *item, const struct job *job, int64_t content, bool failed, struct err *err)
 {
 	const struct walk_photo *walked = item->photo;
 	const struct probe *probe = &job->probe;
@@ -186,7 +186,7 @@ enum status store_row(struct store *s, const struct ingest_item *item, const str
 	return status;
 }
 
-enum status store_vanished(struct store *s, const struct ingest_item *item, struct err *err)
+enum status rows_vanished(struct rows *s, const struct ingest_item *item, struct err *err)
 {
 	if (!item->known || item->stamp.gone_since)
 		return STATUS_OK;
@@ -197,13 +197,13 @@ enum status store_vanished(struct store *s, const struct ingest_item *item, stru
 
 /* --- set-up --- */
 
-enum status store_open(struct store *s, const struct ingest *in, bool *encoder, struct err *err)
+enum status rows_open(struct rows *s, const struct ingest *in, bool *encoder, struct err *err)
 {
 	const struct config *config = coca_config(in->coca);
 	const size_t budget = in->options->encoder_budget;
 	size_t left;
 
-	*s = (struct store){
+	*s = (struct rows){
 		.in = in,
 		.E = config->embed_dim,
 		.N = config->image_tokens,
@@ -227,7 +227,7 @@ enum status store_open(struct store *s, const struct ingest *in, bool *encoder, 
 	return s->rounded ? STATUS_OK : err_memory(err, "tokens");
 }
 
-void store_release(struct store *s)
+void rows_release(struct rows *s)
 {
 	if (s->begun)
 		catalog_rollback(s->in->catalog);
