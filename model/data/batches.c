@@ -137,8 +137,8 @@ static enum status next_epoch(struct batches *b, struct err *err)
 {
 	free(b->order);
 	b->order = NULL;
-	const struct order_options order = {b->options.seed, b->n, b->options.together};
-	return order_epoch(b->options.data, &order, b->next.epoch, &b->order, &b->order_count, err);
+	const struct epoch_options order = {b->options.seed, b->n, b->options.together};
+	return epoch_order(b->options.data, &order, b->next.epoch, &b->order, &b->order_count, err);
 }
 
 /* Lays out the next slot. A weight below 1 may leave an epoch empty: the next one is looked at. */

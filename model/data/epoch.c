@@ -123,7 +123,7 @@ static size_t join(const struct blocks *b, const uint32_t *turns, size_t batch, 
 }
 
 /* order[count], sources one after another and shuffled within, becomes batches. */
-static enum status part_together(const struct dataset *d, size_t samples, const struct order_options *o, uint64_t epoch, uint32_t *order,
+static enum status part_together(const struct dataset *d, size_t samples, const struct epoch_options *o, uint64_t epoch, uint32_t *order,
 				 size_t *count, struct err *err)
 {
 	struct blocks b = {.size = (size_t)fmax(2, 2 * round(o->together * (double)o->batch / 2))};
@@ -163,7 +163,7 @@ out:
 	return status;
 }
 
-enum status order_epoch(const struct dataset *d, const struct order_options *o, uint64_t epoch, uint32_t **order, size_t *count,
+enum status epoch_order(const struct dataset *d, const struct epoch_options *o, uint64_t epoch, uint32_t **order, size_t *count,
 			struct err *err)
 {
 	struct dataset_counts counts;

@@ -2,7 +2,7 @@
  *
  *     uint32_t *order;
  *     size_t count;
- *     order_epoch(data, &(struct order_options){.seed = 1, .batch = 160, .together = 0.5}, epoch, &order, &count, err);
+ *     epoch_order(data, &(struct epoch_options){.seed = 1, .batch = 160, .together = 0.5}, epoch, &order, &count, err);
  *     ... batch k takes order[160 k] and what follows ...
  *     free(order);
  *
@@ -16,7 +16,7 @@
 
 #include "model/data/dataset.h"
 
-struct order_options {
+struct epoch_options {
 	uint64_t seed;
 	size_t batch;           /* samples of a step; not looked at if together is 0 */
 	double together;        /* share of a batch that is of one source, 0 to 1 */
@@ -25,7 +25,7 @@ struct order_options {
 /* *order is the caller's to free. With `together` *count is a multiple of batch: the rest of the epoch is left out, unless the epoch is
  * shorter than a batch. Twins of a source of pairs follow each other, seldom across the end of a
  * batch; a sample of pairs without its twin does not come. */
-enum status order_epoch(const struct dataset *data, const struct order_options *options, uint64_t epoch, uint32_t **order, size_t *count,
+enum status epoch_order(const struct dataset *data, const struct epoch_options *options, uint64_t epoch, uint32_t **order, size_t *count,
 			struct err *err);
 
 #endif

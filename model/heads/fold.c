@@ -60,7 +60,7 @@ void fold_queries(struct fold *f, const struct head *head)
 	const struct pooler *w = &head->pool;
 	size_t D = f->D, E = f->E, H = f->H, d = E / H, n = f->n, J = n * H;
 
-	grad_norm_forward(w->query, n, E, w->ln_q.weight, w->ln_q.bias, f->normed, f->stat);
+	grad_norm_forward(w->query, n, E, &w->ln_q, f->normed, f->stat);
 	grad_linear_forward(f->normed, n, E, w->attn.q_weight, w->attn.in_bias, E, f->q, E);
 	/* Row j * H + h of u belongs to query j and head h. */
 	for (size_t h = 0; h < H; h++)
@@ -152,7 +152,7 @@ static void queries_backward(struct fold *f, const struct pooler *w, const struc
 	}
 	grad_linear_weight(f->dq, n, E, E, f->normed, E, dw->attn.q_weight, dw->attn.in_bias, f->partial);
 	grad_linear_input(f->dq, n, E, E, w->attn.q_weight, E, 0, f->dnormed);
-	grad_norm_backward(f->dnormed, w->query, f->stat, n, E, w->ln_q.weight, dw->ln_q.weight, dw->ln_q.bias, 1, dw->query, f->partial);
+	grad_norm_backward(f->dnormed, w->query, f->stat, n, E, &w->ln_q, &dw->ln_q, 1, dw->query, f->partial);
 }
 
 void fold_backward(struct fold *f, const struct head *head, const struct head *gradient, const float *dout)

@@ -118,7 +118,7 @@ static const float *forward(struct head_pass *p, size_t n)
 
 	if (p->n) {
 		fold_forward(&p->fold, head);
-		grad_norm_forward(p->fold.out, n * p->n, p->E, head->norm.weight, head->norm.bias, p->normed, p->stat);
+		grad_norm_forward(p->fold.out, n * p->n, p->E, &head->norm, p->normed, p->stat);
 	}
 	grad_linear_forward(latent, n, p->in, head->weight, head->bias, p->C, p->logits, p->C);
 	return latent;
@@ -161,7 +161,6 @@ void pass_backward(struct head_pass *p, const struct head *gradient, size_t n, c
 	if (!p->n)
 		return;
 	grad_linear_input(p->dlogits, n, p->C, p->C, head->weight, p->in, 0, p->dnormed);
-	grad_norm_backward(p->dnormed, p->fold.out, p->stat, n * p->n, p->E, head->norm.weight, gradient->norm.weight,
-			   gradient->norm.bias, 0, p->dpooled, p->partial);
+	grad_norm_backward(p->dnormed, p->fold.out, p->stat, n * p->n, p->E, &head->norm, &gradient->norm, 0, p->dpooled, p->partial);
 	fold_backward(&p->fold, head, gradient, p->dpooled);
 }

@@ -98,8 +98,7 @@ void decoder_pass_forward(struct network *n, const struct weights *w)
 		block_pass_forward(&d->shape, &w->decoder[l], NULL, &d->blocks[l]);
 		block_pass_forward(&d->cross_shape, &w->cross[l], n->image.tokens, &d->cross[l]);
 	}
-	grad_norm_forward(d->cross[c->decoder.layers - 1].out, d->R, W, w->decoder_ln_final.weight, w->decoder_ln_final.bias, d->final.y,
-			  d->final.stat);
+	grad_norm_forward(d->cross[c->decoder.layers - 1].out, d->R, W, &w->decoder_ln_final, d->final.y, d->final.stat);
 }
 
 void decoder_pass_backward(struct network *n, const struct weights *w, const struct weights *g, float weight, double *sum)
@@ -114,8 +113,8 @@ void decoder_pass_backward(struct network *n, const struct weights *w, const str
 	if (!g)
 		return;
 	memset(n->image.dtokens, 0, n->batch.B * c->image_tokens * W * sizeof *d->dx);
-	grad_norm_backward(d->dfinal, d->cross[last].out, d->final.stat, d->R, W, w->decoder_ln_final.weight, g->decoder_ln_final.weight,
-			   g->decoder_ln_final.bias, 0, d->dx, s->partial);
+	grad_norm_backward(d->dfinal, d->cross[last].out, d->final.stat, d->R, W, &w->decoder_ln_final, &g->decoder_ln_final, 0, d->dx,
+			   s->partial);
 	for (size_t l = c->decoder.layers; l-- > 0;) {
 		block_pass_backward(&d->cross_shape, &w->cross[l], &g->cross[l], n->image.tokens, &d->cross[l], s, d->dx, n->image.dtokens);
 		block_pass_backward(&d->shape, &w->decoder[l], &g->decoder[l], NULL, &d->blocks[l], s, d->dx, NULL);

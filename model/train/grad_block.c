@@ -102,9 +102,9 @@ void block_pass_forward(const struct block_shape *b, const struct block *w, cons
 	const struct attention *attn = &w->attn;
 	size_t R = b->R, D = b->D;
 
-	grad_norm_forward(pass->x, R, D, w->ln_1.weight, w->ln_1.bias, pass->norm1, pass->stat1);
+	grad_norm_forward(pass->x, R, D, &w->ln_1, pass->norm1, pass->stat1);
 	if (b->cross) {
-		grad_norm_forward(tokens, b->Rk, D, w->ln_1_kv.weight, w->ln_1_kv.bias, pass->norm_kv, pass->stat_kv);
+		grad_norm_forward(tokens, b->Rk, D, &w->ln_1_kv, pass->norm_kv, pass->stat_kv);
 		grad_linear_forward(pass->norm1, R, D, attn->in_weight, attn->in_bias, D, pass->qkv, D);
 		grad_linear_forward(pass->norm_kv, b->Rk, D, attn->in_weight + D * D, attn->in_bias + D, 2 * D, pass->kv, 2 * D);
 	} else {
@@ -114,7 +114,7 @@ void block_pass_forward(const struct block_shape *b, const struct block *w, cons
 	grad_attention_forward(&b->attention, at.q, at.ldq, at.k, at.v, at.ldk, pass->p, pass->attended);
 	branch_forward(pass->attended, R, D, attn->out_weight, attn->out_bias, D, w->ls_1, pass->x, pass->branch1, pass->mid);
 
-	grad_norm_forward(pass->mid, R, D, w->ln_2.weight, w->ln_2.bias, pass->norm2, pass->stat2);
+	grad_norm_forward(pass->mid, R, D, &w->ln_2, pass->norm2, pass->stat2);
 	grad_linear_forward(pass->norm2, R, D, w->fc_weight, w->fc_bias, b->F, pass->slope, b->F);
 	grad_gelu_forward(pass->slope, R * b->F, b->quick, pass->hidden);
 	branch_forward(pass->hidden, R, b->F, w->proj_weight, w->proj_bias, D, w->ls_2, pass->mid, pass->branch2, pass->out);
@@ -130,7 +130,7 @@ static void mlp_backward(const struct block_shape *b, const struct block *w, con
 	grad_gelu_backward(s->wide, pass->slope, R, F, dw->fc_bias, s->partial);
 	grad_linear_weight(s->wide, R, F, F, pass->norm2, D, dw->fc_weight, NULL, s->partial);
 	grad_linear_input(s->wide, R, F, F, w->fc_weight, D, 0, s->row);
-	grad_norm_backward(s->row, pass->mid, pass->stat2, R, D, w->ln_2.weight, dw->ln_2.weight, dw->ln_2.bias, 1, dx, s->partial);
+	grad_norm_backward(s->row, pass->mid, pass->stat2, R, D, &w->ln_2, &dw->ln_2, 1, dx, s->partial);
 }
 
 /* The parts of a stacked gradient: NULL stays NULL. */
@@ -155,13 +155,12 @@ void block_pass_backward(const struct block_shape *b, const struct block *w, con
 	size_t width = b->cross ? D : 3 * D;
 	grad_linear_weight(s->wide, R, width, width, pass->norm1, D, dattn->in_weight, dattn->in_bias, s->partial);
 	grad_linear_input(s->wide, R, width, width, attn->in_weight, D, 0, s->row);
-	grad_norm_backward(s->row, pass->x, pass->stat1, R, D, w->ln_1.weight, dw->ln_1.weight, dw->ln_1.bias, 1, dx, s->partial);
+	grad_norm_backward(s->row, pass->x, pass->stat1, R, D, &w->ln_1, &dw->ln_1, 1, dx, s->partial);
 	if (b->cross) {
 		grad_linear_weight(dkv, b->Rk, 2 * D, 2 * D, pass->norm_kv, D, part(dattn->in_weight, D * D), part(dattn->in_bias, D),
 				   s->partial);
 		grad_linear_input(dkv, b->Rk, 2 * D, 2 * D, attn->in_weight + D * D, D, 0, s->row);
-		grad_norm_backward(s->row, tokens, pass->stat_kv, b->Rk, D, w->ln_1_kv.weight, dw->ln_1_kv.weight, dw->ln_1_kv.bias, 1,
-				   dtokens, s->partial);
+		grad_norm_backward(s->row, tokens, pass->stat_kv, b->Rk, D, &w->ln_1_kv, &dw->ln_1_kv, 1, dtokens, s->partial);
 	}
 }
 
@@ -196,9 +195,9 @@ void pooler_pass_forward(const struct pooler_shape *m, const struct pooler *w, c
 	const struct attention *attn = &w->attn;
 	size_t E = m->E;
 
-	grad_norm_forward(w->query, m->n, E, w->ln_q.weight, w->ln_q.bias, pass->norm_q, pass->stat_q);
+	grad_norm_forward(w->query, m->n, E, &w->ln_q, pass->norm_q, pass->stat_q);
 	grad_linear_forward(pass->norm_q, m->n, E, attn->q_weight, attn->in_bias, E, pass->q, E);
-	grad_norm_forward(x, m->R, m->D, w->ln_k.weight, w->ln_k.bias, pass->norm_k, pass->stat_k);
+	grad_norm_forward(x, m->R, m->D, &w->ln_k, pass->norm_k, pass->stat_k);
 	grad_linear_forward(pass->norm_k, m->R, m->D, attn->k_weight, attn->in_bias + E, E, pass->kv, 2 * E);
 	grad_linear_forward(pass->norm_k, m->R, m->D, attn->v_weight, attn->in_bias + 2 * E, E, pass->kv + E, 2 * E);
 	grad_attention_forward(&m->attention, pass->q, E, pass->kv, pass->kv + E, 2 * E, pass->p, pass->attended);
@@ -229,12 +228,11 @@ void pooler_pass_backward(const struct pooler_shape *m, const struct pooler *w, 
 	sum_items(dq_each, m->B, m->n * E, dq);
 	grad_linear_weight(dq, m->n, E, E, pass->norm_q, E, dattn->q_weight, dattn->in_bias, s->partial);
 	grad_linear_input(dq, m->n, E, E, attn->q_weight, E, 0, s->row);
-	grad_norm_backward(s->row, w->query, pass->stat_q, m->n, E, w->ln_q.weight, dw->ln_q.weight, dw->ln_q.bias, 1, dw->query,
-			   s->partial);
+	grad_norm_backward(s->row, w->query, pass->stat_q, m->n, E, &w->ln_q, &dw->ln_q, 1, dw->query, s->partial);
 
 	grad_linear_weight(dkv, m->R, E, 2 * E, pass->norm_k, D, dattn->k_weight, part(dattn->in_bias, E), s->partial);
 	grad_linear_weight(dkv + E, m->R, E, 2 * E, pass->norm_k, D, dattn->v_weight, part(dattn->in_bias, 2 * E), s->partial);
 	grad_linear_input(dkv, m->R, E, 2 * E, attn->k_weight, D, 0, s->row);
 	grad_linear_input(dkv + E, m->R, E, 2 * E, attn->v_weight, D, 1, s->row);
-	grad_norm_backward(s->row, x, pass->stat_k, m->R, D, w->ln_k.weight, dw->ln_k.weight, dw->ln_k.bias, keep, dx, s->partial);
+	grad_norm_backward(s->row, x, pass->stat_k, m->R, D, &w->ln_k, &dw->ln_k, keep, dx, s->partial);
 }

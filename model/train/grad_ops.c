@@ -161,8 +161,10 @@ void grad_column_sums(const float *dy, size_t R, size_t D, size_t lddy, float *d
 
 /* ---- layer norm ------------------------------------------------------------------------------------------------- */
 
-void grad_norm_forward(const float *x, size_t R, size_t D, const float *w, const float *b, float *y, float *stat)
+void grad_norm_forward(const float *x, size_t R, size_t D, const struct norm *norm, float *y, float *stat)
 {
+	const float *w = norm->weight, *b = norm->bias;
+
 #pragma omp parallel for schedule(static) if (R * D > PARALLEL_LEAST)
 	for (size_t r = 0; r < R; r++) {
 		const float *xr = x + r * D;
@@ -206,9 +208,10 @@ static void norm_row_backward(const float *dy, const float *x, float mean, float
 			dx[d] = keep * dx[d] + scale * (dy[d] * w[d] - g_sum - (x[d] - mean) * scale * gh_sum);
 }
 
-void grad_norm_backward(const float *dy, const float *x, const float *stat, size_t R, size_t D, const float *w, float *dw, float *db,
-			float keep, float *dx, float *partial)
+void grad_norm_backward(const float *dy, const float *x, const float *stat, size_t R, size_t D, const struct norm *norm,
+			const struct norm *gradient, float keep, float *dx, float *partial)
 {
+	float *dw = gradient->weight, *db = gradient->bias;
 	size_t stride = (D + 15) / 16 * 16, used = 1;
 
 #pragma omp parallel if (R * D > PARALLEL_LEAST)
@@ -224,7 +227,7 @@ void grad_norm_backward(const float *dy, const float *x, const float *stat, size
 				sb[d] += dyr[d];
 			}
 			if (dx)
-				norm_row_backward(dyr, xr, mean, scale, D, w, keep, dx + r * D);
+				norm_row_backward(dyr, xr, mean, scale, D, norm->weight, keep, dx + r * D);
 		}
 #pragma omp single
 		used = (size_t)omp_get_num_threads();
@@ -310,23 +313,16 @@ void grad_scaled_forward(const float *x, const float *branch, const float *scale
 void grad_scaled_backward(const float *dy, const float *branch, const float *scale, size_t R, size_t D, float *dbranch, float *dscale,
 			  float *partial)
 {
-	size_t stride = (D + 15) / 16 * 16, used = 1;
-
-#pragma omp parallel if (R * D > PARALLEL_LEAST)
-	{
-		struct share rows = my_share(R);
-		float *sum = partial + (size_t)omp_get_thread_num() * stride;
-		memset(sum, 0, D * sizeof *sum);
-		for (size_t r = rows.from; r < rows.to; r++)
-			for (size_t d = 0; d < D; d++) {
-				sum[d] += dy[r * D + d] * branch[r * D + d];
-				dbranch[r * D + d] = dy[r * D + d] * scale[d];
-			}
-#pragma omp single
-		used = (size_t)omp_get_num_threads();
+	if (dscale) {
+#pragma omp parallel for schedule(static) if (R * D > PARALLEL_LEAST)
+		for (size_t i = 0; i < R * D; i++)
+			dbranch[i] = dy[i] * branch[i];
+		grad_column_sums(dbranch, R, D, D, dscale, partial);
 	}
-	if (dscale)
-		gather(dscale, partial, stride, used, D);
+#pragma omp parallel for schedule(static) if (R * D > PARALLEL_LEAST)
+	for (size_t r = 0; r < R; r++)
+		for (size_t d = 0; d < D; d++)
+			dbranch[r * D + d] = dy[r * D + d] * scale[d];
 }
 
 void grad_add(float *x, const float *y, size_t n)

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/math/ops.h"
+
 /* Floats of `partial` that the functions below want: a row of sums for each thread. */
 size_t grad_partial(size_t widest);
 
@@ -34,11 +36,11 @@ void grad_project_backward(const float *dy, size_t R, size_t out, const float *x
 /* db[D] += column sums of dy[R,D], whose rows are lddy floats apart. */
 void grad_column_sums(const float *dy, size_t R, size_t D, size_t lddy, float *db, float *partial);
 
-/* y = (x - mean) / sqrt(variance + 1e-5) * w + b; stat[R,2] keeps mean and the reciprocal deviation. */
-void grad_norm_forward(const float *x, size_t R, size_t D, const float *w, const float *b, float *y, float *stat);
+/* y = (x - mean) / sqrt(variance + 1e-5) * weight + bias; stat[R,2] keeps mean and the reciprocal deviation. */
+void grad_norm_forward(const float *x, size_t R, size_t D, const struct norm *norm, float *y, float *stat);
 /* dx = keep * dx + its share of dy; dx may be NULL. */
-void grad_norm_backward(const float *dy, const float *x, const float *stat, size_t R, size_t D, const float *w, float *dw, float *db,
-			float keep, float *dx, float *partial);
+void grad_norm_backward(const float *dy, const float *x, const float *stat, size_t R, size_t D, const struct norm *norm,
+			const struct norm *gradient, float keep, float *dx, float *partial);
 
 /* y[n] = gelu(x) (exact with erf, or quick: x sigmoid(1.702 x)), and x becomes the slope at x. */
 void grad_gelu_forward(float *x, size_t n, bool quick, float *y);

@@ -55,7 +55,7 @@ static void layer_forward(const struct config *config, const struct weights *w, 
 		stem_columns(pass->x + b * s * s * C, s, C, config->stem[l].stride, columns);
 		grad_linear_forward(columns, n, 9 * C, w->stem[l].conv, NULL, O, pass->conv + b * n * O, O);
 	}
-	grad_norm_forward(pass->conv, B * n, O, w->stem[l].ln.weight, w->stem[l].ln.bias, pass->slope, pass->stat);
+	grad_norm_forward(pass->conv, B * n, O, &w->stem[l].ln, pass->slope, pass->stat);
 	grad_gelu_forward(pass->slope, B * n * O, config->quick_gelu, pass->out);
 	if (config_stem_keeps(config, l))
 		grad_add(pass->out, pass->x, B * n * O);
@@ -89,8 +89,7 @@ static void layer_backward(const struct config *config, const struct weights *w,
 			memcpy(dx + b * n * O, dmap + b * n * O, n * O * sizeof *dx);
 	}
 	grad_gelu_backward(dmap, pass->slope, B * n, O, NULL, partial);
-	grad_norm_backward(dmap, pass->conv, pass->stat, B * n, O, w->stem[l].ln.weight, g->stem[l].ln.weight, g->stem[l].ln.bias, 0, dmap,
-			   partial);
+	grad_norm_backward(dmap, pass->conv, pass->stat, B * n, O, &w->stem[l].ln, &g->stem[l].ln, 0, dmap, partial);
 #pragma omp parallel
 	{
 		size_t me = (size_t)omp_get_thread_num();

@@ -176,7 +176,7 @@ void image_pass_forward(struct network *n, const struct weights *w)
 	grad_linear_forward(m->patches, B * c->patches, inputs, w->patch_weight, NULL, D, m->embedded, D);
 	assemble(c, w, m->embedded, B, m->assembled);
 	if (!c->no_ln_pre)
-		grad_norm_forward(m->assembled, m->R, D, w->ln_pre.weight, w->ln_pre.bias, m->blocks[0].x, m->stat_pre);
+		grad_norm_forward(m->assembled, m->R, D, &w->ln_pre, m->blocks[0].x, m->stat_pre);
 	for (size_t l = 0; l < c->vision.layers; l++)
 		block_pass_forward(&m->shape, &w->vision[l], NULL, &m->blocks[l]);
 
@@ -185,7 +185,7 @@ void image_pass_forward(struct network *n, const struct weights *w)
 		pooler_pass_forward(&m->pool_shape, &w->pool, x, &m->pool);
 		x = m->pool.out;
 	}
-	grad_norm_forward(x, m->post_rows, m->post_width, w->ln_post.weight, w->ln_post.bias, m->post.y, m->post.stat);
+	grad_norm_forward(x, m->post_rows, m->post_width, &w->ln_post, m->post.y, m->post.stat);
 	if (c->pooling == POOL_SINGLE || c->pooling == POOL_NONE) {
 		split_rows(m->post.y, B, m->post_rows / B, m->post_width, m->pooled, m->tokens);
 	} else {
@@ -260,8 +260,8 @@ static void pooling_backward(struct network *n, const struct weights *w, const s
 		pooler_pass_backward(&m->pool_shape, &w->pool, &g->pool, m->post.y, &m->pool, s, m->dtokens, 0, m->dpost);
 	}
 	/* In place where the pooler stands below: its output's gradient has the same shape. */
-	grad_norm_backward(m->dpost, single ? m->pool.out : x, m->post.stat, m->post_rows, m->post_width, w->ln_post.weight,
-			   g->ln_post.weight, g->ln_post.bias, 0, single ? s->other : dx, s->partial);
+	grad_norm_backward(m->dpost, single ? m->pool.out : x, m->post.stat, m->post_rows, m->post_width, &w->ln_post, &g->ln_post, 0,
+			   single ? s->other : dx, s->partial);
 	if (single) {
 		memcpy(m->dpost, s->other, m->post_rows * m->post_width * sizeof *m->dpost);
 		pooler_pass_backward(&m->pool_shape, &w->pool, &g->pool, x, &m->pool, s, m->dpost, 0, dx);
@@ -288,8 +288,7 @@ void image_pass_backward(struct network *n, const struct weights *w, const struc
 	if (!patches_train(g))
 		return;
 	if (!c->no_ln_pre) {
-		grad_norm_backward(dx, m->assembled, m->stat_pre, m->R, D, w->ln_pre.weight, g->ln_pre.weight, g->ln_pre.bias, 0, s->other,
-				   s->partial);
+		grad_norm_backward(dx, m->assembled, m->stat_pre, m->R, D, &w->ln_pre, &g->ln_pre, 0, s->other, s->partial);
 		dx = s->other;
 	}
 	assemble_backward(n, w, g, dx);

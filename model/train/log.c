@@ -12,11 +12,36 @@
 
 #include "schema/base/banned.h"
 
-enum { LOG_MOST = 1 << 30, COLUMNS = 17, POINTS = 400 };
+enum { LOG_MOST = 1 << 30, POINTS = 400 };
 
-static const char header[] = "step,epoch,rate,loss,contrastive,caption,gradient_norm,logit_scale,samples_per_second,held_out_contrastive,"
-			     "held_out_caption,text_to_image_r1,text_to_image_r5,text_to_image_r10,image_to_text_r1,image_to_text_r5,"
-			     "image_to_text_r10\n";
+/* The columns of log.csv. Those of a step's measure, behind `measured`, are empty where nothing was measured. */
+static const struct column {
+	const char *name, *format;
+	size_t at;                 /* a double in struct train_row */
+} columns[] = {
+	{"epoch", "%.6g", offsetof(struct train_row, epoch)},
+	{"rate", "%.9g", offsetof(struct train_row, rate)},
+	{"loss", "%.17g", offsetof(struct train_row, loss)},
+	{"contrastive", "%.17g", offsetof(struct train_row, contrastive)},
+	{"caption", "%.17g", offsetof(struct train_row, caption)},
+	{"gradient_norm", "%.9g", offsetof(struct train_row, norm)},
+	{"logit_scale", "%.9g", offsetof(struct train_row, scale)},
+	{"samples_per_second", "%.4g", offsetof(struct train_row, samples_per_second)},
+	{"held_out_contrastive", "%.9g", offsetof(struct train_row, held_out.contrastive)},
+	{"held_out_caption", "%.9g", offsetof(struct train_row, held_out.caption)},
+	{"text_to_image_r1", "%.6g", offsetof(struct train_row, held_out.text_to_image[0])},
+	{"text_to_image_r5", "%.6g", offsetof(struct train_row, held_out.text_to_image[1])},
+	{"text_to_image_r10", "%.6g", offsetof(struct train_row, held_out.text_to_image[2])},
+	{"image_to_text_r1", "%.6g", offsetof(struct train_row, held_out.image_to_text[0])},
+	{"image_to_text_r5", "%.6g", offsetof(struct train_row, held_out.image_to_text[1])},
+	{"image_to_text_r10", "%.6g", offsetof(struct train_row, held_out.image_to_text[2])},
+};
+enum { COLUMNS = sizeof columns / sizeof *columns, OF_A_STEP = 8 };
+
+static double value_at(const struct train_row *row, size_t at)
+{
+	return *(const double *)(const void *)((const char *)row + at);
+}
 
 void train_log_release(struct train_log *log)
 {
@@ -26,83 +51,64 @@ void train_log_release(struct train_log *log)
 
 enum status train_log_add(struct train_log *log, const struct train_row *row, struct err *err)
 {
-	if (log->count == log->room) {
-		size_t room = log->room ? 2 * log->room : 256;
-		struct train_row *grown = mem_resize(log->rows, room, sizeof *grown);
-		if (!grown)
-			return err_memory(err, "the log");
-		log->rows = grown;
-		log->room = room;
-	}
+	if (!mem_grow(&log->rows, &log->room, log->count + 1, sizeof *log->rows))
+		return err_memory(err, "the log");
 	log->rows[log->count++] = *row;
 	return STATUS_OK;
 }
 
 /* ---- CSV -------------------------------------------------------------------------------------------------------- */
 
-/* The numbers of a line; what is empty is NaN. False: not COLUMNS of them. */
-static bool parse_line(const char *line, double values[COLUMNS])
+/* The step, then a number or nothing for each column. False: not as many as there are columns. */
+static bool parse_line(const char *line, struct train_row *row)
 {
+	char *end;
+	double step = strtod(line, &end);
+
+	*row = (struct train_row){.step = step >= 1 && step < 1e18 ? (uint64_t)step : 0};
 	for (int c = 0; c < COLUMNS; c++) {
-		char *end = (char *)(uintptr_t)line;
-		values[c] = *line == ',' || *line == '\n' ? NAN : strtod(line, &end);
-		if (*end != (c + 1 < COLUMNS ? ',' : '\n'))
+		if (*end != ',')
 			return false;
 		line = end + 1;
+		bool empty = *line == ',' || *line == '\n';
+		double value = empty ? (double)NAN : strtod(line, &end);
+		end = empty ? end + 1 : end;
+		memcpy((char *)row + columns[c].at, &value, sizeof value);
 	}
-	return true;
-}
-
-static struct train_row row_of(const double v[COLUMNS])
-{
-	return (struct train_row){
-		.step = (uint64_t)v[0],
-		.epoch = v[1],
-		.rate = v[2],
-		.loss = v[3],
-		.contrastive = v[4],
-		.caption = v[5],
-		.norm = v[6],
-		.scale = v[7],
-		.samples_per_second = v[8],
-		.measured = !isnan(v[11]),
-		.held_out = {v[9], v[10], {v[11], v[12], v[13]}, {v[14], v[15], v[16]}},
-	};
+	row->measured = !isnan(row->held_out.text_to_image[0]);
+	return *end == '\n' && row->step;
 }
 
 enum status train_log_read(const char *path, uint64_t upto, struct train_log *log, struct err *err)
 {
 	uint8_t *bytes = NULL;
 	size_t size;
-	double values[COLUMNS];
+	struct train_row row;
 	enum status status = file_read(path, LOG_MOST, &bytes, &size, err);
 
 	if (status == STATUS_NOT_FOUND)
 		return STATUS_OK;
 	const char *line = status == STATUS_OK ? strchr((const char *)bytes, '\n') : NULL;
 	for (; line && line[1] && status == STATUS_OK; line = strchr(line + 1, '\n')) {
-		if (!parse_line(line + 1, values) || !(values[0] >= 1))
-			break; /* a line that was being written when the machine stopped */
-		if (values[0] > (double)upto)
+		if (!parse_line(line + 1, &row)) /* it was being written when the machine stopped */
 			break;
-		struct train_row row = row_of(values);
+		if (row.step > upto)
+			break;
 		status = train_log_add(log, &row, err);
 	}
 	free(bytes);
 	return status;
 }
 
-static void print_row(FILE *stream, const struct train_row *r)
+static void print_row(FILE *stream, const struct train_row *row)
 {
-	fprintf(stream, "%llu,%.6g,%.9g,%.17g,%.17g,%.17g,%.9g,%.9g,%.4g", (unsigned long long)r->step, r->epoch, r->rate, r->loss,
-		r->contrastive, r->caption, r->norm, r->scale, r->samples_per_second);
-	if (!r->measured) {
-		fputs(",,,,,,,,\n", stream);
-		return;
+	fprintf(stream, "%llu", (unsigned long long)row->step);
+	for (int c = 0; c < COLUMNS; c++) {
+		fputc(',', stream);
+		if (c < OF_A_STEP || row->measured)
+			fprintf(stream, columns[c].format, value_at(row, columns[c].at));
 	}
-	const struct train_measure *h = &r->held_out;
-	fprintf(stream, ",%.9g,%.9g,%.6g,%.6g,%.6g,%.6g,%.6g,%.6g\n", h->contrastive, h->caption, h->text_to_image[0], h->text_to_image[1],
-		h->text_to_image[2], h->image_to_text[0], h->image_to_text[1], h->image_to_text[2]);
+	fputc('\n', stream);
 }
 
 enum status train_log_write(const struct train_log *log, const char *path, struct err *err)
@@ -112,7 +118,10 @@ enum status train_log_write(const struct train_log *log, const char *path, struc
 
 	if (status != STATUS_OK)
 		return status;
-	fputs(header, writer.stream);
+	fputs("step", writer.stream);
+	for (int c = 0; c < COLUMNS; c++)
+		fprintf(writer.stream, ",%s", columns[c].name);
+	fputc('\n', writer.stream);
 	for (size_t i = 0; i < log->count; i++)
 		print_row(writer.stream, &log->rows[i]);
 	return file_writer_commit(&writer, err);
@@ -130,25 +139,18 @@ struct panel {
 struct series {
 	const char *name, *colour;
 	bool dots;                                    /* measured rows alone, each a dot */
-	double (*value)(const struct train_row *row);
+	size_t at;                                    /* of its value in struct train_row */
 };
-
-static double contrastive_of(const struct train_row *r) { return r->contrastive; }
-static double caption_of(const struct train_row *r) { return r->caption; }
-static double held_contrastive_of(const struct train_row *r) { return r->held_out.contrastive; }
-static double held_caption_of(const struct train_row *r) { return r->held_out.caption; }
-static double text_to_image_of(const struct train_row *r) { return r->held_out.text_to_image[2]; }
-static double image_to_text_of(const struct train_row *r) { return r->held_out.image_to_text[2]; }
 
 static const struct series losses[] = {
-	{"contrastive", "#1f77b4", false, contrastive_of},
-	{"caption", "#d62728", false, caption_of},
-	{"contrastive, held out", "#17becf", true, held_contrastive_of},
-	{"caption, held out", "#ff7f0e", true, held_caption_of},
+	{"contrastive", "#1f77b4", false, offsetof(struct train_row, contrastive)},
+	{"caption", "#d62728", false, offsetof(struct train_row, caption)},
+	{"contrastive, held out", "#17becf", true, offsetof(struct train_row, held_out.contrastive)},
+	{"caption, held out", "#ff7f0e", true, offsetof(struct train_row, held_out.caption)},
 };
 static const struct series recalls[] = {
-	{"text to image", "#2ca02c", true, text_to_image_of},
-	{"image to text", "#9467bd", true, image_to_text_of},
+	{"text to image", "#2ca02c", true, offsetof(struct train_row, held_out.text_to_image[2])},
+	{"image to text", "#9467bd", true, offsetof(struct train_row, held_out.image_to_text[2])},
 };
 
 /* 1, 2 or 5 times a power of ten, so that `parts` of them reach most. */
@@ -194,7 +196,7 @@ static void draw_line(FILE *f, const struct panel *p, const struct series *s, co
 		double x = 0, y = 0;
 		for (size_t i = from; i < to; i++) {
 			x += (double)log->rows[i].step;
-			y += s->value(&log->rows[i]);
+			y += value_at(&log->rows[i], s->at);
 		}
 		double n = (double)(to - from);
 		if (!isfinite(y))
@@ -211,15 +213,15 @@ static void draw_dots(FILE *f, const struct panel *p, const struct series *s, co
 
 	fprintf(f, "<path fill=\"none\" stroke=\"%s\" stroke-width=\"1.5\" stroke-dasharray=\"4 2\" d=\"", s->colour);
 	for (size_t i = 0; i < log->count; i++)
-		if (log->rows[i].measured && isfinite(s->value(&log->rows[i]))) {
-			fprintf(f, "%c%.1f %.1f", command, x_of(p, (double)log->rows[i].step), y_of(p, s->value(&log->rows[i])));
+		if (log->rows[i].measured && isfinite(value_at(&log->rows[i], s->at))) {
+			fprintf(f, "%c%.1f %.1f", command, x_of(p, (double)log->rows[i].step), y_of(p, value_at(&log->rows[i], s->at)));
 			command = 'L';
 		}
 	fputs("\"/>\n", f);
 	for (size_t i = 0; i < log->count; i++)
-		if (log->rows[i].measured && isfinite(s->value(&log->rows[i])))
+		if (log->rows[i].measured && isfinite(value_at(&log->rows[i], s->at)))
 			fprintf(f, "<circle r=\"2\" fill=\"%s\" cx=\"%.1f\" cy=\"%.1f\"/>\n", s->colour, x_of(p, (double)log->rows[i].step),
-				y_of(p, s->value(&log->rows[i])));
+				y_of(p, value_at(&log->rows[i], s->at)));
 }
 
 static void draw_panel(FILE *f, struct panel p, const char *title, const struct series *series, size_t n, const struct train_log *log)
@@ -228,8 +230,8 @@ static void draw_panel(FILE *f, struct panel p, const char *title, const struct 
 
 	for (size_t s = 0; s < n; s++)
 		for (size_t i = 0; i < log->count; i++)
-			if ((!series[s].dots || log->rows[i].measured) && isfinite(series[s].value(&log->rows[i])))
-				most = fmax(most, series[s].value(&log->rows[i]));
+			if ((!series[s].dots || log->rows[i].measured) && isfinite(value_at(&log->rows[i], series[s].at)))
+				most = fmax(most, value_at(&log->rows[i], series[s].at));
 	p.y_most = most > 0 ? tick_of(most, 6) * ceil(most / tick_of(most, 6)) : 1;
 	draw_axes(f, &p, title);
 	for (size_t s = 0; s < n; s++) {

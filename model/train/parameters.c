@@ -15,25 +15,14 @@ enum { ALIGNED_FLOATS = 16, ROWS = 5 };
 
 /* ---- the rows --------------------------------------------------------------------------------------------------- */
 
-static enum status count_one(void *context, const struct weight_info *info, float **slot, struct err *err)
-{
-	struct parameters *p = context;
-
-	(void)slot;
-	(void)err;
-	p->count++;
-	p->floats += (info->count + ALIGNED_FLOATS - 1) / ALIGNED_FLOATS * ALIGNED_FLOATS;
-	return STATUS_OK;
-}
-
 static enum status list_one(void *context, const struct weight_info *info, float **slot, struct err *err)
 {
 	struct parameters *p = context;
 
 	(void)slot;
-	(void)err;
-	p->list[p->count] = (struct parameter){.info = *info, .offset = p->floats, .decay = info->dims >= 2};
-	p->count++;
+	if (!mem_grow(&p->list, &p->room, p->count + 1, sizeof *p->list))
+		return err_memory(err, "the list of parameters");
+	p->list[p->count++] = (struct parameter){.info = *info, .offset = p->floats, .decay = info->dims >= 2};
 	p->floats += (info->count + ALIGNED_FLOATS - 1) / ALIGNED_FLOATS * ALIGNED_FLOATS;
 	return STATUS_OK;
 }
@@ -72,12 +61,11 @@ enum status parameters_init(struct parameters *p, const struct config *config, s
 	*p = (struct parameters){.config = *config};
 	if ((status = weights_init(&p->weights, config, err)) != STATUS_OK ||
 	    (status = weights_init(&p->gradients, config, err)) != STATUS_OK ||
-	    (status = weights_init(&p->averages, config, err)) != STATUS_OK)
+	    (status = weights_init(&p->averages, config, err)) != STATUS_OK ||
+	    (status = weights_visit(&p->weights, config, list_one, p, err)) != STATUS_OK)
 		goto fail;
-	weights_visit(&p->weights, config, count_one, p, NULL);
-	p->list = mem_array(p->count, sizeof *p->list);
 	p->memory = mem_floats(mem_product(ROWS, p->floats));
-	if (!p->list || !p->memory) {
+	if (!p->memory) {
 		status = err_set(err, STATUS_MEMORY, "a model of %zu parameters needs %.1f GB of memory for training",
 				 weights_count(config), (double)p->floats * ROWS * sizeof(float) / 1e9);
 		goto fail;
@@ -89,8 +77,6 @@ enum status parameters_init(struct parameters *p, const struct config *config, s
 	p->first = p->gradient + floats;
 	p->second = p->first + floats;
 	p->average = p->second + floats;
-	p->count = p->floats = 0;
-	weights_visit(&p->weights, config, list_one, p, NULL);
 	spread_row(p, &p->weights, p->value, false);
 	spread_row(p, &p->gradients, p->gradient, true);
 	spread_row(p, &p->averages, p->average, false);

@@ -29,6 +29,7 @@ struct parameters {
 	struct config config;
 	size_t count;                /* tensors, in the order of weights_visit */
 	struct parameter *list;
+	size_t room;                 /* of list */
 	size_t floats;               /* of a row; tensors start at multiples of 16, gaps hold 0 */
 	float *value, *gradient, *first, *second, *average; /* [floats]; the moments are Adam's */
 	struct weights weights;      /* into value */

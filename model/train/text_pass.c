@@ -117,7 +117,7 @@ void text_pass_forward(struct network *n, const struct weights *w)
 		return;
 	for (size_t i = 0; i < B; i++)
 		memcpy(t->class_rows + i * W, t->blocks[c->text.layers - 1].out + (t->begin[i + 1] - 1) * W, W * sizeof *x);
-	grad_norm_forward(t->class_rows, B, W, w->text_ln_final.weight, w->text_ln_final.bias, t->final.y, t->final.stat);
+	grad_norm_forward(t->class_rows, B, W, &w->text_ln_final, t->final.y, t->final.stat);
 	grad_project_forward(t->final.y, B, W, w->text_proj, c->embed_dim, t->features);
 }
 
@@ -162,8 +162,8 @@ void text_pass_backward(struct network *n, const struct weights *w, const struct
 	memset(t->dx, 0, t->R * W * sizeof *t->dx);
 	if (n->want & NETWORK_CONTRASTIVE) {
 		grad_project_backward(dtext, B, c->embed_dim, t->final.y, W, w->text_proj, g->text_proj, t->dfinal);
-		grad_norm_backward(t->dfinal, t->class_rows, t->final.stat, B, W, w->text_ln_final.weight, g->text_ln_final.weight,
-				   g->text_ln_final.bias, 0, t->dclass, s->partial);
+		grad_norm_backward(t->dfinal, t->class_rows, t->final.stat, B, W, &w->text_ln_final, &g->text_ln_final, 0, t->dclass,
+				   s->partial);
 		for (size_t i = 0; i < B; i++)
 			memcpy(t->dx + (t->begin[i + 1] - 1) * W, t->dclass + i * W, W * sizeof *t->dx);
 	}

@@ -130,26 +130,30 @@ static enum status open_batches(struct train *t, struct err *err)
 	return t->batches ? STATUS_OK : batches_open(&options, &t->batches, err);
 }
 
+/* The first parameter that holds a value that is not finite in a row of all; NULL: none. */
+static const char *first_not_finite(const struct parameters *p, const float *row)
+{
+	for (size_t i = 0; i < p->count; i++)
+		for (size_t j = 0; j < p->list[i].info.count; j++)
+			if (!isfinite(row[p->list[i].offset + j]))
+				return p->list[i].info.name;
+	return NULL;
+}
+
 /* Weights that are not finite are the cause where there are any; otherwise the arithmetic overflowed. */
 static enum status blame(const struct train *t, const struct losses *losses, struct err *err)
 {
-	const struct parameters *p = &t->parameters;
+	const char *weight = first_not_finite(&t->parameters, t->parameters.value);
+	const char *gradient = first_not_finite(&t->parameters, t->parameters.gradient);
+	char cause[192] = "";
 
-	for (size_t i = 0; i < p->count; i++)
-		for (size_t j = 0; j < p->list[i].info.count; j++)
-			if (!isfinite(p->value[p->list[i].offset + j]))
-				return err_set(err, STATUS_FAILED, "stopped at step %llu: '%s' holds a value that is not finite",
-					       (unsigned long long)(t->steps + 1), p->list[i].info.name);
-	for (size_t i = 0; i < p->count; i++)
-		for (size_t j = 0; j < p->list[i].info.count; j++)
-			if (!isfinite(p->gradient[p->list[i].offset + j]))
-				return err_set(err, STATUS_FAILED,
-					       "stopped at step %llu: the loss is %g (contrastive %g, caption %g), and the "
-					       "gradient of '%s' is not finite; hint: a lower --lr, a longer --warmup",
-					       (unsigned long long)(t->steps + 1), losses->total, losses->contrastive, losses->caption,
-					       p->list[i].info.name);
-	return err_set(err, STATUS_FAILED, "stopped at step %llu: the loss is %g (contrastive %g, caption %g)",
-		       (unsigned long long)(t->steps + 1), losses->total, losses->contrastive, losses->caption);
+	if (weight)
+		return err_set(err, STATUS_FAILED, "stopped at step %llu: '%s' holds a value that is not finite",
+			       (unsigned long long)(t->steps + 1), weight);
+	if (gradient)
+		snprintf(cause, sizeof cause, ", and the gradient of '%s' is not finite; hint: a lower --lr, a longer --warmup", gradient);
+	return err_set(err, STATUS_FAILED, "stopped at step %llu: the loss is %g (contrastive %g, caption %g)%s",
+		       (unsigned long long)(t->steps + 1), losses->total, losses->contrastive, losses->caption, cause);
 }
 
 enum status train_step(struct train *t, struct train_row *row, struct err *err)

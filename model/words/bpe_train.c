@@ -13,6 +13,7 @@
 #include "model/words/tokenizer.h"
 #include "model/words/vocabulary.h"
 #include "schema/base/file.h"
+#include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
 
@@ -81,28 +82,18 @@ static uint32_t *word_slot(const struct bpe *bpe, const int32_t *symbols, size_t
 
 static bool make_room(struct bpe *bpe, size_t size)
 {
-	if (bpe->symbol_count + size > bpe->symbol_room) {
-		size_t room = 2 * (bpe->symbol_count + size) + 4096;
-		int32_t *grown = mem_resize(bpe->symbols, room, sizeof *grown);
-		if (!grown)
-			return false;
-		bpe->symbols = grown;
-		bpe->symbol_room = room;
-	}
-	if (bpe->word_count < bpe->word_room)
-		return true;
-	size_t room = bpe->word_room ? 2 * bpe->word_room : 1024;
-	struct word *words = mem_resize(bpe->words, room, sizeof *words);
-	if (!words)
+	if (!mem_grow(&bpe->symbols, &bpe->symbol_room, bpe->symbol_count + size, sizeof *bpe->symbols) ||
+	    !mem_grow(&bpe->words, &bpe->word_room, bpe->word_count + 1, sizeof *bpe->words))
 		return false;
-	bpe->words = words;
-	uint32_t *slots = mem_array(4 * room, sizeof *slots);
-	if (!slots)
+	if (2 * (bpe->word_count + 1) <= bpe->word_slots)
+		return true;
+	size_t slots = bpe->word_slots ? 2 * bpe->word_slots : 4096;
+	uint32_t *grown = mem_array(slots, sizeof *grown);
+	if (!grown)
 		return false;
 	free(bpe->by_word);
-	bpe->by_word = slots;
-	bpe->word_slots = 4 * room;
-	bpe->word_room = room;
+	bpe->by_word = grown;
+	bpe->word_slots = slots;
 	for (size_t i = 0; i < bpe->word_count; i++)
 		*word_slot(bpe, bpe->symbols + bpe->words[i].at, bpe->words[i].size) = (uint32_t)i + 1;
 	return true;

@@ -95,22 +95,9 @@ static void merge_all(struct merging *m)
 /* Room for a word of size bytes: each byte but one begins a pair, and each join takes one pair away and makes at most two. */
 static bool reserve_word(struct merging *m, size_t size)
 {
-	if (size <= m->capacity)
-		return true;
-	size_t capacity = size + size / 2 + 64;
-	void *pieces = mem_resize(m->pieces, capacity, sizeof *m->pieces);
-	if (pieces)
-		m->pieces = pieces;
-	void *heap = mem_resize(m->heap, mem_product(capacity, 2), sizeof *m->heap);
-	if (heap)
-		m->heap = heap;
-	void *round = mem_resize(m->round, capacity, sizeof *m->round);
-	if (round)
-		m->round = round;
-	if (!pieces || !heap || !round || capacity > INT32_MAX)
-		return false;
-	m->capacity = capacity;
-	return true;
+	return size <= INT32_MAX && mem_grow(&m->pieces, &m->piece_room, size, sizeof *m->pieces) &&
+	       mem_grow(&m->heap, &m->heap_room, 2 * size, sizeof *m->heap) &&
+	       mem_grow(&m->round, &m->round_room, size, sizeof *m->round);
 }
 
 bool merging_word(struct merging *m, const char *word, size_t size)

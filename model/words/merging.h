@@ -23,7 +23,7 @@ struct merging {
 	const struct vocabulary *vocabulary;
 	struct piece *pieces;  /* the last word's */
 	struct candidate *heap, *round; /* the lowest rank first, then from the left; those of one rank */
-	size_t heap_size, capacity;
+	size_t heap_size, piece_room, heap_room, round_room;
 };
 
 /* A word of at least one byte. False: out of memory. */

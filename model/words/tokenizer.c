@@ -195,15 +195,9 @@ static void put_id(struct encoder *e, int32_t id)
 {
 	if (e->n == e->most || e->failed)
 		return;
-	if (e->n == e->capacity) {
-		size_t capacity = e->capacity ? 2 * e->capacity : 128;
-		int32_t *ids = mem_resize(e->ids, capacity, sizeof *ids);
-		if (!ids) {
-			e->failed = true;
-			return;
-		}
-		e->ids = ids;
-		e->capacity = capacity;
+	if (!mem_grow(&e->ids, &e->capacity, e->n + 1, sizeof *e->ids)) {
+		e->failed = true;
+		return;
 	}
 	e->ids[e->n++] = id;
 }

@@ -258,7 +258,7 @@ static void weights_say_how_often_samples_come(void **state)
 	for (uint64_t epoch = 0; epoch < 40; epoch++) {
 		uint32_t *order;
 		size_t n;
-		assert_ok(order_epoch(data, &(struct order_options){.seed = 1}, epoch, &order, &n, &err), &err);
+		assert_ok(epoch_order(data, &(struct epoch_options){.seed = 1}, epoch, &order, &n, &err), &err);
 		for (size_t i = 0; i < n; i++)
 			seen[order[i] >= 10]++;
 		free(order);
@@ -277,7 +277,7 @@ static double source_of(const struct dataset *data, uint32_t sample)
 static void half_of_a_batch_can_come_from_one_source(void **state)
 {
 	enum { BATCH = 12, SOURCES = 3 };
-	const struct order_options options = {.seed = 2, .batch = BATCH, .together = 0.5};
+	const struct epoch_options options = {.seed = 2, .batch = BATCH, .together = 0.5};
 	const char *folder = test_folder(), *names[SOURCES] = {"a.tar", "b.tar", "c.tar"};
 	const struct dataset_source sources[SOURCES] = {{.weight = 1}, {.weight = 2}, {.weight = 3}};
 	struct dataset *data = open_data(folder, 1 << 20, 0);
@@ -290,7 +290,7 @@ static void half_of_a_batch_can_come_from_one_source(void **state)
 	for (uint64_t epoch = 0; epoch < 4; epoch++) {
 		uint32_t *order;
 		size_t n, seen[120] = {0}, blocks[SOURCES] = {0}, batches_mixed = 0;
-		assert_ok(order_epoch(data, &options, epoch, &order, &n, &err), &err);
+		assert_ok(epoch_order(data, &options, epoch, &order, &n, &err), &err);
 		assert_int_equal(n % BATCH, 0);
 		assert_in_range(n, 240 - BATCH, 240);
 		for (size_t from = 0; from < n; from += BATCH) {
@@ -328,7 +328,7 @@ static void an_epoch_shorter_than_a_batch_is_not_left_out(void **state)
 	(void)state;
 	assert_ok(dataset_add_shard(data, write_shard(folder, "a.tar", 5, 0), NULL, &err), &err);
 	assert_ok(dataset_finish(data, &err), &err);
-	assert_ok(order_epoch(data, &(struct order_options){.batch = 160, .together = 0.5}, 0, &order, &n, &err), &err);
+	assert_ok(epoch_order(data, &(struct epoch_options){.batch = 160, .together = 0.5}, 0, &order, &n, &err), &err);
 	assert_int_equal(n, 5);
 	free(order);
 	dataset_free(data);
@@ -346,10 +346,10 @@ static void twins_of_pairs_come_one_after_the_other(void **state)
 	assert_ok(dataset_add_shard(data, write_shard(folder, "b.tar", 20, 100), &others, &err), &err);
 	assert_ok(dataset_finish(data, &err), &err);
 	for (uint64_t run = 0; run < 6; run++) {
-		const struct order_options options = {.seed = 1, .batch = 8, .together = run % 2 ? 0.5 : 0};
+		const struct epoch_options options = {.seed = 1, .batch = 8, .together = run % 2 ? 0.5 : 0};
 		uint32_t *order;
 		size_t n, twins = 0;
-		assert_ok(order_epoch(data, &options, run / 2, &order, &n, &err), &err);
+		assert_ok(epoch_order(data, &options, run / 2, &order, &n, &err), &err);
 		for (size_t i = 0; i < n; i++) {
 			if (!dataset_source(data, DATASET_TRAIN, order[i])->pairs)
 				continue;
