@@ -41,6 +41,8 @@ enum status catalog_migrate(struct catalog *catalog, struct err *err);
 
 /* The writers' lock and a connection, whatever is in the file. */
 enum status catalog_open_damaged(const char *path, struct catalog **catalog, struct err *err);
+/* Puts into a new catalog what embeddings are found anywhere in the file of an old one. */
+enum status catalog_search_pages(struct catalog *old, struct catalog *new, struct err *err);
 /* Closes the connection, but keeps the lock until catalog_close. */
 void catalog_disconnect(struct catalog *catalog);
 

@@ -199,36 +199,47 @@ static enum status ask_for_rows(struct salvage *v, struct table *table, const ch
 	return status;
 }
 
-static enum status copy_keyed(struct salvage *v, struct table *table, struct err *err)
+/* Both ends of what select yields, "%s" in it being the order. Where nothing can be had that is no error. */
+static enum status read_both_ways(struct salvage *v, struct table *table, const char *select, bool *whole, struct err *err)
 {
 	static const char *const orders[] = {"ASC", "DESC"};
-	sqlite3_stmt *s = NULL;
-	struct buffer keys = {0};
+	sqlite3_stmt *s;
 	int64_t last;
-	bool whole = false, model = false;
+	enum status status = STATUS_OK;
+
+	*whole = false;
+	for (size_t i = 0; i < 2 && status == STATUS_OK && !*whole; i++) {
+		/* Of a key there are at most four columns. */
+		if (prepare(v->old, &s, NULL, select, orders[i], orders[i], orders[i], orders[i]) == STATUS_OK)
+			status = take_rows(v, table, s, &last, whole, err);
+		sqlite3_finalize(s);
+	}
+	return status;
+}
+
+static enum status copy_keyed(struct salvage *v, struct table *table, struct err *err)
+{
+	sqlite3_stmt *s = NULL;
+	struct buffer select = {0};
+	bool whole = false, model = false, first = true;
 	char column[32] = "";
 	enum status status = prepare(v->new, &s, err, "SELECT name FROM pragma_table_info(%Q) WHERE pk > 0 ORDER BY pk", table->name);
 
-	while (status == STATUS_OK && sqlite3_step(s) == SQLITE_ROW) {
+	buffer_format(&select, "SELECT 0, %s FROM %s NOT INDEXED ORDER BY ", table->columns.data, table->name);
+	for (; status == STATUS_OK && sqlite3_step(s) == SQLITE_ROW; first = false) {
 		const char *name = (const char *)sqlite3_column_text(s, 0);
-		buffer_format(&keys, "%s\"%s\" %%s", keys.size ? ", " : "", name);
+		buffer_format(&select, "%s\"%s\" %%s", first ? "" : ", ", name);
 		if (strcmp(name, "model") == 0)
 			model = true;
 		else if (strcmp(name, "content") == 0 || strcmp(name, "text") == 0)
 			snprintf(column, sizeof column, "%s", name);
 	}
 	sqlite3_finalize(s);
-	if (keys.failed)
+	if (select.failed)
 		status = err_memory(err, "a statement");
-	for (size_t i = 0; i < 2 && status == STATUS_OK && !whole; i++) {
-		char *order = sqlite3_mprintf(keys.data, orders[i], orders[i], orders[i], orders[i]);
-		status = prepare(v->old, &s, err, "SELECT 0, %s FROM %s NOT INDEXED ORDER BY %s", table->columns.data, table->name, order);
-		sqlite3_free(order);
-		if (status == STATUS_OK)
-			status = take_rows(v, table, s, &last, &whole, err);
-		sqlite3_finalize(s);
-	}
-	buffer_release(&keys);
+	if (status == STATUS_OK)
+		status = read_both_ways(v, table, select.data, &whole, err);
+	buffer_release(&select);
 	return status == STATUS_OK && !whole && model && *column ? ask_for_rows(v, table, column, err) : status;
 }
 
@@ -264,46 +275,33 @@ static enum status copy_tables(struct salvage *v, struct err *err)
 
 /* --- what indexes know --- */
 
-/* insert takes what select yields, in both orders: so an index that is damaged, too, is read from both ends. */
-static enum status copy_index(struct salvage *v, const char *select, const char *insert, struct err *err)
+/* insert takes the `columns` that select yields behind a 0. An old file without that index has nothing to give. */
+static enum status copy_index(struct salvage *v, const char *select, const char *insert, size_t columns, struct err *err)
 {
-	static const char *const orders[] = {"ASC", "DESC"};
-	sqlite3_stmt *from = NULL, *to = NULL;
-	enum status status = prepare(v->new, &to, err, "%s", insert);
-	int code = SQLITE_ROW;
+	struct table table = {.column_count = columns};
+	bool whole;
+	enum status status = prepare(v->new, &table.insert, err, "%s", insert);
 
-	for (size_t i = 0; i < 2 && status == STATUS_OK && code != SQLITE_DONE; i++) {
-		/* An old file without that index has nothing to give. */
-		if (prepare(v->old, &from, NULL, "%s %s", select, orders[i]) != STATUS_OK)
-			break;
-		while (status == STATUS_OK && (code = sqlite3_step(from)) == SQLITE_ROW) {
-			for (int c = 0; c < sqlite3_column_count(from); c++)
-				sqlite3_bind_value(to, c + 1, sqlite3_column_value(from, c));
-			int put = sqlite3_step(to);
-			sqlite3_reset(to);
-			if (put != SQLITE_DONE && put != SQLITE_CONSTRAINT)
-				status = catalog_failed(v->new, err);
-		}
-		sqlite3_finalize(from);
-	}
-	sqlite3_finalize(to);
+	if (status == STATUS_OK)
+		status = read_both_ways(v, &table, select, &whole, err);
+	sqlite3_finalize(table.insert);
 	return status;
 }
 
 static enum status copy_indexes(struct salvage *v, struct err *err)
 {
-	enum status status = copy_index(v, "SELECT id, hash FROM contents INDEXED BY sqlite_autoindex_contents_1 ORDER BY hash",
-					"INSERT OR IGNORE INTO contents (id, hash) VALUES (?, ?)", err);
+	enum status status = copy_index(v, "SELECT 0, id, hash FROM contents INDEXED BY sqlite_autoindex_contents_1 ORDER BY hash %s",
+					"INSERT OR IGNORE INTO contents (id, hash) VALUES (?, ?)", 2, err);
 
 	/* Its sizes are set when it is next opened. */
 	if (status == STATUS_OK)
-		status = copy_index(v, "SELECT id, config_digest, weights_digest FROM models INDEXED BY sqlite_autoindex_models_1"
-				       " ORDER BY config_digest", "INSERT OR IGNORE INTO models (id, config_digest, weights_digest, name, dim, tokens,"
-				       " width) VALUES (?, ?, ?, 'recovered', ifnull((SELECT length(vector) / 2 FROM embeddings WHERE model = ?1), 1), 0, 0)",
-				    err);
+		status = copy_index(v, "SELECT 0, id, config_digest, weights_digest FROM models INDEXED BY sqlite_autoindex_models_1"
+				       " ORDER BY config_digest %s",
+				    "INSERT OR IGNORE INTO models (id, config_digest, weights_digest, name, dim, tokens, width)"
+				    " VALUES (?, ?, ?, 'recovered', ifnull((SELECT length(vector) / 2 FROM embeddings WHERE model = ?1), 1), 0, 0)", 3, err);
 	if (status == STATUS_OK)
-		status = copy_index(v, "SELECT id, path FROM roots INDEXED BY sqlite_autoindex_roots_1 ORDER BY path",
-				    "INSERT OR IGNORE INTO roots (id, path) VALUES (?, ?)", err);
+		status = copy_index(v, "SELECT 0, id, path FROM roots INDEXED BY sqlite_autoindex_roots_1 ORDER BY path %s",
+				    "INSERT OR IGNORE INTO roots (id, path) VALUES (?, ?)", 2, err);
 	return status;
 }
 
@@ -329,104 +327,6 @@ static enum status report_lost(struct salvage *v, struct err *err)
 	sqlite3_finalize(s);
 	sqlite3_finalize(known);
 	v->saved->photos_lost = lost;
-	return status;
-}
-
-/* --- embeddings on pages that nothing leads to ---
- *
- * A page of the table's B-tree (SQLite's file format, 1.6): type 2 or 10, number of cells, their offsets; a cell is, after four bytes
- * in type 2, the size of its record and the record: a header of types, then model, content, vector. An id never means
- * another content, so that what an old page says of one is still true. */
-
-struct bytes {
-	const uint8_t *at, *end;
-};
-
-static uint64_t take_varint(struct bytes *b)
-{
-	uint64_t value = 0;
-
-	for (int i = 0; i < 8 && b->at < b->end; i++) {
-		value = value << 7 | (*b->at & 0x7f);
-		if (!(*b->at++ & 0x80))
-			return value;
-	}
-	b->at = b->end; /* longer than any number here */
-	return value;
-}
-
-/* A column of a small, not negative integer by its type: 1 to 6, 8 and 9. */
-static bool take_integer(struct bytes *b, uint64_t type, int64_t *value)
-{
-	static const uint8_t sizes[] = {0, 1, 2, 3, 4, 6, 8};
-	uint64_t number = 0;
-
-	if (type == 8 || type == 9) {
-		*value = (int64_t)type - 8;
-		return true;
-	}
-	if (type < 1 || type > 6 || (size_t)(b->end - b->at) < sizes[type])
-		return false;
-	for (size_t i = 0; i < sizes[type]; i++)
-		number = number << 8 | *b->at++;
-	*value = (int64_t)number;
-	return true;
-}
-
-static enum status take_cell(struct salvage *v, struct bytes cell, sqlite3_stmt *insert, struct err *err)
-{
-	int64_t model, content;
-	uint64_t size = take_varint(&cell), types[3];
-
-	if (size > (uint64_t)(cell.end - cell.at))
-		return STATUS_OK;
-	struct bytes header = cell;
-	uint64_t header_size = take_varint(&header);
-	if (header_size > size)
-		return STATUS_OK;
-	header.end = cell.at + header_size;
-	for (size_t i = 0; i < 3; i++)
-		types[i] = take_varint(&header);
-	struct bytes body = {cell.at + header_size, cell.at + size};
-	if (header.at != header.end || !take_integer(&body, types[0], &model) || !take_integer(&body, types[1], &content) || types[2] < 12 ||
-	    types[2] % 2 || (types[2] - 12) / 2 != (uint64_t)(body.end - body.at))
-		return STATUS_OK;
-	sqlite3_bind_int64(insert, 1, model);
-	sqlite3_bind_int64(insert, 2, content);
-	sqlite3_bind_blob(insert, 3, body.at, (int)(body.end - body.at), SQLITE_STATIC);
-	int code = sqlite3_step(insert);
-	sqlite3_reset(insert);
-	return code == SQLITE_DONE || code == SQLITE_CONSTRAINT ? STATUS_OK : catalog_failed(v->new, err);
-}
-
-static enum status search_pages(struct salvage *v, struct err *err)
-{
-	struct file_map map;
-	sqlite3_stmt *insert = NULL;
-	size_t page = (size_t)number(v->old, "PRAGMA %s", "page_size", 0);
-
-	/* What the log holds is in the file then; if that fails, it was read above, as far as it could be. */
-	sqlite3_exec(v->old->db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
-	enum status status = file_map_open(v->old->path, &map, err);
-	if (status != STATUS_OK)
-		return status;
-	status = prepare(v->new, &insert, err,
-			 "INSERT OR IGNORE INTO embeddings (model, content, vector) SELECT m.id, c.id, ?3 FROM models m, contents c"
-			 " WHERE m.id = ?1 AND c.id = ?2 AND length(?3) = 2 * m.dim");
-	for (size_t at = page; page && status == STATUS_OK && at + page <= map.size; at += page) {
-		const uint8_t *p = map.data + at;
-		size_t header = p[0] == 2 ? 12 : 8, cells = (size_t)p[3] << 8 | p[4];
-		if ((p[0] != 2 && p[0] != 10) || header + 2 * cells > page)
-			continue;
-		for (size_t i = 0; i < cells && status == STATUS_OK; i++) {
-			size_t offset = (size_t)p[header + 2 * i] << 8 | p[header + 2 * i + 1];
-			offset += p[0] == 2 ? 4 : 0;
-			if (offset < page)
-				status = take_cell(v, (struct bytes){p + offset, p + page}, insert, err);
-		}
-	}
-	sqlite3_finalize(insert);
-	file_map_close(&map);
 	return status;
 }
 
@@ -482,7 +382,7 @@ static enum status fill(struct salvage *v, struct err *err)
 	if (status == STATUS_OK)
 		status = copy_indexes(v, err);
 	if (status == STATUS_OK)
-		status = search_pages(v, err);
+		status = catalog_search_pages(v->old, v->new, err);
 	if (status == STATUS_OK)
 		status = mend(v, err);
 	if (status == STATUS_OK)
