@@ -123,7 +123,7 @@ static enum status plan_same(struct run *run, struct err *err)
 	return run->walk.same ? catalog_photos_failed(run->catalog, count_same, run, err) : STATUS_OK;
 }
 
-static enum status plan_unchanged(struct run *run, const struct walk_photo *photo, const struct photo_stamp *stamp, struct err *err)
+static enum status plan_unchanged(struct run *run, const struct walk_photo *photo, const struct photo_known *stamp, struct err *err)
 {
 	struct ingest_counts *counts = &run->report->counts;
 	enum status status = STATUS_OK;
@@ -141,9 +141,9 @@ static enum status plan_unchanged(struct run *run, const struct walk_photo *phot
 
 static enum status plan_photo(struct run *run, const struct walk_photo *photo, struct err *err)
 {
-	struct photo_stamp stamp;
+	struct photo_known stamp;
 	bool found;
-	enum status status = catalog_photo_stamp(run->catalog, photo->path, photo->path_size, run->model->id, &stamp, &found, err);
+	enum status status = catalog_photo_known(run->catalog, photo->path, photo->path_size, run->model->id, &stamp, &found, err);
 
 	if (status != STATUS_OK)
 		return status;

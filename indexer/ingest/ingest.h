@@ -50,7 +50,7 @@ struct ingest_item {
 	struct walk_folder *folder; /* counts it as unsettled; NULL: none */
 	int64_t root;          /* the catalog's */
 	bool known;
-	struct photo_stamp stamp; /* of a known one */
+	struct photo_known stamp; /* of a known one */
 	int64_t facts;         /* facts_stamp of what lies beside it */
 };
 

@@ -15,7 +15,13 @@
  * Paths are absolute, bytes without NUL. Times of files are ns since 1970; taken_at is local wall time as seconds since 1970
  * as if it were UTC, with its offset in minutes where known.
  *
- * A struct catalog is used by one thread at a time; threads that read at once open one each.
+ * Of all headers of this room:
+ * - A struct catalog is used by one thread at a time; threads that read at once open one each.
+ * - What writes commits at once, or with catalog_commit where a transaction is open; a call changes all that it names or nothing.
+ * - A visitor may call back, also the function that visits it, but not write the rows that are visited. Strings and vectors end with its
+ *   visit. What it returns but STATUS_OK ends the visits and is returned.
+ * - What is not found is no error unless a comment says STATUS_NOT_FOUND. Then ids are 0 and lists empty; arrays and structs are untouched
+ *   where a `found` tells.
  */
 #ifndef SCHEMA_CATALOG_CATALOG_H
 #define SCHEMA_CATALOG_CATALOG_H

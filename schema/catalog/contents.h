@@ -3,8 +3,6 @@
  *     catalog_content_put(catalog, hash, &content, err);                 // the one that is there, or a new one
  *     catalog_embedding_put(catalog, content, model, embedding, dim, err);
  *     catalog_embeddings_get(catalog, contents, n, model, embeddings, dim, found, err);   // one statement for all
- *
- * Puts commit at once outside a transaction. What is not found leaves the caller's arrays untouched.
  */
 #ifndef SCHEMA_CATALOG_CONTENTS_H
 #define SCHEMA_CATALOG_CONTENTS_H
@@ -24,15 +22,18 @@ enum status catalog_hashes_get(struct catalog *catalog, const int64_t *contents,
 enum status catalog_purge(struct catalog *catalog, size_t *contents, struct err *err);
 
 /* F16 blob. Raises the model's generation. */
-enum status catalog_embedding_put(struct catalog *catalog, int64_t content, int64_t model, const float *embedding, size_t dim, struct err *err);
+enum status catalog_embedding_put(struct catalog *catalog, int64_t content, int64_t model, const float *embedding, size_t dim,
+				  struct err *err);
 /* *found false: none. */
-enum status catalog_embedding_get(struct catalog *catalog, int64_t content, int64_t model, float *embedding, size_t dim, bool *found, struct err *err);
+enum status catalog_embedding_get(struct catalog *catalog, int64_t content, int64_t model, float *embedding, size_t dim, bool *found,
+				  struct err *err);
 /* The same for n contents, in any order; what is not found is not touched. */
 enum status catalog_embeddings_get(struct catalog *catalog, const int64_t *contents, size_t n, int64_t model, float *embeddings /* [n,dim] */,
 				   size_t dim, bool *found /* [n] */, struct err *err);
 /* Every content that has a photo which is there and READY, ascending by content. embedding: [dim] F32, valid during the visit. */
 typedef enum status (*embedding_visitor)(void *context, int64_t content, const float *embedding, struct err *err);
-enum status catalog_embeddings_each(struct catalog *catalog, int64_t model, size_t dim, embedding_visitor visit, void *context, struct err *err);
+enum status catalog_embeddings_each(struct catalog *catalog, int64_t model, size_t dim, embedding_visitor visit, void *context,
+				    struct err *err);
 /* A number that changes whenever the set that catalog_embeddings_each yields changes, for that model; 0 before the first. */
 enum status catalog_generation(struct catalog *catalog, int64_t model, int64_t *generation, struct err *err);
 

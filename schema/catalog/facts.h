@@ -14,7 +14,8 @@ struct catalog_fact {
 	size_t text_size;
 };
 
-/* Replaces the texts of a photo, and keeps `stamp` (photo_stamp.facts) to tell when they must be read again. content 0: no texts. */
+/* Replaces the texts of a photo, and keeps `stamp` (photo_known.facts) to tell when they must be read again. content 0: no texts. All of it
+ * or nothing, at once outside a transaction. */
 enum status catalog_facts_put(struct catalog *catalog, int64_t photo, int64_t content, int64_t stamp, const struct catalog_fact *facts,
 			      size_t n, struct err *err);
 

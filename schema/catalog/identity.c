@@ -14,13 +14,13 @@
 #include "schema/base/banned.h"
 
 /* A file as catalog_digest_get knows it. */
-struct stamped {
+struct dated {
 	char path[PATH_MAX];
 	int64_t size, mtime_ns;
 };
 
 /* The real path, so that the same model is known from every working directory and through every link. */
-static enum status stamp(const char *path, struct stamped *file, struct err *err)
+static enum status find_file(const char *path, struct dated *file, struct err *err)
 {
 	struct stat st;
 
@@ -32,24 +32,24 @@ static enum status stamp(const char *path, struct stamped *file, struct err *err
 }
 
 /* Beside the weights as they were named, not as they resolve: download caches keep links to files of other names. */
-static enum status stamp_config(const struct identity_source *source, struct stamped *config, struct err *err)
+static enum status find_config(const struct identity_source *source, struct dated *config, struct err *err)
 {
 	const char *slash = strrchr(source->weights_path, '/');
 	char *folder = slash ? mem_copy(source->weights_path, (size_t)(slash - source->weights_path + 1)) : mem_copy(".", 1);
 	char *path = folder ? path_join(folder, source->config_name) : NULL;
-	enum status status = path ? stamp(path, config, err) : err_memory(err, "a path");
+	enum status status = path ? find_file(path, config, err) : err_memory(err, "a path");
 
 	free(path);
 	free(folder);
 	return status;
 }
 
-static enum status remembered(struct catalog *catalog, const struct stamped *file, char digest[33], bool *found, struct err *err)
+static enum status remembered(struct catalog *catalog, const struct dated *file, char digest[33], bool *found, struct err *err)
 {
 	return catalog_digest_get(catalog, file->path, file->size, file->mtime_ns, digest, found, err);
 }
 
-static enum status remember(struct catalog *catalog, const struct stamped *file, const char *digest, struct err *err)
+static enum status remember(struct catalog *catalog, const struct dated *file, const char *digest, struct err *err)
 {
 	return catalog_digest_put(catalog, file->path, file->size, file->mtime_ns, digest, err);
 }
@@ -57,12 +57,12 @@ static enum status remember(struct catalog *catalog, const struct stamped *file,
 enum status identity_of_model(struct catalog *catalog, const struct identity_source *source, struct catalog_model *model,
 			      struct err *err)
 {
-	struct stamped weights, config;
+	struct dated weights, config;
 	bool weights_known = false, config_known = false;
-	enum status status = stamp(source->weights_path, &weights, err);
+	enum status status = find_file(source->weights_path, &weights, err);
 
 	if (status == STATUS_OK)
-		status = stamp_config(source, &config, err);
+		status = find_config(source, &config, err);
 	if (status == STATUS_OK)
 		status = remembered(catalog, &weights, model->weights_digest, &weights_known, err);
 	if (status == STATUS_OK)

@@ -82,7 +82,7 @@ enum status catalog_photo_delete(struct catalog *catalog, int64_t id, struct err
 
 /* --- reading --- */
 
-enum status catalog_photo_stamp(struct catalog *catalog, const char *path, size_t path_size, int64_t model, struct photo_stamp *stamp,
+enum status catalog_photo_known(struct catalog *catalog, const char *path, size_t path_size, int64_t model, struct photo_known *known,
 				bool *found, struct err *err)
 {
 	sqlite3_stmt *s;
@@ -94,7 +94,7 @@ enum status catalog_photo_stamp(struct catalog *catalog, const char *path, size_
 	if (status == STATUS_OK)
 		status = catalog_step(catalog, s, found, err);
 	if (*found)
-		*stamp = (struct photo_stamp){
+		*known = (struct photo_known){
 			.id = sqlite3_column_int64(s, 0),
 			.size = sqlite3_column_int64(s, 1),
 			.mtime_ns = sqlite3_column_int64(s, 2),

@@ -4,8 +4,7 @@
  *     catalog_photo_put(catalog, &photo, err);
  *     catalog_photos_of_contents(catalog, contents, n, &filter, visit, context, err);   // one statement for all
  *
- * "There" is a photo that is READY and not gone. A visitor may call anything of the catalog but what writes the row it is shown; its
- * strings end with the visit; what it returns but STATUS_OK ends the visits and is returned. Puts commit at once outside a transaction.
+ * "There" is a photo that is READY and not gone.
  */
 #ifndef SCHEMA_CATALOG_PHOTOS_H
 #define SCHEMA_CATALOG_PHOTOS_H
@@ -42,26 +41,27 @@ struct photo {
 
 /* Inserts, or replaces the row of that path; sets photo->id (a path keeps its id). */
 enum status catalog_photo_put(struct catalog *catalog, struct photo *photo, struct err *err);
-/* Only what an unchanged-file check needs, by path. *found false: unknown path. content and model: whether the content has
- * an embedding of that model is in *embedded. */
-struct photo_stamp {
+/* What a run needs to know that a file is unchanged, by path. *found false: unknown path, *known is untouched. */
+struct photo_known {
 	int64_t id, size, mtime_ns, ctime_ns, content, gone_since;
-	int64_t facts;         /* facts.h's stamp; 0: never read */
+	int64_t facts;         /* of the files beside it (facts.h); 0: never read */
 	enum photo_state state;
-	bool embedded;
+	bool embedded;         /* its content, by the model that was asked for */
 };
-enum status catalog_photo_stamp(struct catalog *catalog, const char *path, size_t path_size, int64_t model,
-				struct photo_stamp *stamp, bool *found, struct err *err);
+enum status catalog_photo_known(struct catalog *catalog, const char *path, size_t path_size, int64_t model,
+				struct photo_known *known, bool *found, struct err *err);
 enum status catalog_photo_gone(struct catalog *catalog, int64_t id, int64_t gone_since /* 0: back */, struct err *err);
 /* For a row from a version that did not know it. */
 enum status catalog_photo_ctime(struct catalog *catalog, int64_t id, int64_t ctime_ns, struct err *err);
 enum status catalog_photo_delete(struct catalog *catalog, int64_t id, struct err *err);
 
-/* Strings of photo are valid during the visit. Order: by id. */
+/* In the order of ids. */
 typedef enum status (*photo_visitor)(void *context, const struct photo *photo, struct err *err);
 enum status catalog_photos_of_root(struct catalog *catalog, int64_t root, photo_visitor visit, void *context, struct err *err);
-enum status catalog_photos_of_content(struct catalog *catalog, int64_t content, bool gone_too, photo_visitor visit, void *context, struct err *err);
-enum status catalog_photo_by_path(struct catalog *catalog, const char *path, photo_visitor visit, void *context, struct err *err); /* STATUS_NOT_FOUND */
+enum status catalog_photos_of_content(struct catalog *catalog, int64_t content, bool gone_too, photo_visitor visit, void *context,
+				      struct err *err);
+/* STATUS_NOT_FOUND */
+enum status catalog_photo_by_path(struct catalog *catalog, const char *path, photo_visitor visit, void *context, struct err *err);
 /* Photos of n contents that are there and pass the filter, in the order of the contents, copies by id. */
 enum status catalog_photos_of_contents(struct catalog *catalog, const int64_t *contents, size_t n, const struct photo_filter *filter,
 				       photo_visitor visit, void *context, struct err *err);

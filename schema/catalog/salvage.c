@@ -455,12 +455,12 @@ enum status catalog_salvage(const char *path, problem_reporter report, void *con
 	struct buffer fresh = {0};
 	time_t now = time(NULL);
 	struct tm date = {0};
-	char stamp[32];
+	char when[32];
 
 	*saved = (struct catalog_salvage){0};
 	gmtime_r(&now, &date);
-	strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &date);
-	snprintf(saved->kept, sizeof saved->kept, "%s.damaged-%s", path, stamp);
+	strftime(when, sizeof when, "%Y%m%d-%H%M%S", &date);
+	snprintf(saved->kept, sizeof saved->kept, "%s.damaged-%s", path, when);
 	buffer_format(&fresh, "%s.tmp.salvage", path);
 	enum status status = fresh.failed ? err_memory(err, "a file name") : catalog_open_damaged(path, &v.old, err);
 	if (status == STATUS_OK) {

@@ -1,9 +1,10 @@
-/* texts.h: what catalog.h's texts are searched and reranked with: their embeddings as a set, which of them are tied to
- * photographs, how likely they are whatever the photograph, and which of them a model wrote.
+/* texts.h: sentences of any collection (captions, notes, titles), their embeddings as a set, which of them are tied to photographs, how
+ * likely they are whatever the photograph, and which of them a model wrote.
  *
- *     struct text_key *keys;                                    // every text and its content
- *     catalog_text_keys(catalog, NULL, &keys, &n, err);
+ *     struct catalog_text text = {.collection = "notes", .photo_content = content, .text = bytes, .text_size = n};
+ *     catalog_text_put(catalog, &text, err);                             // sets text.id
  *     catalog_texts_unembedded(catalog, model, 64, visit, context, err);
+ *     catalog_texts_of_contents(catalog, contents, n, model, dim, visit, context, err);   // one statement for all
  */
 #ifndef SCHEMA_CATALOG_TEXTS_H
 #define SCHEMA_CATALOG_TEXTS_H
@@ -19,10 +20,14 @@ struct catalog_text {
 	size_t text_size;
 	bool added;                  /* set by catalog_text_put: it was not there before */
 };
-enum status catalog_text_put(struct catalog *catalog, struct catalog_text *text, struct err *err); /* the same (collection, content, text) keeps its id */
-enum status catalog_text_embedding_put(struct catalog *catalog, int64_t text, int64_t model, const float *embedding, size_t dim, struct err *err);
-typedef enum status (*text_visitor)(void *context, const struct catalog_text *text, const float *embedding /* NULL: none yet */, struct err *err);
-enum status catalog_texts_each(struct catalog *catalog, int64_t model, size_t dim, const char *collection /* NULL: all */, text_visitor visit, void *context, struct err *err);
+/* The same (collection, content, text) keeps its id. */
+enum status catalog_text_put(struct catalog *catalog, struct catalog_text *text, struct err *err);
+enum status catalog_text_embedding_put(struct catalog *catalog, int64_t text, int64_t model, const float *embedding, size_t dim,
+				       struct err *err);
+/* embedding: NULL if there is none yet, or none was asked for. */
+typedef enum status (*text_visitor)(void *context, const struct catalog_text *text, const float *embedding, struct err *err);
+enum status catalog_texts_each(struct catalog *catalog, int64_t model, size_t dim, const char *collection /* NULL: all */,
+			       text_visitor visit, void *context, struct err *err);
 enum status catalog_texts_forget(struct catalog *catalog, const char *collection, size_t *n, struct err *err);
 
 /* --- embeddings as a set --- */

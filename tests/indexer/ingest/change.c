@@ -130,7 +130,7 @@ static void a_row_of_an_older_version_learns_its_ctime(void **state)
 {
 	(void)state;
 	struct library l;
-	struct photo_stamp stamp;
+	struct photo_known stamp;
 	bool found;
 
 	open_library(&l, 2);
@@ -141,7 +141,7 @@ static void a_row_of_an_older_version_learns_its_ctime(void **state)
 	run(&l);
 	assert_int_equal(l.report.counts.unchanged, 2);
 	assert_true(l.report.counts.busy.read == 0);
-	assert_ok(catalog_photo_stamp(l.catalog, path, strlen(path), l.model.id, &stamp, &found, &err), &err);
+	assert_ok(catalog_photo_known(l.catalog, path, strlen(path), l.model.id, &stamp, &found, &err), &err);
 	assert_true(stamp.ctime_ns > 0);
 	close_library(&l);
 }

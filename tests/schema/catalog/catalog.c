@@ -97,12 +97,12 @@ static int64_t put_photo(struct library *l, const char *path, unsigned number)
 
 static int64_t content_of(struct library *l, const char *path)
 {
-	struct photo_stamp stamp;
+	struct photo_known known;
 	bool found;
 
-	assert_ok(catalog_photo_stamp(l->catalog, path, strlen(path), l->model.id, &stamp, &found, &err), &err);
+	assert_ok(catalog_photo_known(l->catalog, path, strlen(path), l->model.id, &known, &found, &err), &err);
 	assert_true(found);
-	return stamp.content;
+	return known.content;
 }
 
 static int64_t generation(struct library *l)
@@ -617,28 +617,28 @@ static void photo_put_again_keeps_its_id_and_replaces_all_else(void **state)
 	catalog_close(l.catalog);
 }
 
-static void stamp_says_whether_a_model_has_embedded_the_content(void **state)
+static void known_photo_says_whether_a_model_has_embedded_the_content(void **state)
 {
 	(void)state;
 	struct library l = library_new();
 	struct catalog_model other = some_model('b');
-	struct photo_stamp stamp;
+	struct photo_known known;
 	bool found;
 	int64_t id = put_photo(&l, "/photos/1.jpg", 1);
 
 	assert_ok(catalog_model_put(l.catalog, &other, &err), &err);
 	assert_ok(catalog_photo_gone(l.catalog, id, 77, &err), &err);
-	assert_ok(catalog_photo_stamp(l.catalog, "/photos/1.jpg", 13, l.model.id, &stamp, &found, &err), &err);
-	assert_true(found && stamp.embedded);
-	assert_int_equal(stamp.id, id);
-	assert_int_equal(stamp.size, 100);
-	assert_int_equal(stamp.mtime_ns, 5);
-	assert_int_equal(stamp.gone_since, 77);
-	assert_int_equal(stamp.state, PHOTO_READY);
-	assert_true(stamp.content > 0);
-	assert_ok(catalog_photo_stamp(l.catalog, "/photos/1.jpg", 13, other.id, &stamp, &found, &err), &err);
-	assert_true(found && !stamp.embedded);
-	assert_ok(catalog_photo_stamp(l.catalog, "/photos/1.jpg", 12, l.model.id, &stamp, &found, &err), &err);
+	assert_ok(catalog_photo_known(l.catalog, "/photos/1.jpg", 13, l.model.id, &known, &found, &err), &err);
+	assert_true(found && known.embedded);
+	assert_int_equal(known.id, id);
+	assert_int_equal(known.size, 100);
+	assert_int_equal(known.mtime_ns, 5);
+	assert_int_equal(known.gone_since, 77);
+	assert_int_equal(known.state, PHOTO_READY);
+	assert_true(known.content > 0);
+	assert_ok(catalog_photo_known(l.catalog, "/photos/1.jpg", 13, other.id, &known, &found, &err), &err);
+	assert_true(found && !known.embedded);
+	assert_ok(catalog_photo_known(l.catalog, "/photos/1.jpg", 12, l.model.id, &known, &found, &err), &err);
 	assert_false(found);
 	catalog_close(l.catalog);
 }
@@ -746,14 +746,14 @@ static void generation_stays_when_nothing_searchable_changes(void **state)
 	(void)state;
 	struct library l = library_new();
 	struct catalog_model other = some_model('b');
-	struct photo_stamp stamp;
+	struct photo_known known;
 	bool found;
 	int64_t id = put_photo(&l, "/photos/1.jpg", 1), content = content_of(&l, "/photos/1.jpg"), unread;
 	size_t contents;
 
 	assert_ok(catalog_model_put(l.catalog, &other, &err), &err);
 	int64_t g = generation(&l);
-	assert_ok(catalog_photo_stamp(l.catalog, "/photos/1.jpg", 13, l.model.id, &stamp, &found, &err), &err);
+	assert_ok(catalog_photo_known(l.catalog, "/photos/1.jpg", 13, l.model.id, &known, &found, &err), &err);
 	assert_ok(catalog_root_finished(l.catalog, l.root, 3, &err), &err);
 	struct photo same = some_photo(&l, "/photos/1.jpg", content), copy = some_photo(&l, "/photos/copy.jpg", content);
 	same.mtime_ns = 6;
@@ -1250,7 +1250,7 @@ TEST_MAIN(cmocka_unit_test(reader_does_not_find_a_missing_catalog), cmocka_unit_
 	  cmocka_unit_test(model_is_found_by_its_digests), cmocka_unit_test(digest_is_remembered_by_path_size_and_time),
 	  cmocka_unit_test(root_keeps_its_id_and_remembers_its_last_run), cmocka_unit_test(photo_comes_back_as_it_was_put),
 	  cmocka_unit_test(photo_put_again_keeps_its_id_and_replaces_all_else),
-	  cmocka_unit_test(stamp_says_whether_a_model_has_embedded_the_content), cmocka_unit_test(photos_are_visited_by_root_content_and_path),
+	  cmocka_unit_test(known_photo_says_whether_a_model_has_embedded_the_content), cmocka_unit_test(photos_are_visited_by_root_content_and_path),
 	  cmocka_unit_test(visitor_may_use_the_catalog_and_may_stop), cmocka_unit_test(generation_follows_what_can_be_searched),
 	  cmocka_unit_test(generation_stays_when_nothing_searchable_changes),
 	  cmocka_unit_test(embeddings_come_ascending_and_exact_to_half_precision),
