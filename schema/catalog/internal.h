@@ -36,6 +36,8 @@ bool catalog_in_transaction(const struct catalog *catalog);
 /* Whether changes may be pending that a rollback would undo: not so in a snapshot. */
 bool catalog_is_changing(const struct catalog *catalog);
 
+/* [v] leads from version v to v + 1; none from 0. */
+extern const char *const catalog_steps[CATALOG_VERSION];
 /* Makes or migrates the tables, in one transaction. */
 enum status catalog_migrate(struct catalog *catalog, struct err *err);
 

@@ -1,89 +1,14 @@
-/* migrate.c: the catalog's tables, as steps from one version to the next. A step that was ever released is never
- * changed: what is wrong in it is mended by a later one. tests/data/catalog-v1.db holds a file of version 1.
- *
- * Paths, collections and texts are BLOBs: bytes, compared as bytes, never assumed to be UTF-8.
+/* migrate.c: a new catalog is made from schema.sql; an older one comes to the same by steps from one version to the next. A step that was
+ * ever released is never changed: what is wrong in it is mended by a later one. tests/data/catalog-v1.db holds a file of version 1.
  */
 #include "schema/catalog/internal.h"
 
-#include <assert.h>
-#include <inttypes.h>
 #include <stdio.h>
 
+#include "schema/base/embed.h"
 #include "schema/base/banned.h"
 
-#define LIVE(row) row "state = 0 AND " row "gone_since = 0 AND " row "content IS NOT NULL"
-/* The state is named by the program that wrote it: 0 READY, 1 FAILED (enum photo_state). */
-static_assert(PHOTO_READY == 0 && PHOTO_FAILED == 1, "states are stored");
-
-/* The steps upwards are random: a generation that was lost with the last seconds before a power cut, after a vector file was
- * made for it, must not come again for another set. */
-#define BUMP "UPDATE index_state SET generation = generation + 1 + (random() & 0xffffffff) WHERE "
-#define EMBEDDED(which) \
-	"EXISTS (SELECT 1 FROM embeddings e WHERE e.model = index_state.model AND e.content = " which ".content)"
-#define NO_OTHER(which) "NOT EXISTS (SELECT 1 FROM photos p WHERE p.content = " which ".content AND " LIVE("p.") " AND p.id <> " which ".id)"
-
-static const char version_1[] =
-	"CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;"
-	"INSERT INTO meta VALUES ('uuid', lower(hex(randomblob(16))));"
-
-	"CREATE TABLE models (id INTEGER PRIMARY KEY AUTOINCREMENT, config_digest TEXT NOT NULL, weights_digest TEXT NOT NULL,"
-	" name TEXT NOT NULL, dim INTEGER NOT NULL CHECK (dim > 0), tokens INTEGER NOT NULL, width INTEGER NOT NULL,"
-	" UNIQUE (config_digest, weights_digest));"
-	"CREATE TABLE weight_digests (path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,"
-	" digest TEXT NOT NULL) WITHOUT ROWID;"
-
-	"CREATE TABLE roots (id INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB NOT NULL UNIQUE,"
-	" indexed_at INTEGER NOT NULL DEFAULT 0);"
-	/* AUTOINCREMENT: an id that a vector file or a user's list still names never means another photo. */
-	"CREATE TABLE contents (id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 16));"
-	"CREATE TABLE photos (id INTEGER PRIMARY KEY AUTOINCREMENT, root INTEGER NOT NULL REFERENCES roots (id),"
-	" path BLOB NOT NULL UNIQUE, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,"
-	" content INTEGER REFERENCES contents (id), state INTEGER NOT NULL CHECK (state IN (0, 1)), error TEXT,"
-	" gone_since INTEGER NOT NULL, format TEXT, width INTEGER NOT NULL, height INTEGER NOT NULL,"
-	" orientation INTEGER NOT NULL, taken_at INTEGER, taken_offset INTEGER, latitude REAL, longitude REAL,"
-	" camera TEXT, lens TEXT);"
-	"CREATE INDEX photos_root ON photos (root);"
-	"CREATE INDEX photos_content ON photos (content);"
-	"CREATE INDEX photos_taken ON photos (taken_at) WHERE taken_at IS NOT NULL;"
-	"CREATE INDEX photos_failed ON photos (id) WHERE state = 1;"
-	"CREATE INDEX photos_gone ON photos (gone_since) WHERE gone_since <> 0;"
-
-	"CREATE TABLE embeddings (model INTEGER NOT NULL REFERENCES models (id), content INTEGER NOT NULL"
-	" REFERENCES contents (id) ON DELETE CASCADE, vector BLOB NOT NULL, PRIMARY KEY (model, content)) WITHOUT ROWID;"
-	"CREATE INDEX embeddings_content ON embeddings (content);"
-	/* The blobs lie apart: marking tokens as used must not rewrite them. used_at counts uses, not seconds: clocks go back. */
-	"CREATE TABLE image_tokens (id INTEGER PRIMARY KEY, content INTEGER NOT NULL REFERENCES contents (id) ON DELETE CASCADE,"
-	" model INTEGER NOT NULL REFERENCES models (id), bytes INTEGER NOT NULL, used_at INTEGER NOT NULL,"
-	" UNIQUE (content, model));"
-	"CREATE INDEX image_tokens_used ON image_tokens (used_at, bytes);"
-	"CREATE TABLE token_blobs (id INTEGER PRIMARY KEY REFERENCES image_tokens (id) ON DELETE CASCADE, blob BLOB NOT NULL);"
-
-	"CREATE TABLE texts (id INTEGER PRIMARY KEY AUTOINCREMENT, collection BLOB NOT NULL,"
-	" content INTEGER REFERENCES contents (id), text BLOB NOT NULL);"
-	"CREATE UNIQUE INDEX texts_same ON texts (collection, ifnull(content, 0), text);"
-	"CREATE INDEX texts_content ON texts (content) WHERE content IS NOT NULL;"
-	"CREATE TABLE text_embeddings (model INTEGER NOT NULL REFERENCES models (id), text INTEGER NOT NULL"
-	" REFERENCES texts (id) ON DELETE CASCADE, vector BLOB NOT NULL, PRIMARY KEY (model, text)) WITHOUT ROWID;"
-	"CREATE INDEX text_embeddings_text ON text_embeddings (text);"
-
-	/* The generation follows the set {content: embedded by the model, and a photo of it is READY and there}. */
-	"CREATE TABLE index_state (model INTEGER PRIMARY KEY REFERENCES models (id), generation INTEGER NOT NULL);"
-	"CREATE TRIGGER models_state AFTER INSERT ON models BEGIN INSERT INTO index_state VALUES (NEW.id, 0); END;"
-	"CREATE TRIGGER embeddings_added AFTER INSERT ON embeddings BEGIN " BUMP "model = NEW.model; END;"
-	"CREATE TRIGGER embeddings_changed AFTER UPDATE ON embeddings BEGIN " BUMP "model IN (OLD.model, NEW.model); END;"
-	"CREATE TRIGGER embeddings_removed AFTER DELETE ON embeddings"
-	" WHEN EXISTS (SELECT 1 FROM photos p WHERE p.content = OLD.content AND " LIVE("p.") ")"
-	" BEGIN " BUMP "model = OLD.model; END;"
-	"CREATE TRIGGER photos_added AFTER INSERT ON photos WHEN " LIVE("NEW.") " AND " NO_OTHER("NEW")
-	" BEGIN " BUMP EMBEDDED("NEW") "; END;"
-	"CREATE TRIGGER photos_removed AFTER DELETE ON photos WHEN " LIVE("OLD.") " AND " NO_OTHER("OLD")
-	" BEGIN " BUMP EMBEDDED("OLD") "; END;"
-	"CREATE TRIGGER photos_gained AFTER UPDATE OF content, state, gone_since ON photos WHEN " LIVE("NEW.")
-	" AND NOT (" LIVE("OLD.") " AND OLD.content = NEW.content) AND " NO_OTHER("NEW")
-	" BEGIN " BUMP EMBEDDED("NEW") "; END;"
-	"CREATE TRIGGER photos_lost AFTER UPDATE OF content, state, gone_since ON photos WHEN " LIVE("OLD.")
-	" AND NOT (" LIVE("NEW.") " AND OLD.content = NEW.content) AND " NO_OTHER("OLD")
-	" BEGIN " BUMP EMBEDDED("OLD") "; END;";
+EMBED_TEXT(schema_sql, "schema/catalog/schema.sql");
 
 #define TEXT_BUMP "UPDATE index_state SET text_generation = text_generation + 1 + (random() & 0xffffffff) WHERE model IN "
 
@@ -169,9 +94,7 @@ static const char version_6[] =
 	"CREATE INDEX photos_place ON photos (latitude, longitude, content, state, gone_since) WHERE latitude IS NOT NULL;"
 	"CREATE INDEX photos_camera ON photos (camera, lens, content, state, gone_since);";
 
-/* steps[v] leads from version v to v + 1. */
-static const char *const steps[] = {version_1, version_2, version_3, version_4, version_5, version_6};
-static_assert(sizeof steps / sizeof *steps == CATALOG_VERSION, "a step for each version");
+const char *const catalog_steps[CATALOG_VERSION] = {NULL, version_2, version_3, version_4, version_5, version_6};
 
 enum status catalog_migrate(struct catalog *catalog, struct err *err)
 {
@@ -183,8 +106,10 @@ enum status catalog_migrate(struct catalog *catalog, struct err *err)
 	if (status != STATUS_OK)
 		return status;
 	status = catalog_number(catalog, "PRAGMA user_version", NO_VALUES, &version, err);
-	for (; status == STATUS_OK && version < CATALOG_VERSION; version++)
-		status = catalog_execute(catalog, steps[version], err);
+	if (status == STATUS_OK && version == 0)
+		status = catalog_execute(catalog, schema_sql, err);
+	for (; status == STATUS_OK && version && version < CATALOG_VERSION; version++)
+		status = catalog_execute(catalog, catalog_steps[version], err);
 	if (status == STATUS_OK) {
 		snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d", CATALOG_APPLICATION, CATALOG_VERSION);
 		status = catalog_execute(catalog, sql, err);
