@@ -29,7 +29,7 @@ struct image_job {
 	const float *queries;
 	const struct split *split;
 	size_t B, stride;
-	char *scratch;
+	char *memory;
 	const float *pixels;
 	float *features, *tokens, *encoder_tokens;
 };
@@ -44,7 +44,7 @@ static void encode_piece(void *context, size_t piece, size_t lane)
 
 	vision_forward(config, job->weights, job->int8, job->queries,
 		       job->pixels + from * 3 * config->image_size * config->image_size, to - from, job->split->threads,
-		       job->scratch + job->stride * lane, job->features + from * config->embed_dim,
+		       job->memory + job->stride * lane, job->features + from * config->embed_dim,
 		       job->tokens ? job->tokens + tokens : NULL, job->encoder_tokens ? job->encoder_tokens + encoder_tokens : NULL);
 }
 
@@ -64,10 +64,10 @@ enum status coca_encode_tokens(const struct coca *model, struct coca_scratch *sc
 		return status;
 	struct split split = split_work(B, B * (1 + config->patches), ROWS_MOST);
 	size_t most = B / split.pieces + (B % split.pieces > 0);
-	char *block = scratch_block(scratch, vision_scratch(config, most, split.threads), split.lanes, &stride);
-	if (!block)
+	char *memory = scratch_block(scratch, vision_scratch(config, most, split.threads), split.lanes, &stride);
+	if (!memory)
 		return err_memory(err, "the image encoder's activations");
-	struct image_job job = {model, weights, int8, queries, &split, B, stride, block, pixels, features, tokens, encoder_tokens};
+	struct image_job job = {model, weights, int8, queries, &split, B, stride, memory, pixels, features, tokens, encoder_tokens};
 	split_run(&split, encode_piece, &job);
 	status = coca_check_finite(model, features, B * E, "an image's embedding", err);
 	if (status == STATUS_OK)
@@ -77,50 +77,14 @@ enum status coca_encode_tokens(const struct coca *model, struct coca_scratch *sc
 
 /* ---- texts -------------------------------------------------------------------------------------------------------- */
 
-/* Where the texts are cut into pieces, and where their tokens go. */
-struct text_plan {
-	size_t *rows;     /* [T] */
-	size_t *cuts;     /* [pieces+1] */
-	size_t *first;    /* [T+1]: ids before each text */
-	size_t rows_most, texts_most; /* of a piece */
-};
-
-static enum status plan_texts(const struct coca *model, const struct coca_text *texts, size_t T, struct split *split,
-			      struct text_plan *plan, struct err *err)
-{
-	size_t total = 0;
-
-	plan->rows = mem_array(T, sizeof *plan->rows);
-	plan->first = mem_array(T + 1, sizeof *plan->first);
-	if (!plan->rows || !plan->first)
-		return err_memory(err, "a batch of texts");
-	for (size_t i = 0; i < T; i++) {
-		total += plan->rows[i] = text_rows(coca_config(model), texts[i].count);
-		plan->first[i + 1] = plan->first[i] + texts[i].count;
-	}
-	*split = split_work(T, total, ROWS_MOST);
-	plan->cuts = mem_array(split->pieces + 1, sizeof *plan->cuts);
-	if (!plan->cuts)
-		return err_memory(err, "a batch of texts");
-	split_cut(plan->rows, T, split->pieces, plan->cuts);
-	for (size_t p = 0; p < split->pieces; p++) {
-		size_t rows = 0, count = plan->cuts[p + 1] - plan->cuts[p];
-		for (size_t i = plan->cuts[p]; i < plan->cuts[p + 1]; i++)
-			rows += plan->rows[i];
-		plan->rows_most = rows > plan->rows_most ? rows : plan->rows_most;
-		plan->texts_most = count > plan->texts_most ? count : plan->texts_most;
-	}
-	return STATUS_OK;
-}
-
 struct text_job {
 	const struct config *config;
 	const struct weights *weights;
 	const struct coca_text *texts;
-	const struct text_plan *plan;
+	const size_t *first;    /* [T]: ids before each text */
 	const struct split *split;
 	size_t stride;
-	char *scratch;
+	char *memory;
 	float *features, *tokens;
 };
 
@@ -128,12 +92,12 @@ static void text_piece(void *context, size_t piece, size_t lane)
 {
 	const struct text_job *job = context;
 	const struct config *config = job->config;
-	size_t from = job->plan->cuts[piece], to = job->plan->cuts[piece + 1];
+	size_t from = job->split->cuts[piece], to = job->split->cuts[piece + 1];
 
 	if (from < to)
-		text_forward(config, job->weights, job->texts + from, to - from, job->split->threads,
-			     job->scratch + job->stride * lane, job->features + from * config->embed_dim,
-			     job->tokens ? job->tokens + job->plan->first[from] * config->text.width : NULL);
+		text_forward(config, job->weights, job->texts + from, to - from, job->split->threads, job->memory + job->stride * lane,
+			     job->features + from * config->embed_dim,
+			     job->tokens ? job->tokens + job->first[from] * config->text.width : NULL);
 }
 
 enum status coca_encode_texts(const struct coca *model, struct coca_scratch *scratch, const struct coca_text *texts, size_t T,
@@ -141,29 +105,32 @@ enum status coca_encode_texts(const struct coca *model, struct coca_scratch *scr
 {
 	const struct config *config = coca_config(model);
 	size_t E = config->embed_dim, stride;
-	struct text_plan plan = {0};
-	struct split split;
-	char *block;
+	struct split split = {0};
 	enum status status = coca_check_texts(model, texts, T, err);
 
 	if (status != STATUS_OK || T == 0)
 		return status;
-	status = plan_texts(model, texts, T, &split, &plan, err);
+	size_t *rows = mem_array(T, sizeof *rows), *first = mem_array(T + 1, sizeof *first);
+	for (size_t i = 0; rows && first && i < T; i++) {
+		rows[i] = text_rows(config, texts[i].count);
+		first[i + 1] = first[i] + texts[i].count;
+	}
+	status = rows && first ? split_by_cost(rows, T, ROWS_MOST, &split, err) : err_memory(err, "a batch of texts");
 	if (status != STATUS_OK)
 		goto out;
-	block = scratch_block(scratch, text_scratch(config, plan.rows_most, plan.texts_most, split.threads), split.lanes, &stride);
-	if (!block) {
+	char *memory = scratch_block(scratch, text_scratch(config, split.cost_most, split.items_most, split.threads), split.lanes, &stride);
+	if (!memory) {
 		status = err_memory(err, "the text tower's activations");
 		goto out;
 	}
-	struct text_job job = {config, coca_weights_of(model, WEIGHTS_TEXT), texts, &plan, &split, stride, block, features, tokens};
+	struct text_job job = {config, coca_weights_of(model, WEIGHTS_TEXT), texts, first, &split, stride, memory, features, tokens};
 	split_run(&split, text_piece, &job);
 	status = coca_check_finite(model, features, T * E, "a text's embedding", err);
 	if (status == STATUS_OK)
 		normalise_rows(features, T, E, features, NULL);
 out:
-	free(plan.rows);
-	free(plan.first);
-	free(plan.cuts);
+	split_release(&split);
+	free(rows);
+	free(first);
 	return status;
 }

@@ -138,28 +138,28 @@ static size_t begin_scratch(const struct job *job, size_t rows, size_t T, int th
 struct begin_run {
 	const struct job *job;
 	const struct coca_text *texts;
-	const size_t *cuts, *first;
+	const size_t *first;
 	const struct split *split;
 	size_t stride;
-	char *scratch;
+	char *memory;
 };
 
 static void begin_run(void *context, size_t piece, size_t lane)
 {
 	const struct begin_run *run = context;
 	const struct job *job = run->job;
-	size_t from = run->cuts[piece], to = run->cuts[piece + 1], W = job->config->text.width;
+	size_t from = run->split->cuts[piece], to = run->split->cuts[piece + 1], W = job->config->text.width;
 
 	if (from < to)
-		begin_piece(job, run->texts + from, to - from, run->split->threads, run->scratch + run->stride * lane,
+		begin_piece(job, run->texts + from, to - from, run->split->threads, run->memory + run->stride * lane,
 			    job->x + run->first[from] * W, job->q + run->first[from] * W);
 }
 
 static enum status begin_texts(struct job *job, size_t block, struct err *err)
 {
-	size_t n = 0, total = 0, rows_most = 0, texts_most = 0, stride;
 	struct coca_text *texts = mem_array(job->T, sizeof *texts);
-	size_t *rows = mem_array(job->T, sizeof *rows), *first = mem_array(job->T, sizeof *first), *cuts = NULL;
+	size_t *rows = mem_array(job->T, sizeof *rows), *first = mem_array(job->T, sizeof *first), n = 0, stride;
+	struct split split = {0};
 	enum status status = STATUS_OK;
 
 	if (!texts || !rows || !first) {
@@ -170,33 +170,24 @@ static enum status begin_texts(struct job *job, size_t block, struct err *err)
 		if (job->block[t] == block) {
 			texts[n] = job->texts[t];
 			first[n] = job->first[t];
-			total += rows[n++] = positions(job, t);
+			rows[n++] = positions(job, t);
 		}
-	struct split split = split_work(n, total, ROWS_MOST);
-	cuts = mem_array(split.pieces + 1, sizeof *cuts);
-	if (!cuts) {
-		status = err_memory(err, "a list of texts");
+	status = split_by_cost(rows, n, ROWS_MOST, &split, err);
+	if (status != STATUS_OK)
 		goto out;
-	}
-	split_cut(rows, n, split.pieces, cuts);
-	for (size_t p = 0; p < split.pieces; p++) {
-		size_t from = cuts[p], to = cuts[p + 1];
-		size_t sum = from < to ? first[to - 1] + rows[to - 1] - first[from] : 0;
-		rows_most = sum > rows_most ? sum : rows_most;
-		texts_most = to - from > texts_most ? to - from : texts_most;
-	}
-	char *memory = scratch_block(job->scratch, begin_scratch(job, rows_most, texts_most, split.threads), split.lanes, &stride);
+	size_t size = begin_scratch(job, split.cost_most, split.items_most, split.threads);
+	char *memory = scratch_block(job->scratch, size, split.lanes, &stride);
 	if (!memory) {
 		status = err_memory(err, "the text tower's activations");
 		goto out;
 	}
-	struct begin_run run = {job, texts, cuts, first, &split, stride, memory};
+	struct begin_run run = {job, texts, first, &split, stride, memory};
 	split_run(&split, begin_run, &run);
 out:
+	split_release(&split);
 	free(texts);
 	free(rows);
 	free(first);
-	free(cuts);
 	return status;
 }
 
@@ -254,76 +245,64 @@ static void score_piece(const struct job *job, const struct ordered *order, size
 
 /* Cost of a pair in rows of the decoder: a new image's keys and values, unless they are folded, cost a tenth of a row for each of its
  * tokens, as a row meets some 22 matrices' worth of W x W a layer and a token 2. */
-static enum status cut_pairs(const struct job *job, const struct ordered *order, size_t n, struct split *split, size_t **cuts,
-			     struct err *err)
+static enum status cut_pairs(const struct job *job, const struct ordered *order, size_t n, struct split *split, struct err *err)
 {
-	size_t *cost = mem_array(n, sizeof *cost);
-	size_t image = measure(job, order, n).form == CROSS_FOLDED ? 0 : job->config->image_tokens / 10 + 1;
-	size_t total = 0, rows = 0, images = 0;
+	struct decoder_size size = measure(job, order, n);
+	size_t *cost = mem_array(n, sizeof *cost), image = size.form == CROSS_FOLDED ? 0 : job->config->image_tokens / 10 + 1, total = 0;
 
 	if (!cost)
 		return err_memory(err, "a list of pairs");
 	for (size_t i = 0; i < n; i++) {
-		bool new_image = i == 0 || order[i].image != order[i - 1].image;
-		cost[i] = positions(job, order[i].text) + (new_image ? image : 0);
+		cost[i] = positions(job, order[i].text) + (i == 0 || order[i].image != order[i - 1].image ? image : 0);
 		total += cost[i];
-		rows += positions(job, order[i].text);
-		images += new_image;
 	}
 	/* So many pieces that neither limit is passed by more than the unevenness of the cut. */
-	size_t by_rows = (rows + ROWS_MOST - 1) / ROWS_MOST, by_images = (images + IMAGES_MOST - 1) / IMAGES_MOST;
+	size_t by_rows = (size.rows + ROWS_MOST - 1) / ROWS_MOST, by_images = (size.images + IMAGES_MOST - 1) / IMAGES_MOST;
 	size_t pieces = by_rows > by_images ? by_rows : by_images;
-	*split = split_work(n, total, (total + pieces - 1) / pieces);
-	*cuts = mem_array(split->pieces + 1, sizeof **cuts);
-	if (*cuts)
-		split_cut(cost, n, split->pieces, *cuts);
+	enum status status = split_by_cost(cost, n, (total + pieces - 1) / pieces, split, err);
 	free(cost);
-	return *cuts ? STATUS_OK : err_memory(err, "a list of pairs");
+	return status;
 }
 
 struct score_run {
 	const struct job *job;
 	const struct ordered *order;
-	const size_t *cuts;
 	const struct split *split;
 	size_t stride;
-	char *scratch;
+	char *memory;
 };
 
 static void score_run(void *context, size_t piece, size_t lane)
 {
 	const struct score_run *run = context;
-	size_t from = run->cuts[piece], to = run->cuts[piece + 1];
+	size_t from = run->split->cuts[piece], to = run->split->cuts[piece + 1];
 
 	if (from < to)
-		score_piece(run->job, run->order + from, to - from, run->split->threads, run->scratch + run->stride * lane);
+		score_piece(run->job, run->order + from, to - from, run->split->threads, run->memory + run->stride * lane);
 }
 
 static enum status score_pairs(const struct job *job, const struct ordered *order, size_t n, struct err *err)
 {
-	size_t *cuts = NULL, size = 0, stride;
+	size_t size = 0, stride;
 	struct decoder_pair *pairs;
-	struct split split;
+	struct split split = {0};
 	float *terms;
 	void *rest;
-	enum status status = cut_pairs(job, order, n, &split, &cuts, err);
+	enum status status = cut_pairs(job, order, n, &split, err);
 
-	if (status != STATUS_OK)
-		return status;
-	for (size_t p = 0; p < split.pieces; p++) {
-		struct decoder_size piece = measure(job, order + cuts[p], cuts[p + 1] - cuts[p]);
+	for (size_t p = 0; p < split.pieces && status == STATUS_OK; p++) {
+		struct decoder_size piece = measure(job, order + split.cuts[p], split.cuts[p + 1] - split.cuts[p]);
 		size_t need = score_carve(job, &piece, split.threads, NULL, &pairs, &terms, &rest);
 		size = need > size ? need : size;
 	}
-	char *memory = scratch_block(job->scratch, size, split.lanes, &stride);
-	if (!memory) {
+	char *memory = status == STATUS_OK ? scratch_block(job->scratch, size, split.lanes, &stride) : NULL;
+	if (memory) {
+		struct score_run run = {job, order, &split, stride, memory};
+		split_run(&split, score_run, &run);
+	} else if (status == STATUS_OK) {
 		status = err_memory(err, "the decoder's activations");
-		goto out;
 	}
-	struct score_run run = {job, order, cuts, &split, stride, memory};
-	split_run(&split, score_run, &run);
-out:
-	free(cuts);
+	split_release(&split);
 	return status;
 }
 

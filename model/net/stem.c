@@ -94,28 +94,72 @@ void stem_patches_back(const float *patches, size_t s, size_t C, size_t P, float
 			}
 }
 
-void stem_forward(const struct config *config, const struct weights *weights, const float *pixels, float *columns, float *maps,
-		  float *patches)
+void stem_carve(struct carver *carver, const struct config *config, struct stem_maps *maps)
 {
-	size_t S = config->image_size, layers = config->stem_layers;
-	float *map = maps, *next = maps + stem_map_most(config);
+	size_t most = stem_map_most(config) + 1, rows = 0, bytes = 0;
+
+	for (size_t l = 1; l < config->stem_layers; l++) {
+		size_t side = config_stem_side(config, l + 1), all = side * side * int8_depth(9 * config_stem_channels(config, l));
+		rows = side * side > rows ? side * side : rows;
+		bytes = all > bytes ? all : bytes;
+	}
+	maps->map = carve_floats(carver, 1, most);
+	maps->next = carve_floats(carver, 1, most);
+	maps->columns = carve_floats(carver, 1, stem_columns_most(config));
+	int8_carve(carver, &maps->whole, 1, most);
+	maps->bytes.codes = carve(carver, bytes, 1);
+	maps->bytes.scale = carve_floats(carver, rows, 1);
+	maps->bytes.offset = carve_floats(carver, rows, 1);
+}
+
+/* The map of layer l, quantised, as that layer's product takes it. count: the map's numbers; one more, zero, is quantised with them. */
+static void gather_bytes(const struct config *config, size_t l, size_t count, struct stem_maps *maps)
+{
+	size_t C = config_stem_channels(config, l), side = config_stem_side(config, l + 1);
+
+	stem_columns_bytes(maps->whole.codes, config_stem_side(config, l), C, config->stem[l].stride, maps->whole.codes[count],
+			   int8_depth(9 * C), maps->bytes.codes);
+	for (size_t i = 0; i < side * side; i++) {
+		maps->bytes.scale[i] = maps->whole.scale[0];
+		maps->bytes.offset[i] = maps->whole.offset[0];
+	}
+}
+
+void stem_forward(const struct config *config, const struct weights *weights, const struct int8_matrix *int8, const float *pixels,
+		  struct stem_maps *maps, float *patches)
+{
+	size_t S = config->image_size, L = config->stem_layers, count = 0;
 
 	for (size_t i = 0; i < S * S; i++)
 		for (size_t c = 0; c < 3; c++)
-			map[i * 3 + c] = pixels[c * S * S + i];
-	for (size_t l = 0; l < layers; l++) {
-		size_t C = config_stem_channels(config, l), O = config->stem[l].width, side = config_stem_side(config, l + 1), n = side * side * O;
-		struct linear convolution = {weights->stem[l].conv, NULL, 9 * C, O, false};
-		stem_columns(map, config_stem_side(config, l), C, config->stem[l].stride, columns);
-		op_linear(&convolution, columns, side * side, next);
-		op_norm(&weights->stem[l].ln, next, side * side, O, next);
-		op_gelu(next, n, config->quick_gelu);
-		if (config_stem_keeps(config, l))
-			for (size_t i = 0; i < n; i++)
+			maps->map[i * 3 + c] = pixels[c * S * S + i];
+	for (size_t l = 0; l < L; l++) {
+		size_t C = config_stem_channels(config, l), O = config->stem[l].width, side = config_stem_side(config, l + 1);
+		size_t places = side * side;
+		float *map = maps->map, *next = maps->next;
+		if (int8 && l > 0) {
+			gather_bytes(config, l, count, maps);
+			int8_linear(int8 + l, &maps->bytes, places, false, next, O);
+		} else {
+			struct linear convolution = {weights->stem[l].conv, NULL, 9 * C, O, false};
+			stem_columns(map, config_stem_side(config, l), C, config->stem[l].stride, maps->columns);
+			op_linear(&convolution, maps->columns, places, next);
+		}
+		count = places * O;
+		op_norm(&weights->stem[l].ln, next, places, O, next);
+		next[count] = 0; /* and its GELU is */
+		if (int8)
+			int8_gelu(next, 1, count + 1, config->quick_gelu, &maps->whole);
+		else
+			op_gelu(next, count, config->quick_gelu);
+		if (config_stem_keeps(config, l)) {
+			for (size_t i = 0; i < count; i++)
 				next[i] += map[i];
-		float *swap = map;
-		map = next;
-		next = swap;
+			if (int8 && l + 1 < L)
+				int8_quantise(next, 1, count + 1, &maps->whole);
+		}
+		maps->map = next;
+		maps->next = map;
 	}
-	stem_patches(map, config_stem_side(config, layers), config_stem_channels(config, layers), config_patch_side(config), patches);
+	stem_patches(maps->map, config_stem_side(config, L), config_stem_channels(config, L), config_patch_side(config), patches);
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "model/net/block.h"
-#include "model/net/stem_int8.h"
+#include "model/net/stem.h"
 #include "model/net/vision_int8.h"
 #include "schema/base/memory.h"
 
@@ -13,8 +13,7 @@
 
 /* One piece's memory. T positions of an image (class token and patches), D the tower's width. */
 struct work {
-	float *columns, *maps; /* of the stem, one image's */
-	struct stem_int8_scratch stem;
+	struct stem_maps stem;
 	float *patches;       /* [B * patches, columns of conv1] */
 	float *embedded;      /* [B * patches, D] */
 	float *x;             /* [B * T, D] */
@@ -65,11 +64,8 @@ static size_t work_carve(const struct config *config, size_t B, int threads, voi
 	size_t keys = larger(config->pool_queries, T);
 	size_t rows = mem_product(B, T);
 
-	if (config->stem_layers) {
-		work->columns = carve_floats(&carver, 1, stem_columns_most(config));
-		work->maps = carve_floats(&carver, 2, stem_map_most(config));
-		stem_int8_carve(&carver, config, &work->stem);
-	}
+	if (config->stem_layers)
+		stem_carve(&carver, config, &work->stem);
 	work->patches = carve_floats(&carver, mem_product(B, config->patches), config_patch_inputs(config));
 	work->embedded = carve_floats(&carver, mem_product(B, config->patches), D);
 	work->x = carve_floats(&carver, rows, D);
@@ -146,11 +142,8 @@ static void embed(const struct config *config, const struct weights *weights, co
 	struct linear conv = {weights->patch_weight, NULL, inputs, D, false};
 
 	for (size_t b = 0; b < B && config->stem_layers; b++)
-		if (work->int8)
-			stem_int8_forward(config, weights, work->int8->stem, pixels + b * 3 * S * S, &work->stem,
-					  work->patches + b * n * inputs);
-		else
-			stem_forward(config, weights, pixels + b * 3 * S * S, work->columns, work->maps, work->patches + b * n * inputs);
+		stem_forward(config, weights, work->int8 ? work->int8->stem : NULL, pixels + b * 3 * S * S, &work->stem,
+			     work->patches + b * n * inputs);
 	if (!config->stem_layers)
 		patchify(config, pixels, B, work->patches);
 	if (work->int8 && work->int8->patch.weights) {

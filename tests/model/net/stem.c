@@ -1,5 +1,5 @@
 /* stem.c: the stem in 8 bits against a plain twin of the same whole numbers, and against fp32. */
-#include "model/net/stem_int8.h"
+#include "model/net/stem.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -51,7 +51,7 @@ struct fixture {
 	float *pixels, *patches, *expected;
 	size_t count;                      /* floats of the patches */
 	char *scratch;
-	struct stem_int8_scratch work;
+	struct stem_maps work;
 };
 
 static void open_fixture(struct fixture *f, uint64_t seed)
@@ -73,10 +73,10 @@ static void open_fixture(struct fixture *f, uint64_t seed)
 	f->pixels = test_draw(3 * config.image_size * config.image_size, 2, &seed);
 	f->patches = mem_floats(f->count);
 	f->expected = mem_floats(f->count);
-	stem_int8_carve(&measure, &config, &f->work);
+	stem_carve(&measure, &config, &f->work);
 	f->scratch = (char *)mem_floats(measure.used / sizeof(float));
 	assert_true(f->patches && f->expected && f->scratch);
-	stem_int8_carve(&(struct carver){f->scratch, 0}, &config, &f->work);
+	stem_carve(&(struct carver){f->scratch, 0}, &config, &f->work);
 }
 
 static void close_fixture(struct fixture *f)
@@ -95,12 +95,7 @@ static void close_fixture(struct fixture *f)
 
 static void forward_fp32(struct fixture *f)
 {
-	float *columns = mem_floats(stem_columns_most(&config)), *maps = mem_floats(2 * stem_map_most(&config));
-
-	assert_true(columns && maps);
-	stem_forward(&config, &f->weights, f->pixels, columns, maps, f->expected);
-	free(columns);
-	free(maps);
+	stem_forward(&config, &f->weights, NULL, f->pixels, &f->work, f->expected);
 }
 
 /* What layer l takes: its map's numbers, what stands for those outside of it, and its weights. The first layer's are the floats themselves,
@@ -191,7 +186,7 @@ static void forward_plain(struct fixture *f)
 
 static void forward_int8(struct fixture *f)
 {
-	stem_int8_forward(&config, &f->weights, f->matrices, f->pixels, &f->work, f->patches);
+	stem_forward(&config, &f->weights, f->matrices, f->pixels, &f->work, f->patches);
 }
 
 static double cosine(const float *a, const float *b, size_t n)
