@@ -36,7 +36,7 @@ CFLAGS   ?= -O3 -g
 # FORTIFY need an optimiser, and sanitizers have better ones.
 HARDEN   := -fstack-protector-strong -fPIE $(if $(or $(SAN),$(filter -O0,$(CFLAGS))),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 ALL_CFLAGS = -std=c11 $(CFLAGS) $(HARDEN) -mavx2 -mfma -mf16c -ffp-contract=fast -fno-math-errno -fno-trapping-math -fopenmp \
-	-Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith -Wvla -Wno-missing-field-initializers \
+	-Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith -Wvla \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 LDFLAGS  += -fopenmp -pie -Wl,-z,relro,-z,now $(if $(SAN),-fsanitize=$(SAN))
 

@@ -30,13 +30,18 @@
 static int run_help(struct cli *cli, const struct arguments *args);
 static int run_version(struct cli *cli, const struct arguments *args);
 
+struct help_options {
+	bool man;
+	const char *shell;
+};
 static const struct option_spec help_options[] = {
-	{"man", 0, NULL, OPTION_FLAG, "print the manual page, in roff: coca help --man | man -l -"},
-	{"completion", 0, "SHELL", OPTION_TEXT, "print a completion script for bash, zsh or fish"},
+	OPTION_FLAG(struct help_options, man, "man", 0, "print the manual page, in roff: coca help --man | man -l -"),
+	OPTION_TEXT(struct help_options, shell, "completion", 0, "SHELL", 0, "print a completion script for bash, zsh or fish"),
 	{0},
 };
 static const struct command command_help = {
-	.name = "help", .synopsis = "[COMMAND]", .summary = "explain a command", .options = help_options, .run = run_help};
+	.name = "help", .synopsis = "[COMMAND]", .summary = "explain a command", .options = help_options,
+	.options_size = sizeof(struct help_options), .run = run_help};
 static const struct command command_version = {
 	.name = "version", .synopsis = "", .summary = "print versions, and which arithmetic kernels are in use", .run = run_version};
 
@@ -58,58 +63,24 @@ static const struct command *find_command(const char *name)
 
 /* ---- help ------------------------------------------------------------------------------------------------------- */
 
-static void print_options(FILE *out, const struct option_spec *options)
-{
-	for (; options && options->name; options++) {
-		char left[64];
-		char letter[8] = "    ";
-		bool optional = options->kind & OPTION_BARE;
-		struct buffer help = {0};
-		if (options->letter)
-			snprintf(letter, sizeof letter, "-%c, ", options->letter);
-		snprintf(left, sizeof left, "%s--%s%s%s%s", letter, options->name, !options->value ? "" : optional ? "[=" : " ",
-			 options->value ? options->value : "", options->value && optional ? "]" : "");
-		option_help(options, &help);
-		fprintf(out, strlen(left) > 27 ? "  %s\n%31s%s\n" : "  %-28s %s%s\n", left, "", help.data);
-		buffer_release(&help);
-	}
-}
-
-static void print_command_help(FILE *out, const struct command *command)
-{
-	fprintf(out, "coca %s %s\n  %s\n", command->name, command->synopsis, command->summary);
-	if (command->options) {
-		fprintf(out, "\noptions\n");
-		print_options(out, command->options);
-	}
-	fprintf(out, "\nevery command takes\n");
-	print_options(out, cli_common_options);
-	if (command->details)
-		fprintf(out, "\n%s", command->details);
-}
-
-static void print_help(FILE *out)
-{
-	fprintf(out, "coca finds photographs by meaning, offline.\n\n"
-		     "  coca index ~/Pictures\n"
-		     "  coca search \"two dogs running in the snow\"\n\ncommands\n");
-	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
-	fprintf(out, "\n`coca help COMMAND` has a command's options, `coca status` the defaults in use.\n"
-		     "\nexit codes\n"
-		     "  0 done   1 failed   2 wrong usage   3 no result   4 done, but some files were skipped (they are listed)\n");
-}
-
-static const char environment[] =
-	"COCA_DB          the catalog, as --db\n"
-	"COCA_MODEL       the model, as --model\n"
-	"XDG_DATA_HOME    where coca/library.db and coca/model are, unless said otherwise; default ~/.local/share\n"
-	"NO_COLOR         not empty: no colours\n";
-
+static const struct cli_manual manual = {
+	.name = "coca",
+	.version = COCA_VERSION,
+	.summary = "find photographs by meaning, offline",
+	.opening = "coca finds photographs by meaning, offline.\n\n"
+		   "  coca index ~/Pictures\n"
+		   "  coca search \"two dogs running in the snow\"\n",
+	.commands = commands,
+	.count = COMMAND_COUNT,
+	.environment =
+		"COCA_DB          the catalog, as --db\n"
+		"COCA_MODEL       the model, as --model\n"
+		"XDG_DATA_HOME    where coca/library.db and coca/model are, unless said otherwise; default ~/.local/share\n"
+		"NO_COLOR         not empty: no colours\n",
+};
 /* `coca help --man` and `--completion`: what packages install. */
 static int print_page(struct cli *cli, const char *shell)
 {
-	const struct cli_manual manual = {"coca", COCA_VERSION, "find photographs by meaning, offline", commands, COMMAND_COUNT, environment};
 	struct buffer page = {0};
 	struct err err;
 	enum status status = STATUS_OK;
@@ -128,10 +99,12 @@ static int print_page(struct cli *cli, const char *shell)
 
 static int run_help(struct cli *cli, const struct arguments *args)
 {
-	if (arguments_flag(args, "man") || arguments_flag(args, "completion"))
-		return print_page(cli, arguments_text(args, "completion", NULL));
+	const struct help_options *given = args->options;
+
+	if (given->man || given->shell)
+		return print_page(cli, given->shell);
 	if (args->count == 0) {
-		print_help(cli->out);
+		cli_help(&manual, cli->out);
 		return EXIT_DONE;
 	}
 	const struct command *command = find_command(args->words[0]);
@@ -139,7 +112,7 @@ static int run_help(struct cli *cli, const struct arguments *args)
 		fprintf(cli->log, "coca: there is no command '%s'; hint: coca help\n", args->words[0]);
 		return EXIT_USAGE;
 	}
-	print_command_help(cli->out, command);
+	cli_help_command(&manual, command, cli->out);
 	return EXIT_DONE;
 }
 
@@ -293,7 +266,7 @@ int main(int argc, char **argv)
 		return cli_fail(&cli, &err);
 	int code = EXIT_DONE;
 	if (args.common.help)
-		print_command_help(stdout, command);
+		cli_help_command(&manual, command, stdout);
 	else
 		code = run(command, &cli, &args);
 	arguments_release(&args);

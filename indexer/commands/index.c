@@ -41,7 +41,7 @@ static const struct option_spec options[] = {
 		    "image tokens kept for reranking (default %; 0: none)"),
 	OPTION_SIZE(struct options, run.ingest.encoder_budget, "encoder-budget", 0, "SIZE", (size_t)1 << 30,
 		    "the encoder's tokens kept for teaching labels (coca tune; default %; 0: none)"),
-	OPTION_BARE_REAL(struct options, watch, "watch", 'w', "SECONDS", NAN, 0,
+	OPTION_BARE_REAL(struct options, watch, "watch", 'w', "SECONDS", -INFINITY, INFINITY, NAN, 0,
 			 "go on and follow changes; with SECONDS look again so often, too (network drives)"),
 	OPTION_FLAG(struct options, run.ingest.exact, "exact", 0, "decode every pixel of large JPEG and WebP files: the reference, slower"),
 	OPTION_SIZE(struct options, run.ingest.pixels_most, "limit-pixels", 0, "N", 0,

@@ -110,43 +110,41 @@ static bool is_sign(const char *word)
 }
 
 /* The words from one sign to the next are one term. */
-static enum status add_words(struct composition *query, const struct arguments *args, struct err *err)
+static enum status add_words(struct composition *query, const char *const *words, size_t count, struct err *err)
 {
 	enum status status = STATUS_OK;
 	double sign = 1;
 
-	for (size_t at = 0, n; at < args->count && status == STATUS_OK; at += n + 1) {
+	for (size_t at = 0, n; at < count && status == STATUS_OK; at += n + 1) {
 		char *joined;
-		for (n = 0; at + n < args->count && !is_sign(args->words[at + n]);)
+		for (n = 0; at + n < count && !is_sign(words[at + n]);)
 			n++;
-		if (at == 0 && n == 0 && is_sign(args->words[0])) {
-			sign = args->words[0][0] == '-' ? -1 : 1;
+		if (at == 0 && n == 0 && is_sign(words[0])) {
+			sign = words[0][0] == '-' ? -1 : 1;
 			continue;
 		}
-		status = parse_words(args->words + at, n, "query", &joined, err);
+		status = parse_words(words + at, n, "query", &joined, err);
 		if (status != STATUS_OK)
 			break;
 		status = add_term(query, joined, sign, false, err);
 		free(joined);
-		if (at + n < args->count)
-			sign = args->words[at + n][0] == '-' ? -1 : 1;
-		if (at + n + 1 == args->count && status == STATUS_OK)
-			status = err_set(err, STATUS_USAGE, "nothing follows the last '%s'", args->words[at + n]);
+		if (at + n < count)
+			sign = words[at + n][0] == '-' ? -1 : 1;
+		if (at + n + 1 == count && status == STATUS_OK)
+			status = err_set(err, STATUS_USAGE, "nothing follows the last '%s'", words[at + n]);
 	}
 	return status;
 }
 
-enum status compose_parse(const struct arguments *args, struct composition *query, struct err *err)
+enum status compose_parse(const char *const *words, size_t count, const struct option_list *terms, struct composition *query,
+			  struct err *err)
 {
 	bool adds = false;
 
 	*query = (struct composition){0};
-	enum status status = add_words(query, args, err);
-	for (size_t i = 0; i < args->given_count && status == STATUS_OK; i++) {
-		bool add = strcmp(args->given[i].spec->name, "add") == 0;
-		if (add || strcmp(args->given[i].spec->name, "sub") == 0)
-			status = add_term(query, args->given[i].value, add ? 1 : -1, true, err);
-	}
+	enum status status = add_words(query, words, count, err);
+	for (size_t i = 0; i < terms->count && status == STATUS_OK; i++)
+		status = add_term(query, terms->items[i].value, terms->items[i].tag == TERM_ADD ? 1 : -1, true, err);
 	for (size_t i = 0; i < query->count; i++)
 		adds = adds || query->terms[i].weight > 0;
 	if (status == STATUS_OK && query->count == 0)

@@ -2,7 +2,7 @@
  *
  *     coca search beach + 2:sunset - people --add ./photo.jpg
  *
- *     compose_parse(args, &query, err);
+ *     compose_parse(words, count, &terms, &query, err);
  *     compose_embed(&library, &query, embedding, notices, err);
  *     compose_release(&query);
  *
@@ -32,6 +32,14 @@ struct term {
 	bool cut;        /* words longer than the model's context; set by compose_embed */
 };
 
+/* Of the options --add and --sub: TERM_OPTIONS(struct options, terms), a struct option_list. */
+enum term_option { TERM_ADD, TERM_SUB };
+
+#define TERM_OPTIONS(type, member)                                                                                      \
+	OPTION_LIST(type, member, "add", 0, "X", OPTION_MANY | OPTION_FILE, TERM_ADD,                                   \
+		    "add words or a photo to the query, with a weight if X is 2:words or 2:FILE"),                      \
+	OPTION_LIST(type, member, "sub", 0, "X", OPTION_MANY | OPTION_FILE, TERM_SUB, "subtract words or a photo")
+
 struct composition {
 	struct term *terms;
 	size_t count;
@@ -39,7 +47,8 @@ struct composition {
 
 /* The words, in which + and - on their own add and subtract what follows, then --add and --sub in the order given. STATUS_USAGE
  * for a term that is empty, and for a query that only subtracts. */
-enum status compose_parse(const struct arguments *args, struct composition *query, struct err *err);
+enum status compose_parse(const char *const *words, size_t count, const struct option_list *terms, struct composition *query,
+			  struct err *err);
 enum status compose_photo(const char *path, struct composition *query, struct err *err); /* that photograph alone */
 void compose_release(struct composition *query);
 

@@ -218,80 +218,56 @@ static enum status add_label(const char *text, size_t size, struct query *query,
 	return parse_label(text, size, query, &filter->labels[filter->label_count++], err);
 }
 
-static enum status parse_filter(const struct arguments *args, struct query *query, struct err *err)
-{
-	struct photo_filter *filter = &query->filter;
-	const char *in = arguments_text(args, "in", NULL), *near = arguments_text(args, "near", NULL);
-	const char *since = arguments_text(args, "since", NULL), *until = arguments_text(args, "until", NULL);
-	enum status status = STATUS_OK;
-	int64_t unused;
-
-	filter->camera = arguments_text(args, "camera", NULL);
-	filter->text = arguments_text(args, "text", NULL);
-	for (size_t i = 0; i < args->given_count && status == STATUS_OK; i++)
-		if (strcmp(args->given[i].spec->name, "label") == 0)
-			status = add_label(args->given[i].value, strlen(args->given[i].value), query, filter, err);
-	if (status != STATUS_OK)
-		return status;
-	if (in) {
-		filter->in = query->in = parse_folder(in);
-		if (!query->in)
-			return err_memory(err, "a path");
-	}
-	if (since) {
-		filter->has_since = true;
-		status = parse_date(since, &filter->since, &unused, err);
-	}
-	if (until && status == STATUS_OK) {
-		filter->has_until = true;
-		status = parse_date(until, &unused, &filter->until, err);
-	}
-	if (status == STATUS_OK && since && until && filter->since >= filter->until)
-		return err_set(err, STATUS_USAGE, "--since %s is later than --until %s", since, until);
-	if (status == STATUS_OK && near)
-		status = parse_near(near, filter, err);
-	return status;
-}
-
-/* --not-X VALUE: a filter X of its own. */
-static enum status parse_except(const char *name, const char *value, struct query *query, struct photo_filter *filter, struct err *err)
+/* One filter's value: of the query's own, or of one that is to be left out. */
+static enum status parse_filter(enum filter_option option, const char *value, struct query *query, struct photo_filter *filter,
+				struct err *err)
 {
 	int64_t unused;
 
-	if (strcmp(name, "in") == 0) {
+	switch (option) {
+	case FILTER_IN:
 		filter->in = parse_folder(value);
 		return filter->in ? STATUS_OK : err_memory(err, "a path");
-	}
-	if (strcmp(name, "since") == 0) {
+	case FILTER_SINCE:
 		filter->has_since = true;
 		return parse_date(value, &filter->since, &unused, err);
-	}
-	if (strcmp(name, "until") == 0) {
+	case FILTER_UNTIL:
 		filter->has_until = true;
 		return parse_date(value, &unused, &filter->until, err);
-	}
-	if (strcmp(name, "near") == 0)
+	case FILTER_NEAR:
 		return parse_near(value, filter, err);
-	if (strcmp(name, "label") == 0)
+	case FILTER_LABEL:
 		return add_label(value, strlen(value), query, filter, err);
-	if (strcmp(name, "camera") == 0)
+	case FILTER_CAMERA:
 		filter->camera = value;
-	else
+		return STATUS_OK;
+	default:
 		filter->text = value;
-	return STATUS_OK;
+		return STATUS_OK;
+	}
 }
 
-static enum status parse_negations(const struct arguments *args, struct query *query, struct err *err)
+static const char *value_of(const struct option_list *filters, int tag)
 {
-	static const char negation[] = "not-";
+	for (size_t i = 0; i < filters->count; i++)
+		if (filters->items[i].tag == tag)
+			return filters->items[i].value;
+	return NULL;
+}
+
+static enum status parse_filters(const struct option_list *filters, struct query *query, struct err *err)
+{
+	struct photo_filter *own = &query->filter;
 	enum status status = STATUS_OK;
 
-	for (size_t i = 0; i < args->given_count && status == STATUS_OK; i++) {
-		const char *name = args->given[i].spec->name;
-		if (strncmp(name, negation, strlen(negation)) == 0)
-			status = parse_except(name + strlen(negation), args->given[i].value, query,
-					      &query->except[query->except_count++], err);
+	for (size_t i = 0; i < filters->count && status == STATUS_OK; i++) {
+		int tag = filters->items[i].tag;
+		struct photo_filter *filter = tag & FILTER_NOT ? &query->except[query->except_count++] : own;
+		status = parse_filter((enum filter_option)(tag & ~FILTER_NOT), filters->items[i].value, query, filter, err);
 	}
+	if (status == STATUS_OK && own->has_since && own->has_until && own->since >= own->until)
+		return err_set(err, STATUS_USAGE, "--since %s is later than --until %s", value_of(filters, FILTER_SINCE),
+			       value_of(filters, FILTER_UNTIL));
 	return status;
 }
 
@@ -371,29 +347,29 @@ static bool is_blank(const struct buffer *text)
 	return true;
 }
 
-static bool has_label(const struct arguments *args)
+static bool has_label(const struct asked *asked)
 {
-	for (size_t i = 0; i < args->count; i++)
-		if (strstr(args->words[i], "label:"))
+	for (size_t i = 0; i < asked->count; i++)
+		if (strstr(asked->words[i], "label:"))
 			return true;
 	return false;
 }
 
 /* Labels go from the words to the filters; a sign in front of one goes with it. */
-static enum status take_labels(const struct arguments *args, struct query *query, struct err *err)
+static enum status take_labels(const struct asked *asked, struct query *query, struct err *err)
 {
 	enum status status = STATUS_OK;
 
-	query->words = mem_array(args->count, sizeof *query->words);
+	query->words = mem_array(asked->count, sizeof *query->words);
 	if (!query->words)
 		return err_memory(err, "the query");
-	for (size_t i = 0; i < args->count && status == STATUS_OK; i++) {
+	for (size_t i = 0; i < asked->count && status == STATUS_OK; i++) {
 		struct buffer rest = {0};
-		bool sign = i > 0 && is_sign(args->words[i - 1]), minus = sign && args->words[i - 1][0] == '-', was = minus;
+		bool sign = i > 0 && is_sign(asked->words[i - 1]), minus = sign && asked->words[i - 1][0] == '-', was = minus;
 		size_t labels = query->name_count;
-		status = take_word(args->words[i], &minus, query, &rest, err);
+		status = take_word(asked->words[i], &minus, query, &rest, err);
 		bool took = query->name_count > labels;
-		if (status == STATUS_OK && took && sign && (was != minus || args->words[i - 1][0] == '+') && query->word_count)
+		if (status == STATUS_OK && took && sign && (was != minus || asked->words[i - 1][0] == '+') && query->word_count)
 			free(query->words[--query->word_count]);
 		if (status == STATUS_OK && (!took || !is_blank(&rest))) {
 			char *word = mem_copy(rest.data ? rest.data : "", rest.size);
@@ -407,16 +383,18 @@ static enum status take_labels(const struct arguments *args, struct query *query
 }
 
 /* "in /photos, not-camera Canon": what is asked for where nothing else is. */
-static char *filters_title(const struct arguments *args)
+static char *filters_title(const struct option_list *filters)
 {
-	static const char *const names[] = {"in", "since", "until", "camera", "near", "text", "label"};
+	static const char *const names[] = {
+		[FILTER_IN] = "in", [FILTER_SINCE] = "since", [FILTER_UNTIL] = "until", [FILTER_CAMERA] = "camera", [FILTER_NEAR] = "near",
+		[FILTER_TEXT] = "text", [FILTER_LABEL] = "label",
+	};
 	struct buffer title = {0};
 
-	for (size_t i = 0; i < args->given_count; i++) {
-		const char *name = args->given[i].spec->name, *plain = strncmp(name, "not-", 4) == 0 ? name + 4 : name;
-		for (size_t k = 0; k < sizeof names / sizeof *names; k++)
-			if (strcmp(plain, names[k]) == 0 && args->given[i].value)
-				buffer_format(&title, "%s%s %s", title.size ? ", " : "", name, args->given[i].value);
+	for (size_t i = 0; i < filters->count; i++) {
+		int tag = filters->items[i].tag;
+		buffer_format(&title, "%s%s%s %s", title.size ? ", " : "", tag & FILTER_NOT ? "not-" : "", names[tag & ~FILTER_NOT],
+			      filters->items[i].value);
 	}
 	if (!title.failed)
 		return title.data;
@@ -424,18 +402,11 @@ static char *filters_title(const struct arguments *args)
 	return NULL;
 }
 
-static bool has_terms(const struct arguments *args)
-{
-	return args->count || arguments_flag(args, "add") || arguments_flag(args, "sub");
-}
-
-enum status query_parse_filters(const struct arguments *args, struct query *query, struct err *err)
+enum status query_parse_filters(const struct option_list *filters, struct query *query, struct err *err)
 {
 	*query = (struct query){0};
-	query->except = mem_array(args->given_count, sizeof *query->except);
-	enum status status = query->except ? parse_filter(args, query, err) : err_memory(err, "the filters");
-	if (status == STATUS_OK)
-		status = parse_negations(args, query, err);
+	query->except = mem_array(filters->count, sizeof *query->except);
+	enum status status = query->except ? parse_filters(filters, query, err) : err_memory(err, "the filters");
 	if (status == STATUS_OK)
 		link_except(query);
 	else
@@ -444,23 +415,24 @@ enum status query_parse_filters(const struct arguments *args, struct query *quer
 }
 
 /* A word may hold several labels, each of at least "-label:x". */
-static size_t labels_most(const struct arguments *args)
+static size_t labels_most(const struct asked *asked)
 {
-	size_t n = args->given_count;
+	size_t n = asked->filters.count;
 
-	for (size_t i = 0; i < args->count; i++)
-		n += strlen(args->words[i]) / strlen("label:") + 1;
+	for (size_t i = 0; i < asked->count; i++)
+		n += strlen(asked->words[i]) / strlen("label:") + 1;
 	return n;
 }
 
-static char *title_of(const struct arguments *args, const struct query *query, bool list)
+static char *title_of(const struct option_list *filters, const struct query *query, bool list)
 {
-	char *terms = list ? filters_title(args) : compose_title(&query->composition);
+	char *terms = list ? filters_title(filters) : compose_title(&query->composition);
+	bool said = value_of(filters, FILTER_LABEL) || value_of(filters, FILTER_NOT | FILTER_LABEL);
 	struct buffer title = {0};
 
 	if (terms)
 		buffer_text(&title, terms);
-	for (size_t i = 0; i < query->name_count && !arguments_flag(args, "label") && !arguments_flag(args, "not-label"); i++)
+	for (size_t i = 0; i < query->name_count && !said; i++)
 		buffer_format(&title, "%slabel:%s", title.size ? " " : "", query->names[i]);
 	free(terms);
 	if (title.failed)
@@ -468,27 +440,26 @@ static char *title_of(const struct arguments *args, const struct query *query, b
 	return title.data;
 }
 
-enum status query_parse(const struct arguments *args, struct query *query, struct err *err)
+enum status query_parse(const struct asked *asked, struct query *query, struct err *err)
 {
-	struct arguments rest = *args;
+	const char *const *words = asked->words;
+	size_t count = asked->count;
 
 	*query = (struct query){0};
-	query->except = mem_array(labels_most(args), sizeof *query->except);
-	enum status status = query->except ? parse_filter(args, query, err) : err_memory(err, "the filters");
-	if (status == STATUS_OK)
-		status = parse_negations(args, query, err);
-	if (status == STATUS_OK && has_label(args)) {
-		status = take_labels(args, query, err);
-		rest.words = (const char *const *)query->words;
-		rest.count = query->word_count;
+	query->except = mem_array(labels_most(asked), sizeof *query->except);
+	enum status status = query->except ? parse_filters(&asked->filters, query, err) : err_memory(err, "the filters");
+	if (status == STATUS_OK && has_label(asked)) {
+		status = take_labels(asked, query, err);
+		words = (const char *const *)query->words;
+		count = query->word_count;
 	}
 	if (status == STATUS_OK)
 		link_except(query);
-	bool list = status == STATUS_OK && !photo_filter_empty(&query->filter) && !has_terms(&rest);
+	bool list = status == STATUS_OK && !photo_filter_empty(&query->filter) && !count && !asked->terms.count;
 	if (status == STATUS_OK && !list)
-		status = compose_parse(&rest, &query->composition, err);
+		status = compose_parse(words, count, &asked->terms, &query->composition, err);
 	if (status == STATUS_OK) {
-		query->text = title_of(args, query, list);
+		query->text = title_of(&asked->filters, query, list);
 		status = query->text ? STATUS_OK : err_memory(err, "the query");
 	}
 	if (status != STATUS_OK)
@@ -500,7 +471,7 @@ void query_release(struct query *query)
 {
 	compose_release(&query->composition);
 	free(query->text);
-	free(query->in);
+	free((char *)query->filter.in);
 	for (size_t i = 0; i < query->except_count; i++)
 		free((char *)query->except[i].in);
 	free(query->except);

@@ -1,7 +1,7 @@
 /* parse.h: what the user typed becomes a query: words and photographs (compose.h), and the filters.
  *
  *     struct query query;
- *     if (query_parse(args, &query, err) == STATUS_OK) { ... query.text, &query.filter ...; query_release(&query); }
+ *     if (query_parse(&asked, &query, err) == STATUS_OK) { ... query.text, &query.filter ...; query_release(&query); }
  */
 #ifndef QUERY_ASK_PARSE_H
 #define QUERY_ASK_PARSE_H
@@ -18,8 +18,7 @@
 struct query {
 	struct composition composition;
 	char *text;                 /* what is asked, for people: compose_title; ours */
-	struct photo_filter filter; /* its strings are the arguments', but for `in` */
-	char *in;                   /* filter.in, ours */
+	struct photo_filter filter; /* its strings are the command line's, but for `in`, ours */
 	struct photo_filter *except; /* [except_count] linked from filter.except; ours, with their `in` */
 	size_t except_count;
 	char **words;               /* [word_count] what is left of the words without labels; ours */
@@ -28,30 +27,50 @@ struct query {
 	size_t name_count;
 };
 
-/* What filters photographs, for every command that takes filters. */
-#define FILTER_OPTIONS                                                                                                                 \
-	{"in", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "only photos below this folder"},                                                \
-	{"since", 0, "DATE", OPTION_TEXT, "only photos taken then or later: 2024, 2024-05, 2024-05-31, 2024-05-31T18:30"},             \
-	{"until", 0, "DATE", OPTION_TEXT, "only photos taken until the end of that year, month, day or minute"},                       \
-	{"camera", 0, "TEXT", OPTION_TEXT, "only photos whose camera or lens contains this"},                                          \
-	{"near", 0, "LAT,LON,KM", OPTION_TEXT, "only photos taken within KM kilometres of a place"},                                   \
-	{"text", 0, "WORDS", OPTION_TEXT, "only photos with a text that contains these words"},                                        \
-	{"label", 0, "LABEL[@X]", OPTION_TEXT | OPTION_MANY, "only photos with this label of an installed head; @0.8: at least as probable"}, \
-	{"not-in", 0, "DIR", OPTION_TEXT | OPTION_MANY | OPTION_FOLDER, "all but what --in DIR lets through; so for each filter"},     \
-	{"not-since", 0, "DATE", OPTION_TEXT | OPTION_MANY, "photos taken before, and those without a date"},                          \
-	{"not-until", 0, "DATE", OPTION_TEXT | OPTION_MANY, "photos taken after, and those without a date"},                           \
-	{"not-camera", 0, "TEXT", OPTION_TEXT | OPTION_MANY, "no photos of that camera or lens"},                                      \
-	{"not-near", 0, "LAT,LON,KM", OPTION_TEXT | OPTION_MANY, "no photos taken around that place"},                                 \
-	{"not-text", 0, "WORDS", OPTION_TEXT | OPTION_MANY, "no photos with a text that contains these words"},                        \
-	{"not-label", 0, "LABEL[@X]", OPTION_TEXT | OPTION_MANY, "no photos with this label"}
+/* What was typed: words, --add and --sub, filters, each in the order of the command line. */
+struct asked {
+	size_t count;
+	const char *const *words;
+	struct option_list terms, filters;
+};
+
+enum filter_option {
+	FILTER_IN, FILTER_SINCE, FILTER_UNTIL, FILTER_CAMERA, FILTER_NEAR, FILTER_TEXT, FILTER_LABEL,
+	FILTER_NOT = 16, /* or-ed: --not-in and its like */
+};
+
+/* What filters photographs, for every command that takes filters; member: a struct option_list. */
+#define FILTER_OPTIONS(type, member)                                                                                                    \
+	OPTION_LIST(type, member, "in", 0, "DIR", OPTION_FOLDER, FILTER_IN, "only photos below this folder"),                          \
+	OPTION_LIST(type, member, "since", 0, "DATE", 0, FILTER_SINCE,                                                                 \
+		    "only photos taken then or later: 2024, 2024-05, 2024-05-31, 2024-05-31T18:30"),                                   \
+	OPTION_LIST(type, member, "until", 0, "DATE", 0, FILTER_UNTIL,                                                                 \
+		    "only photos taken until the end of that year, month, day or minute"),                                             \
+	OPTION_LIST(type, member, "camera", 0, "TEXT", 0, FILTER_CAMERA, "only photos whose camera or lens contains this"),            \
+	OPTION_LIST(type, member, "near", 0, "LAT,LON,KM", 0, FILTER_NEAR, "only photos taken within KM kilometres of a place"),       \
+	OPTION_LIST(type, member, "text", 0, "WORDS", 0, FILTER_TEXT, "only photos with a text that contains these words"),            \
+	OPTION_LIST(type, member, "label", 0, "LABEL[@X]", OPTION_MANY, FILTER_LABEL,                                                  \
+		    "only photos with this label of an installed head; @0.8: at least as probable"),                                   \
+	OPTION_LIST(type, member, "not-in", 0, "DIR", OPTION_MANY | OPTION_FOLDER, FILTER_NOT | FILTER_IN,                             \
+		    "all but what --in DIR lets through; so for each filter"),                                                         \
+	OPTION_LIST(type, member, "not-since", 0, "DATE", OPTION_MANY, FILTER_NOT | FILTER_SINCE,                                      \
+		    "photos taken before, and those without a date"),                                                                  \
+	OPTION_LIST(type, member, "not-until", 0, "DATE", OPTION_MANY, FILTER_NOT | FILTER_UNTIL,                                      \
+		    "photos taken after, and those without a date"),                                                                   \
+	OPTION_LIST(type, member, "not-camera", 0, "TEXT", OPTION_MANY, FILTER_NOT | FILTER_CAMERA, "no photos of that camera or lens"), \
+	OPTION_LIST(type, member, "not-near", 0, "LAT,LON,KM", OPTION_MANY, FILTER_NOT | FILTER_NEAR,                                  \
+		    "no photos taken around that place"),                                                                              \
+	OPTION_LIST(type, member, "not-text", 0, "WORDS", OPTION_MANY, FILTER_NOT | FILTER_TEXT,                                       \
+		    "no photos with a text that contains these words"),                                                                \
+	OPTION_LIST(type, member, "not-label", 0, "LABEL[@X]", OPTION_MANY, FILTER_NOT | FILTER_LABEL, "no photos with this label")
 
 /* Among the words, label:NAME and -label:NAME (or - label:NAME) are --label and --not-label: as a word of their own up to its end, inside of
  * a word up to the next space, or in double quotes.
- * The options it reads: add, sub, and FILTER_OPTIONS. STATUS_USAGE for a filter that makes no sense, and for an empty query without a
+ * STATUS_USAGE for a filter that makes no sense, and for an empty query without a
  * filter; with one, composition.count is then 0, and text names the filters. */
-enum status query_parse(const struct arguments *args, struct query *query, struct err *err);
-/* The filters alone, which may be none; words, --add and --sub are not looked at. */
-enum status query_parse_filters(const struct arguments *args, struct query *query, struct err *err);
+enum status query_parse(const struct asked *asked, struct query *query, struct err *err);
+/* The filters alone, which may be none. */
+enum status query_parse_filters(const struct option_list *filters, struct query *query, struct err *err);
 void query_release(struct query *query);
 
 /* The words joined by a space, white space at both ends left out; the caller's to free. STATUS_USAGE when nothing is left. */

@@ -27,6 +27,21 @@
 
 EMBED_TEXT(help_ask, "query/commands/ask.txt");
 
+struct options {
+	const char *head, *choices;
+	size_t limit;
+	enum format format;
+};
+
+static const struct option_spec options[] = {
+	OPTION_TEXT(struct options, head, "head", 0, "HEAD", OPTION_FILE,
+		    "a head that was taught answers (coca tune answers): its file, or its name"),
+	OPTION_TEXT(struct options, choices, "choices", 0, "A,B,C", 0, "answers to choose from, without a head"),
+	OPTION_NUMBER(struct options, limit, "limit", 'n', "N", 1, 1000000, 5, "show the best N answers (default %)"),
+	OPTION_CHOICE(struct options, format, "format", 0, "FORMAT", format_names, FORMAT_JSON, FORMAT_TEXT, "text or json (one object a line)"),
+	{0},
+};
+
 struct asking {
 	struct cli *cli;
 	struct library library;
@@ -172,22 +187,19 @@ static enum status ask(struct asking *a, const char *path, struct err *err)
 
 static enum status parse(const struct arguments *args, struct asking *a, struct err *err)
 {
-	const char *choices = arguments_text(args, "choices", NULL), *head = arguments_text(args, "head", NULL);
+	const struct options *given = args->options;
 
 	if (args->count < 2)
 		return err_set(err, STATUS_USAGE, "coca ask takes photographs and, last, a question");
-	if (!choices == !head)
+	if (!given->choices == !given->head)
 		return err_set(err, STATUS_USAGE, "coca ask takes --head HEAD, which was taught answers, or --choices A,B,C, one of them");
 	a->question = args->words[args->count - 1];
 	a->several = args->count > 2;
 	if (!*a->question)
 		return err_set(err, STATUS_USAGE, "the question is empty");
-	enum status status = arguments_number(args, "limit", 5, 1, 1000000, &a->limit, err);
-	if (status == STATUS_OK)
-		status = format_parse(arguments_text(args, "format", "text"), &a->format, err);
-	if (status == STATUS_OK && a->format == FORMAT_PATHS0)
-		status = err_set(err, STATUS_USAGE, "--format takes text or json here");
-	return status == STATUS_OK && choices ? choices_split(choices, &a->choices, err) : status;
+	a->limit = given->limit;
+	a->format = given->format;
+	return given->choices ? choices_split(given->choices, &a->choices, err) : STATUS_OK;
 }
 
 static enum status prepare_nulls(struct asking *a, struct err *err)
@@ -259,7 +271,7 @@ static int run(struct cli *cli, const struct arguments *args)
 	enum status status = parse(args, &a, &err);
 
 	if (status == STATUS_OK)
-		status = prepare(&a, arguments_text(args, "head", NULL), &err);
+		status = prepare(&a, ((const struct options *)args->options)->head, &err);
 	for (size_t i = 0; i + 1 < args->count && status == STATUS_OK; i++)
 		status = ask(&a, args->words[i], &err);
 	if (status != STATUS_OK)
@@ -270,19 +282,12 @@ static int run(struct cli *cli, const struct arguments *args)
 	return code;
 }
 
-static const struct option_spec options[] = {
-	{"head", 0, "HEAD", OPTION_TEXT | OPTION_FILE, "a head that was taught answers (coca tune answers): its file, or its name"},
-	{"choices", 0, "A,B,C", OPTION_TEXT, "answers to choose from, without a head"},
-	{"limit", 'n', "N", OPTION_NUMBER, "show the best N answers (default 5)"},
-	{"format", 0, "FORMAT", OPTION_TEXT, "text or json (one object a line)"},
-	{0},
-};
-
 const struct command command_ask = {
 	.name = "ask",
 	.synopsis = "FILE... QUESTION",
 	.summary = "ask a question about photographs",
 	.options = options,
+	.options_size = sizeof(struct options),
 	.details = help_ask,
 	.run = run,
 	.passive_threads = true,

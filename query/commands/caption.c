@@ -29,6 +29,22 @@ EMBED_TEXT(help_caption, "query/commands/caption.txt");
 
 enum { COMMIT_SECONDS = 3 };
 
+struct options {
+	bool all, store;
+	size_t beams, most;       /* most 0: as many as the model takes */
+	enum format format;
+};
+
+static const struct option_spec options[] = {
+	OPTION_FLAG(struct options, all, "all", 0, "the whole library"),
+	OPTION_FLAG(struct options, store, "store", 0, "keep the captions as texts of the collection 'captions', tied to their photos"),
+	OPTION_NUMBER(struct options, beams, "beams", 0, "K", 1, 64, CAPTION_BEAMS,
+		      "captions that are followed at a time (default %; 1: greedy, the quickest)"),
+	OPTION_NUMBER(struct options, most, "most", 0, "N", 1, 100000, 0, "tokens of a caption at most (default: as many as the model takes)"),
+	OPTION_CHOICE(struct options, format, "format", 0, "FORMAT", format_names, FORMAT_JSON, FORMAT_TEXT, "text or json (one object a line)"),
+	{0},
+};
+
 struct work {
 	char *path;          /* a file that was named; else NULL, and */
 	int64_t content;     /* a content of the catalog */
@@ -246,13 +262,13 @@ static enum status caption_all(struct captioning *c, struct err *err)
 /* The captions' embeddings, so that a search finds photographs by them at once. */
 static enum status embed(struct captioning *c, struct err *err)
 {
-	struct vectors_options options = {.set = VECTORS_TEXTS};
+	struct vectors_options texts = {.set = VECTORS_TEXTS};
 	struct vectors *vectors = NULL;
 	size_t n;
 	enum status status = texts_embed(&c->cli->listener, &c->library.engine, c->library.catalog, &c->library.row, &n, err);
 
 	if (status == STATUS_OK)
-		status = vectors_open(c->library.catalog, &c->library.row, &options, &vectors, err);
+		status = vectors_open(c->library.catalog, &c->library.row, &texts, &vectors, err);
 	vectors_close(vectors);
 	return status;
 }
@@ -261,21 +277,17 @@ static enum status embed(struct captioning *c, struct err *err)
 
 static enum status parse(const struct arguments *args, struct captioning *c, struct err *err)
 {
-	bool all = arguments_flag(args, "all");
+	const struct options *given = args->options;
 
-	if (args->count == 0 && !all)
+	if (args->count == 0 && !given->all)
 		return err_set(err, STATUS_USAGE, "coca caption takes photographs, folders, or --all");
-	if (args->count && all)
+	if (args->count && given->all)
 		return err_set(err, STATUS_USAGE, "--all stands for the whole library: give it or photographs");
-	c->store = arguments_flag(args, "store");
-	enum status status = arguments_number(args, "beams", CAPTION_BEAMS, 1, 64, &c->beams, err);
-	if (status == STATUS_OK)
-		status = arguments_number(args, "most", 0, 1, 100000, &c->most, err);
-	if (status == STATUS_OK)
-		status = format_parse(arguments_text(args, "format", "text"), &c->format, err);
-	if (status == STATUS_OK && c->format == FORMAT_PATHS0)
-		status = err_set(err, STATUS_USAGE, "--format takes text or json here");
-	return status;
+	c->store = given->store;
+	c->beams = given->beams;
+	c->most = given->most;
+	c->format = given->format;
+	return STATUS_OK;
 }
 
 static enum status prepare(struct captioning *c, const struct arguments *args, struct err *err)
@@ -332,20 +344,12 @@ static int run(struct cli *cli, const struct arguments *args)
 	return code;
 }
 
-static const struct option_spec options[] = {
-	{"all", 0, NULL, OPTION_FLAG, "the whole library"},
-	{"store", 0, NULL, OPTION_FLAG, "keep the captions as texts of the collection 'captions', tied to their photos"},
-	{"beams", 0, "K", OPTION_NUMBER, "captions that are followed at a time (default 4; 1: greedy, the quickest)"},
-	{"most", 0, "N", OPTION_NUMBER, "tokens of a caption at most (default: as many as the model takes)"},
-	{"format", 0, "FORMAT", OPTION_TEXT, "text or json (one object a line)"},
-	{0},
-};
-
 const struct command command_caption = {
 	.name = "caption",
 	.synopsis = "FILE...|DIR|--all",
 	.summary = "describe photographs in a sentence each",
 	.options = options,
+	.options_size = sizeof(struct options),
 	.details = help_caption,
 	.run = run,
 	.passive_threads = true,

@@ -17,6 +17,27 @@
 
 EMBED_TEXT(help_classify, "query/commands/classify.txt");
 
+struct options {
+	const char *labels, *labels_file, *head, *templates;
+	bool all, exact;
+	size_t limit;
+	enum format format;
+};
+
+static const struct option_spec options[] = {
+	OPTION_TEXT(struct options, labels, "labels", 0, "A,B,C", 0, "the labels to choose from"),
+	OPTION_TEXT(struct options, labels_file, "labels-file", 0, "FILE", OPTION_FILE, "labels, one a line: those with commas, and many"),
+	OPTION_TEXT(struct options, head, "head", 0, "HEAD", OPTION_FILE,
+		    "a head that was taught (coca tune): its file, or the name it is installed under"),
+	OPTION_TEXT(struct options, templates, "templates", 0, "FILE", OPTION_FILE,
+		    "prompts, one a line, {} for the label (default: some are built in)"),
+	OPTION_FLAG(struct options, all, "all", 0, "the whole library"),
+	OPTION_FLAG(struct options, exact, "exact", 0, "decode every pixel of a file that is not indexed: the reference, slower"),
+	OPTION_NUMBER(struct options, limit, "limit", 'n', "N", 1, 1000000, 5, "show the best N labels of each photo (default %)"),
+	OPTION_CHOICE(struct options, format, "format", 0, "FORMAT", format_names, FORMAT_JSON, FORMAT_TEXT, "text or json (one object a line)"),
+	{0},
+};
+
 struct classifier {
 	struct cli *cli;
 	struct library library;
@@ -83,39 +104,30 @@ static enum status classify_content(void *context, int64_t content, const float 
 	return status;
 }
 
-static enum status read_labels(const struct arguments *args, struct choices *labels, struct err *err)
+static enum status read_labels(const struct options *given, struct choices *labels, struct err *err)
 {
-	const char *list = arguments_text(args, "labels", NULL), *file = arguments_text(args, "labels-file", NULL);
-
-	if (arguments_flag(args, "head")) {
-		if (list || file || arguments_flag(args, "templates"))
+	if (given->head) {
+		if (given->labels || given->labels_file || given->templates)
 			return err_set(err, STATUS_USAGE,
 				       "--head has its own labels: --labels, --labels-file and --templates do not go with it");
 		return STATUS_OK;
 	}
-	if (!list == !file)
+	if (!given->labels == !given->labels_file)
 		return err_set(err, STATUS_USAGE, "coca classify takes --labels A,B,C, --labels-file FILE or --head HEAD, one of them");
-	return list ? choices_split(list, labels, err) : choices_read(file, labels, err);
+	return given->labels ? choices_split(given->labels, labels, err) : choices_read(given->labels_file, labels, err);
 }
 
-static enum status parse(const struct arguments *args, struct classifier *c, struct err *err)
+static enum status parse(const struct options *given, size_t photos, struct classifier *c, struct err *err)
 {
-	bool all = arguments_flag(args, "all");
-
-	if (args->count == 0 && !all)
+	if (photos == 0 && !given->all)
 		return err_set(err, STATUS_USAGE, "coca classify takes photographs, or --all");
-	if (args->count && all)
+	if (photos && given->all)
 		return err_set(err, STATUS_USAGE, "--all stands for the whole library: give it or photographs");
-	c->exact = arguments_flag(args, "exact");
-	c->several = all || args->count > 1;
-	enum status status = arguments_number(args, "limit", 5, 1, 1000000, &c->limit, err);
-	if (status == STATUS_OK)
-		status = format_parse(arguments_text(args, "format", "text"), &c->format, err);
-	if (status == STATUS_OK && c->format == FORMAT_PATHS0)
-		status = err_set(err, STATUS_USAGE, "--format takes text or json here");
-	if (status == STATUS_OK)
-		status = read_labels(args, &c->labels, err);
-	return status;
+	c->exact = given->exact;
+	c->several = given->all || photos > 1;
+	c->limit = given->limit;
+	c->format = given->format;
+	return read_labels(given, &c->labels, err);
 }
 
 static enum status prepare_head(struct classifier *c, const char *name, struct err *err)
@@ -156,13 +168,14 @@ static enum status prepare(struct classifier *c, const char *templates, const ch
 
 static int run(struct cli *cli, const struct arguments *args)
 {
+	const struct options *given = args->options;
 	struct classifier c = {.cli = cli};
 	struct err err;
 	int code = EXIT_DONE;
-	enum status status = parse(args, &c, &err);
+	enum status status = parse(given, args->count, &c, &err);
 
 	if (status == STATUS_OK)
-		status = prepare(&c, arguments_text(args, "templates", NULL), arguments_text(args, "head", NULL), &err);
+		status = prepare(&c, given->templates, given->head, &err);
 	for (size_t i = 0; i < args->count && status == STATUS_OK; i++)
 		status = classify_file(&c, args->words[i], &err);
 	if (status == STATUS_OK && args->count == 0 && c.library.row.id)
@@ -188,23 +201,12 @@ static int run(struct cli *cli, const struct arguments *args)
 	return code;
 }
 
-static const struct option_spec options[] = {
-	{"labels", 0, "A,B,C", OPTION_TEXT, "the labels to choose from"},
-	{"labels-file", 0, "FILE", OPTION_TEXT | OPTION_FILE, "labels, one a line: those with commas, and many"},
-	{"head", 0, "HEAD", OPTION_TEXT | OPTION_FILE, "a head that was taught (coca tune): its file, or the name it is installed under"},
-	{"templates", 0, "FILE", OPTION_TEXT | OPTION_FILE, "prompts, one a line, {} for the label (default: some are built in)"},
-	{"all", 0, NULL, OPTION_FLAG, "the whole library"},
-	{"exact", 0, NULL, OPTION_FLAG, "decode every pixel of a file that is not indexed: the reference, slower"},
-	{"limit", 'n', "N", OPTION_NUMBER, "show the best N labels of each photo (default 5)"},
-	{"format", 0, "FORMAT", OPTION_TEXT, "text or json (one object a line)"},
-	{0},
-};
-
 const struct command command_classify = {
 	.name = "classify",
 	.synopsis = "FILE...|--all",
 	.summary = "choose among labels, without training, or by a head that was taught",
 	.options = options,
+	.options_size = sizeof(struct options),
 	.details = help_classify,
 	.run = run,
 	.passive_threads = true,

@@ -21,6 +21,25 @@
 
 EMBED_TEXT(help_duplicates, "query/commands/duplicates.txt");
 
+struct options {
+	struct duplicates_options find;
+	size_t bits;
+	const char *page;
+	enum format format;
+};
+
+static const struct option_spec options[] = {
+	OPTION_FLAG(struct options, find.exact, "exact", 0, "only files of the same content"),
+	OPTION_TEXT(struct options, find.in, "in", 0, "DIR", OPTION_FOLDER, "only photos below this folder"),
+	OPTION_NUMBER(struct options, bits, "bits", 0, "N", 0, DUPLICATES_BITS_MOST, DUPLICATES_BITS,
+		      "in how many of 64 bits the hashes of near copies may differ (default %, at most 16)"),
+	OPTION_REAL(struct options, find.similarity, "similarity", 0, "X", -INFINITY, INFINITY, DUPLICATES_SIMILARITY,
+		    "which similarity near copies have at least (default %)"),
+	OPTION_CHOICE(struct options, format, "format", 0, "FORMAT", format_names, FORMAT_PATHS0, FORMAT_TEXT, "text, or json (one group a line)"),
+	OPTION_TEXT(struct options, page, "html", 0, "FILE", OPTION_FILE, "also write a page with thumbnails"),
+	{0},
+};
+
 struct work {
 	struct cli *cli;
 	struct duplicates_options options;
@@ -32,27 +51,22 @@ struct work {
 
 static enum status parse(struct work *w, const struct arguments *args, struct err *err)
 {
-	const char *in = arguments_text(args, "in", NULL);
-	size_t bits = DUPLICATES_BITS;
+	const struct options *given = args->options;
 
 	if (args->count)
 		return err_set(err, STATUS_USAGE, "coca duplicates takes no words; hint: --in DIR");
-	w->page = arguments_text(args, "html", NULL);
-	w->options.exact = arguments_flag(args, "exact");
-	enum status status = arguments_number(args, "bits", DUPLICATES_BITS, 0, DUPLICATES_BITS_MOST, &bits, err);
-	if (status == STATUS_OK)
-		status = arguments_real(args, "similarity", DUPLICATES_SIMILARITY, &w->options.similarity, err);
-	if (status == STATUS_OK)
-		status = format_parse(arguments_text(args, "format", "text"), &w->format, err);
-	if (status == STATUS_OK && w->format == FORMAT_PATHS0)
-		status = err_set(err, STATUS_USAGE, "--format takes text or json: a list of paths would not say which belong together");
-	w->options.bits = (unsigned)bits;
-	if (status == STATUS_OK && in) {
-		w->options.in = w->in = parse_folder(in);
+	if (given->format == FORMAT_PATHS0)
+		return err_set(err, STATUS_USAGE, "--format takes text or json: a list of paths would not say which belong together");
+	w->page = given->page;
+	w->format = given->format;
+	w->options = given->find;
+	w->options.bits = (unsigned)given->bits;
+	if (given->find.in) {
+		w->options.in = w->in = parse_folder(given->find.in);
 		if (!w->in)
-			status = err_memory(err, "a path");
+			return err_memory(err, "a path");
 	}
-	return status;
+	return STATUS_OK;
 }
 
 static const char *kind_of(const struct duplicates *found, size_t group, size_t i)
@@ -186,21 +200,12 @@ static int run(struct cli *cli, const struct arguments *args)
 	return code;
 }
 
-static const struct option_spec options[] = {
-	{"exact", 0, NULL, OPTION_FLAG, "only files of the same content"},
-	{"in", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "only photos below this folder"},
-	{"bits", 0, "N", OPTION_NUMBER, "in how many of 64 bits the hashes of near copies may differ (default 10, at most 16)"},
-	{"similarity", 0, "X", OPTION_REAL, "which similarity near copies have at least (default 0.9)"},
-	{"format", 0, "FORMAT", OPTION_TEXT, "text, or json (one group a line)"},
-	{"html", 0, "FILE", OPTION_TEXT | OPTION_FILE, "also write a page with thumbnails"},
-	{0},
-};
-
 const struct command command_duplicates = {
 	.name = "duplicates",
 	.synopsis = "",
 	.summary = "find photographs that are there more than once",
 	.options = options,
+	.options_size = sizeof(struct options),
 	.details = help_duplicates,
 	.run = run,
 	.passive_threads = true,

@@ -17,7 +17,34 @@
 
 EMBED_TEXT(help_eval, "query/commands/eval.txt");
 
-enum { HELD_OUT_EVERY = 10, HELD_OUT_OFFSET = 9 };
+enum { HELD_OUT_EVERY = 10, HELD_OUT_OFFSET = 9, EVERY_MOST = 1000000 };
+
+struct options {
+	struct evalchoice choice;
+	struct option_list shards;
+	size_t depth;
+	const char *templates;
+	bool no_rerank, heldout, sweep;
+	enum format format;
+};
+
+static const struct option_spec options[] = {
+	OPTION_LIST(struct options, shards, "shards", 0, "TAR...", OPTION_MANY | OPTION_FILE, 0,
+		    "WebDataset tars with photographs and captions, plain or .gz"),
+	OPTION_CHOICE(struct options, format, "format", 0, "FORMAT", format_names, FORMAT_JSON, FORMAT_TEXT, "text or json (one line)"),
+	OPTION_FLAG(struct options, no_rerank, "no-rerank", 0, "similarity only"),
+	OPTION_NUMBER(struct options, depth, "rerank-depth", 0, "N", 1, 100000, SCORE_DEPTH, "rerank the best N (default %)"),
+	OPTION_FLAG(struct options, choice.classes, "classes", 0, "zero-shot: each distinct first caption is a class"),
+	OPTION_TEXT(struct options, templates, "templates", 0, "FILE", OPTION_FILE, "with --classes: prompts, one a line, {} for the class"),
+	OPTION_FLAG(struct options, choice.pairs, "pairs", 0, "captions of the same words in another order: samples X-a and X-b"),
+	OPTION_NUMBER(struct options, choice.limit, "limit", 0, "N", 1, UINT32_MAX, 0, "the first N photographs only"),
+	OPTION_NUMBER(struct options, choice.every, "every", 0, "K", 1, EVERY_MOST, 1, "of each shard, every K-th sample only"),
+	OPTION_NUMBER(struct options, choice.offset, "offset", 0, "J", 0, EVERY_MOST - 1, 0, "with --every: from sample J (from 0)"),
+	OPTION_FLAG(struct options, heldout, "heldout", 0, "the tenth that tuning and training leave aside: --every 10 --offset 9"),
+	OPTION_FLAG(struct options, sweep, "sweep", 0,
+		    "recall for other weights of the reranking score, shard by shard, and which weights cost nothing"),
+	{0},
+};
 
 struct evaluation {
 	const char *const *shards;
@@ -156,33 +183,31 @@ static enum status eval_recalls(struct cli *cli, struct engine *engine, const st
 
 static enum status parse_choice(const struct arguments *args, struct evalchoice *choice, struct err *err)
 {
-	enum status status = arguments_number(args, "limit", 0, 1, UINT32_MAX, &choice->limit, err);
+	const struct options *given = args->options;
 
-	if (status == STATUS_OK)
-		status = arguments_number(args, "every", 1, 1, 1000000, &choice->every, err);
-	if (status == STATUS_OK)
-		status = arguments_number(args, "offset", 0, 0, choice->every - 1, &choice->offset, err);
-	if (status == STATUS_OK && arguments_flag(args, "heldout")) {
-		if (arguments_flag(args, "every") || arguments_flag(args, "offset"))
+	*choice = given->choice;
+	if (choice->offset >= choice->every)
+		return err_set(err, STATUS_USAGE, "--offset takes a whole number from 0 to %zu, not '%zu'", choice->every - 1, choice->offset);
+	if (given->heldout) {
+		if (OPTION_GIVEN(args, struct options, choice.every) || OPTION_GIVEN(args, struct options, choice.offset))
 			return err_set(err, STATUS_USAGE, "--heldout stands for --every %d --offset %d: give one or the other",
 				       HELD_OUT_EVERY, HELD_OUT_OFFSET);
 		choice->every = HELD_OUT_EVERY;
 		choice->offset = HELD_OUT_OFFSET;
 	}
-	return status;
+	return STATUS_OK;
 }
 
 /* Shards are the values of --shards and the words, so that "--shards A B C" means what it seems to. */
-static enum status parse_shards(const struct arguments *args, struct evaluation *e, struct err *err)
+static enum status parse_shards(const struct arguments *args, const struct option_list *given, struct evaluation *e, struct err *err)
 {
 	size_t n = 0;
-	const char **shards = mem_array(args->given_count + args->count, sizeof *shards);
+	const char **shards = mem_array(given->count + args->count, sizeof *shards);
 
 	if (!shards)
 		return err_memory(err, "the command line");
-	for (size_t i = 0; i < args->given_count; i++)
-		if (strcmp(args->given[i].spec->name, "shards") == 0)
-			shards[n++] = args->given[i].value;
+	for (size_t i = 0; i < given->count; i++)
+		shards[n++] = given->items[i].value;
 	for (size_t i = 0; i < args->count; i++)
 		shards[n++] = args->words[i];
 	e->shards = shards;
@@ -192,32 +217,26 @@ static enum status parse_shards(const struct arguments *args, struct evaluation 
 
 static enum status parse(const struct arguments *args, struct evaluation *e, struct err *err)
 {
-	enum status status = parse_shards(args, e, err);
+	const struct options *given = args->options;
+	struct evalchoice *choice = &e->choice;
+	enum status status = parse_shards(args, &given->shards, e, err);
 
 	if (status == STATUS_OK)
-		status = format_parse(arguments_text(args, "format", "text"), &e->format, err);
-	if (status == STATUS_OK && e->format == FORMAT_PATHS0)
-		status = err_set(err, STATUS_USAGE, "--format takes text or json here");
-	if (status == STATUS_OK)
-		status = arguments_number(args, "rerank-depth", SCORE_DEPTH, 1, 100000, &e->depth, err);
-	if (status == STATUS_OK)
-		status = parse_choice(args, &e->choice, err);
-	e->sweep = arguments_flag(args, "sweep");
-	e->choice.classes = arguments_flag(args, "classes");
-	e->choice.pairs = arguments_flag(args, "pairs");
-	if (status == STATUS_OK && e->choice.pairs &&
-	    (e->choice.classes || e->sweep || arguments_flag(args, "no-rerank") || arguments_flag(args, "rerank-depth") ||
-	     e->choice.every > 1))
-		status = err_set(err, STATUS_USAGE,
-				 "--pairs contradicts --classes, --sweep, --no-rerank, --rerank-depth, --every and --heldout");
-	if (status == STATUS_OK && e->sweep && (arguments_flag(args, "no-rerank") || e->choice.classes))
-		status = err_set(err, STATUS_USAGE, "--sweep contradicts --no-rerank and --classes");
-	if (status == STATUS_OK && !e->choice.classes && arguments_flag(args, "templates"))
-		status = err_set(err, STATUS_USAGE, "--templates goes with --classes");
-	if (arguments_flag(args, "no-rerank") || e->choice.classes)
-		e->depth = 0;
-	e->choice.tokens = e->depth > 0;
-	return status;
+		status = parse_choice(args, choice, err);
+	if (status != STATUS_OK)
+		return status;
+	e->format = given->format;
+	e->sweep = given->sweep;
+	e->depth = given->no_rerank || choice->classes ? 0 : given->depth;
+	choice->tokens = e->depth > 0;
+	if (choice->pairs && (choice->classes || e->sweep || given->no_rerank || OPTION_GIVEN(args, struct options, depth) || choice->every > 1))
+		return err_set(err, STATUS_USAGE,
+			       "--pairs contradicts --classes, --sweep, --no-rerank, --rerank-depth, --every and --heldout");
+	if (e->sweep && (given->no_rerank || choice->classes))
+		return err_set(err, STATUS_USAGE, "--sweep contradicts --no-rerank and --classes");
+	if (!choice->classes && given->templates)
+		return err_set(err, STATUS_USAGE, "--templates goes with --classes");
+	return STATUS_OK;
 }
 
 static enum status eval_classes(struct cli *cli, struct engine *engine, const struct evaluation *e, const struct evalset *set,
@@ -300,7 +319,7 @@ static int run(struct cli *cli, const struct arguments *args)
 	else if (set.photos == 0)
 		nothing = "the shards hold no sample with an image that can be read and a caption";
 	else if (e.choice.classes)
-		status = eval_classes(cli, &engine, &e, &set, arguments_text(args, "templates", NULL), &out, &err);
+		status = eval_classes(cli, &engine, &e, &set, ((const struct options *)args->options)->templates, &out, &err);
 	else if (e.choice.pairs)
 		status = eval_pairs(cli, &engine, &e, &set, &out, &nothing, &err);
 	else
@@ -322,29 +341,12 @@ static int run(struct cli *cli, const struct arguments *args)
 	return code;
 }
 
-static const struct option_spec options[] = {
-	{"shards", 0, "TAR...", OPTION_TEXT | OPTION_MANY | OPTION_FILE, "WebDataset tars with photographs and captions, plain or .gz"},
-	{"format", 0, "FORMAT", OPTION_TEXT, "text or json (one line)"},
-	{"no-rerank", 0, NULL, OPTION_FLAG, "similarity only"},
-	{"rerank-depth", 0, "N", OPTION_NUMBER, "rerank the best N (default 50)"},
-	{"classes", 0, NULL, OPTION_FLAG, "zero-shot: each distinct first caption is a class"},
-	{"templates", 0, "FILE", OPTION_TEXT | OPTION_FILE, "with --classes: prompts, one a line, {} for the class"},
-	{"pairs", 0, NULL, OPTION_FLAG,
-	 "captions of the same words in another order: samples X-a and X-b"},
-	{"limit", 0, "N", OPTION_NUMBER, "the first N photographs only"},
-	{"every", 0, "K", OPTION_NUMBER, "of each shard, every K-th sample only"},
-	{"offset", 0, "J", OPTION_NUMBER, "with --every: from sample J (from 0)"},
-	{"heldout", 0, NULL, OPTION_FLAG, "the tenth that tuning and training leave aside: --every 10 --offset 9"},
-	{"sweep", 0, NULL, OPTION_FLAG,
-	 "recall for other weights of the reranking score, shard by shard, and which weights cost nothing"},
-	{0},
-};
-
 const struct command command_eval = {
 	.name = "eval",
 	.synopsis = "--shards TAR...",
 	.summary = "measure recall at 1, 5 and 10, both ways, with and without reranking",
 	.options = options,
+	.options_size = sizeof(struct options),
 	.details = help_eval,
 	.run = run,
 	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */

@@ -16,6 +16,18 @@
 
 EMBED_TEXT(help_heads, "query/commands/heads.txt");
 
+struct options {
+	const char *name;
+	enum format format;
+};
+
+static const struct option_spec options[] = {
+	OPTION_TEXT(struct options, name, "name", 0, "NAME", 0,
+		    "with add: install it under this name (default: the file's, without what follows the dot)"),
+	OPTION_CHOICE(struct options, format, "format", 0, "FORMAT", format_names, FORMAT_JSON, FORMAT_TEXT, "with list: text or json (one object a line)"),
+	{0},
+};
+
 struct listing {
 	struct cli *cli;
 	struct catalog *catalog;
@@ -99,14 +111,12 @@ static enum status list_head(void *context, const struct catalog_head *row, stru
 
 static enum status list(struct cli *cli, const struct arguments *args, int *code, struct err *err)
 {
-	struct listing l = {.cli = cli, .labels = args->count > 1};
-	enum status status = format_parse(arguments_text(args, "format", "text"), &l.format, err);
+	const struct options *given = args->options;
+	struct listing l = {.cli = cli, .labels = args->count > 1, .format = given->format};
 
-	if (status == STATUS_OK && (l.format == FORMAT_PATHS0 || args->count > 2))
-		return err_set(err, STATUS_USAGE,
-			       args->count > 2 ? "coca heads list takes one name at most" : "--format takes text or json here");
-	if (status == STATUS_OK)
-		status = catalog_open(cli->database, CATALOG_READ, &l.catalog, err);
+	if (args->count > 2)
+		return err_set(err, STATUS_USAGE, "coca heads list takes one name at most");
+	enum status status = catalog_open(cli->database, CATALOG_READ, &l.catalog, err);
 	if (status == STATUS_OK)
 		status = catalog_heads_each(l.catalog, l.labels ? args->words[1] : NULL, list_head, &l, err);
 	catalog_close(l.catalog);
@@ -152,7 +162,7 @@ static enum status install(struct cli *cli, struct library *library, const char 
 
 static enum status add(struct cli *cli, const struct arguments *args, struct err *err)
 {
-	const char *name = arguments_text(args, "name", NULL);
+	const char *name = ((const struct options *)args->options)->name;
 	struct library library = {0};
 	enum status status = STATUS_OK;
 
@@ -225,17 +235,12 @@ static int run(struct cli *cli, const struct arguments *args)
 	return status == STATUS_OK ? code : cli_fail(cli, &err);
 }
 
-static const struct option_spec options[] = {
-	{"name", 0, "NAME", OPTION_TEXT, "with add: install it under this name (default: the file's, without what follows the dot)"},
-	{"format", 0, "FORMAT", OPTION_TEXT, "with list: text or json (one object a line)"},
-	{0},
-};
-
 const struct command command_heads = {
 	.name = "heads",
 	.synopsis = "list [NAME]|add FILE...|save NAME FILE|forget NAME...",
 	.summary = "the heads that were taught and are installed",
 	.options = options,
+	.options_size = sizeof(struct options),
 	.details = help_heads,
 	.run = run,
 	.passive_threads = true,

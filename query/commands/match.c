@@ -15,6 +15,23 @@
 
 EMBED_TEXT(help_match, "query/commands/match.txt");
 
+struct options {
+	size_t limit, rerank;     /* rerank 0: not given */
+	bool no_rerank;
+	const char *collection;
+	enum format format;
+};
+
+static const struct option_spec options[] = {
+	OPTION_NUMBER(struct options, limit, "limit", 'n', "N", 1, 1000000, 10, "show the best N texts of each photo (default %)"),
+	OPTION_BARE_NUMBER(struct options, rerank, "rerank", 0, "N", 1, 1000000, 0, SCORE_DEPTH,
+			   "put the best N in order by caption likelihood, too (default, N = %)"),
+	OPTION_FLAG(struct options, no_rerank, "no-rerank", 0, "order by similarity alone"),
+	OPTION_TEXT(struct options, collection, "collection", 0, "NAME", 0, "only texts of this collection"),
+	OPTION_CHOICE(struct options, format, "format", 0, "FORMAT", format_names, FORMAT_JSON, FORMAT_TEXT, "text or json (one object a line)"),
+	{0},
+};
+
 struct asking {
 	struct cli *cli;
 	struct library library;
@@ -109,23 +126,17 @@ static enum status ask(struct asking *a, const char *file, size_t *skipped, stru
 
 static enum status parse(const struct arguments *args, struct asking *a, struct err *err)
 {
-	bool without = arguments_flag(args, "no-rerank");
+	const struct options *given = args->options;
 
 	if (args->count == 0)
 		return err_set(err, STATUS_USAGE, "coca match takes photographs");
-	if (without && arguments_flag(args, "rerank"))
+	if (given->no_rerank && given->rerank)
 		return err_set(err, STATUS_USAGE, "--no-rerank contradicts --rerank");
-	enum status status = arguments_number(args, "limit", 10, 1, 1000000, &a->limit, err);
-	if (status == STATUS_OK)
-		status = arguments_number(args, "rerank", SCORE_DEPTH, 1, 1000000, &a->depth, err);
-	if (status == STATUS_OK)
-		status = format_parse(arguments_text(args, "format", "text"), &a->format, err);
-	if (status == STATUS_OK && a->format == FORMAT_PATHS0)
-		status = err_set(err, STATUS_USAGE, "--format takes text or json here");
-	if (without)
-		a->depth = 0;
+	a->limit = given->limit;
+	a->depth = given->no_rerank ? 0 : given->rerank ? given->rerank : SCORE_DEPTH;
+	a->format = given->format;
 	a->several = args->count > 1;
-	return status;
+	return STATUS_OK;
 }
 
 static enum status prepare(struct asking *a, const char *collection, struct err *err)
@@ -144,7 +155,7 @@ static enum status prepare(struct asking *a, const char *collection, struct err 
 
 static int run(struct cli *cli, const struct arguments *args)
 {
-	const char *collection = arguments_text(args, "collection", NULL);
+	const char *collection = ((const struct options *)args->options)->collection;
 	struct asking a = {.cli = cli};
 	struct err err;
 	size_t skipped = 0;
@@ -173,20 +184,12 @@ static int run(struct cli *cli, const struct arguments *args)
 	return code;
 }
 
-static const struct option_spec options[] = {
-	{"limit", 'n', "N", OPTION_NUMBER, "show the best N texts of each photo (default 10)"},
-	{"rerank", 0, "N", OPTION_OPTIONAL, "put the best N in order by caption likelihood, too (default, N = 50)"},
-	{"no-rerank", 0, NULL, OPTION_FLAG, "order by similarity alone"},
-	{"collection", 0, "NAME", OPTION_TEXT, "only texts of this collection"},
-	{"format", 0, "FORMAT", OPTION_TEXT, "text or json (one object a line)"},
-	{0},
-};
-
 const struct command command_match = {
 	.name = "match",
 	.synopsis = "FILE...",
 	.summary = "find the texts that fit a photograph",
 	.options = options,
+	.options_size = sizeof(struct options),
 	.details = help_match,
 	.run = run,
 	.passive_threads = true,

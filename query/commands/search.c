@@ -26,6 +26,31 @@
 
 EMBED_TEXT(help_search, "query/commands/search.txt");
 
+struct options {
+	struct option_list terms, filters;
+	size_t limit, rerank;            /* rerank 0: not given */
+	double least;                    /* NAN: any */
+	const char *rerank_model;
+	struct output_options output;
+	bool no_rerank, exact, explain, times;
+};
+
+static const struct option_spec options[] = {
+	TERM_OPTIONS(struct options, terms),
+	OPTION_NUMBER(struct options, limit, "limit", 'n', "N", 1, 1000000, 10, "show the best N photos (default %)"),
+	OPTION_BARE_NUMBER(struct options, rerank, "rerank", 0, "N", 1, 1000000, 0, SCORE_DEPTH,
+			   "put the best N in order by caption likelihood, too (default, N = %)"),
+	OPTION_FLAG(struct options, no_rerank, "no-rerank", 0, "order by similarity alone"),
+	OPTION_TEXT(struct options, rerank_model, "rerank-model", 0, "DIR", OPTION_FOLDER, "another model for the caption likelihood"),
+	OPTION_REAL(struct options, least, "min-score", 0, "X", -INFINITY, INFINITY, NAN, "only photos whose match, from 0 to 1, is at least this"),
+	FILTER_OPTIONS(struct options, filters),
+	OPTION_FLAG(struct options, exact, "exact", 0, "decode every pixel of photos that are not stored: the reference, slower"),
+	OPTION_FLAG(struct options, explain, "explain", 0, "say why each photo ranks where it does"),
+	OUTPUT_OPTIONS(struct options, output),
+	OPTION_FLAG(struct options, times, "times", 0, "say how long each part took"),
+	{0},
+};
+
 struct search {
 	struct cli *cli;
 	struct query query;
@@ -62,25 +87,19 @@ static void lap(struct times *times, double *part)
 
 static enum status parse(struct search *s, const struct arguments *args, struct err *err)
 {
-	bool without = arguments_flag(args, "no-rerank");
+	const struct options *given = args->options;
+	struct asked asked = {args->count, args->words, given->terms, given->filters};
 
-	if (without && (arguments_flag(args, "rerank") || arguments_flag(args, "rerank-model")))
+	if (given->no_rerank && (given->rerank || given->rerank_model))
 		return err_set(err, STATUS_USAGE, "--no-rerank contradicts --rerank and --rerank-model");
-	enum status status = arguments_number(args, "limit", 10, 1, 1000000, &s->limit, err);
-	if (status == STATUS_OK)
-		status = arguments_number(args, "rerank", SCORE_DEPTH, 1, 1000000, &s->depth, err);
-	if (status == STATUS_OK)
-		status = arguments_real(args, "min-score", NAN, &s->least, err);
-	if (status == STATUS_OK && (s->least < 0 || s->least > 1))
-		return err_set(err, STATUS_USAGE, "--min-score takes a number from 0 to 1, not '%s'", arguments_text(args, "min-score", ""));
-	if (status == STATUS_OK)
-		status = output_parse(args, s->cli->out, &s->output, err);
-	if (status == STATUS_OK)
-		status = query_parse(args, &s->query, err);
-	if (without)
-		s->depth = 0;
-	s->explain = arguments_flag(args, "explain");
-	return status;
+	if (given->least < 0 || given->least > 1)
+		return err_set(err, STATUS_USAGE, "--min-score takes a number from 0 to 1, not '%g'", given->least);
+	s->limit = given->limit;
+	s->depth = given->no_rerank ? 0 : given->rerank ? given->rerank : SCORE_DEPTH;
+	s->least = given->least;
+	s->explain = given->explain;
+	enum status status = output_parse(&given->output, s->cli->out, &s->output, err);
+	return status == STATUS_OK ? query_parse(&asked, &s->query, err) : status;
 }
 
 /* The query's words in the tokens of the model that reranks: none, and nothing is reranked. */
@@ -315,6 +334,7 @@ static int run_list(struct search *s)
 
 static int run(struct cli *cli, const struct arguments *args)
 {
+	const struct options *given = args->options;
 	struct search s = {.cli = cli};
 	struct times times = {.last = clock_now()};
 	struct err err;
@@ -328,8 +348,8 @@ static int run(struct cli *cli, const struct arguments *args)
 	if (status == STATUS_OK)
 		status = labelling_resolve(&s.library, &s.query, &err);
 	if (status == STATUS_OK && s.depth)
-		status = prepare_reranker(&s, arguments_text(args, "rerank-model", NULL), &err);
-	s.library.engine.exact = s.other.exact = arguments_flag(args, "exact");
+		status = prepare_reranker(&s, given->rerank_model, &err);
+	s.library.engine.exact = s.other.exact = given->exact;
 	lap(&times, &times.open);
 	if (status == STATUS_OK)
 		status = answer(&s, &times, &err);
@@ -339,7 +359,7 @@ static int run(struct cli *cli, const struct arguments *args)
 		explain_nothing(&s);
 		code = EXIT_NO_RESULT;
 	}
-	if (status == STATUS_OK && arguments_flag(args, "times"))
+	if (status == STATUS_OK && given->times)
 		fprintf(cli->log, "coca: open %.1f ms, embed %.1f, find %.1f, rerank %.1f, match %.1f, list %.1f\n", 1e3 * times.open,
 			1e3 * times.embed, 1e3 * times.find, 1e3 * times.rerank, 1e3 * times.match, 1e3 * times.list);
 	release(&s);
@@ -349,27 +369,12 @@ static int run(struct cli *cli, const struct arguments *args)
 	return code;
 }
 
-static const struct option_spec options[] = {
-	{"add", 0, "X", OPTION_TEXT | OPTION_MANY | OPTION_FILE, "add words or a photo to the query, with a weight if X is 2:words or 2:FILE"},
-	{"sub", 0, "X", OPTION_TEXT | OPTION_MANY | OPTION_FILE, "subtract words or a photo"},
-	{"limit", 'n', "N", OPTION_NUMBER, "show the best N photos (default 10)"},
-	{"rerank", 0, "N", OPTION_OPTIONAL, "put the best N in order by caption likelihood, too (default, N = 50)"},
-	{"no-rerank", 0, NULL, OPTION_FLAG, "order by similarity alone"},
-	{"rerank-model", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "another model for the caption likelihood"},
-	{"min-score", 0, "X", OPTION_REAL, "only photos whose match, from 0 to 1, is at least this"},
-	FILTER_OPTIONS,
-	{"exact", 0, NULL, OPTION_FLAG, "decode every pixel of photos that are not stored: the reference, slower"},
-	{"explain", 0, NULL, OPTION_FLAG, "say why each photo ranks where it does"},
-	OUTPUT_OPTIONS,
-	{"times", 0, NULL, OPTION_FLAG, "say how long each part took"},
-	{0},
-};
-
 const struct command command_search = {
 	.name = "search",
 	.synopsis = "[QUERY...]",
 	.summary = "find photographs by words, and by other photographs",
 	.options = options,
+	.options_size = sizeof(struct options),
 	.details = help_search,
 	.run = run,
 	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */

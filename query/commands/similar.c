@@ -18,6 +18,19 @@
 
 EMBED_TEXT(help_similar, "query/commands/similar.txt");
 
+struct options {
+	size_t limit;
+	bool exact;
+	struct output_options output;
+};
+
+static const struct option_spec options[] = {
+	OPTION_NUMBER(struct options, limit, "limit", 'n', "N", 1, 1000000, 10, "show the best N photos (default %)"),
+	OPTION_FLAG(struct options, exact, "exact", 0, "decode every pixel of a file that is not indexed: the reference, slower"),
+	OUTPUT_OPTIONS(struct options, output),
+	{0},
+};
+
 struct similar {
 	const char *file;
 	char *path;                /* as the catalog would hold it */
@@ -66,12 +79,13 @@ static enum status answer(struct similar *s, struct cli *cli, struct err *err)
 
 static enum status parse(struct similar *s, const struct arguments *args, FILE *stream, struct err *err)
 {
+	const struct options *given = args->options;
+
 	if (args->count != 1)
 		return err_set(err, STATUS_USAGE, "coca similar takes one file");
 	s->file = args->words[0];
-	enum status status = arguments_number(args, "limit", 10, 1, 1000000, &s->limit, err);
-	if (status == STATUS_OK)
-		status = output_parse(args, stream, &s->output, err);
+	s->limit = given->limit;
+	enum status status = output_parse(&given->output, stream, &s->output, err);
 	if (status == STATUS_OK)
 		status = compose_photo(s->file, &s->query, err);
 	if (status == STATUS_OK) {
@@ -83,6 +97,7 @@ static enum status parse(struct similar *s, const struct arguments *args, FILE *
 
 static int run(struct cli *cli, const struct arguments *args)
 {
+	const struct options *given = args->options;
 	struct similar s = {0};
 	struct err err;
 	int code = EXIT_DONE;
@@ -90,7 +105,7 @@ static int run(struct cli *cli, const struct arguments *args)
 
 	if (status == STATUS_OK)
 		status = open_library(cli, LIBRARY_READ, &s.library, &err);
-	s.library.engine.exact = arguments_flag(args, "exact");
+	s.library.engine.exact = given->exact;
 	if (status == STATUS_OK)
 		status = answer(&s, cli, &err);
 	if (status == STATUS_OK && s.results.count == 0) {
@@ -108,18 +123,12 @@ static int run(struct cli *cli, const struct arguments *args)
 	return code;
 }
 
-static const struct option_spec options[] = {
-	{"limit", 'n', "N", OPTION_NUMBER, "show the best N photos (default 10)"},
-	{"exact", 0, NULL, OPTION_FLAG, "decode every pixel of a file that is not indexed: the reference, slower"},
-	OUTPUT_OPTIONS,
-	{0},
-};
-
 const struct command command_similar = {
 	.name = "similar",
 	.synopsis = "FILE",
 	.summary = "find photographs like this one",
 	.options = options,
+	.options_size = sizeof(struct options),
 	.details = help_similar,
 	.run = run,
 	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */

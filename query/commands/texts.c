@@ -19,6 +19,18 @@ EMBED_TEXT(help_texts, "query/commands/texts.txt");
 
 /* ---- add -------------------------------------------------------------------------------------------------------- */
 
+struct options {
+	const char *collection;
+	enum format format;
+};
+
+static const struct option_spec options[] = {
+	OPTION_TEXT(struct options, collection, "collection", 0, "NAME", 0,
+		    "add to this collection (default: the file's name), or list its texts"),
+	OPTION_CHOICE(struct options, format, "format", 0, "FORMAT", format_names, FORMAT_JSON, FORMAT_TEXT, "of list: text or json (one object a line)"),
+	{0},
+};
+
 static void print_report(struct cli *cli, const char *collection, const struct texts_report *report)
 {
 	enum { NAMED_MOST = 20 };
@@ -44,9 +56,9 @@ static void print_report(struct cli *cli, const char *collection, const struct t
 /* A search would do it as well; done here, the first one need not wait. */
 static enum status refresh(struct library *library, struct err *err)
 {
-	struct vectors_options options = {.set = VECTORS_TEXTS};
+	struct vectors_options texts = {.set = VECTORS_TEXTS};
 	struct vectors *vectors = NULL;
-	enum status status = vectors_open(library->catalog, &library->row, &options, &vectors, err);
+	enum status status = vectors_open(library->catalog, &library->row, &texts, &vectors, err);
 
 	vectors_close(vectors);
 	return status;
@@ -147,13 +159,12 @@ static enum status list_text(void *context, const struct catalog_text *text, con
 
 static int list(struct cli *cli, const struct arguments *args, const char *collection)
 {
-	struct listing l = {0};
+	struct listing l = {.format = ((const struct options *)args->options)->format};
 	struct err err;
-	enum status status = format_parse(arguments_text(args, "format", "text"), &l.format, &err);
+	enum status status = STATUS_OK;
 
-	if (status == STATUS_OK && (args->count != 1 || l.format == FORMAT_PATHS0))
-		status = err_set(&err, STATUS_USAGE, args->count != 1 ? "coca texts list takes no words; hint: --collection NAME"
-								    : "--format takes text or json here");
+	if (args->count != 1)
+		status = err_set(&err, STATUS_USAGE, "coca texts list takes no words; hint: --collection NAME");
 	if (status == STATUS_OK)
 		status = open_library(cli, LIBRARY_READ_OR_EMPTY, &l.library, &err);
 	if (status == STATUS_OK && l.library.catalog && collection)
@@ -207,7 +218,7 @@ static int forget(struct cli *cli, const struct arguments *args)
 static int run(struct cli *cli, const struct arguments *args)
 {
 	const char *what = args->count ? args->words[0] : "";
-	const char *collection = arguments_text(args, "collection", NULL);
+	const char *collection = ((const struct options *)args->options)->collection;
 	struct err err;
 
 	if (collection && !*collection) {
@@ -224,17 +235,12 @@ static int run(struct cli *cli, const struct arguments *args)
 	return cli_fail(cli, &err);
 }
 
-static const struct option_spec options[] = {
-	{"collection", 0, "NAME", OPTION_TEXT, "add to this collection (default: the file's name), or list its texts"},
-	{"format", 0, "FORMAT", OPTION_TEXT, "of list: text or json (one object a line)"},
-	{0},
-};
-
 const struct command command_texts = {
 	.name = "texts",
 	.synopsis = "add FILE.tsv|FILE.txt|-...   list   forget COLLECTION",
 	.summary = "keep sentences to match photographs with, or tied to photographs",
 	.options = options,
+	.options_size = sizeof(struct options),
 	.details = help_texts,
 	.run = run,
 	.passive_threads = true,

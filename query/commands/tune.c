@@ -23,9 +23,60 @@
 
 EMBED_TEXT(help_tune, "query/commands/tune.txt");
 
-/* Of the encoder's tokens in the catalog, if nothing else is said: as `coca index` has it. */
-static const size_t BUDGET = (size_t)1 << 30;
 enum { EPOCHS_WITHOUT_STOP = 20 };
+
+enum source { SOURCE_TABLE, SOURCE_SHARD, SOURCE_PICK };
+
+struct options {
+	struct tune_options learn;
+	struct option_list sources, filters;
+	const char *out, *name;
+	size_t limit, pick_count, queries, holdout, budget;
+	size_t rest;                 /* 0: none; REST_USUAL: as many as is usual */
+	bool linear, from_scratch, compare;
+	enum format format;
+};
+#define REST_USUAL SIZE_MAX
+
+static const struct option_spec options[] = {
+	OPTION_TEXT(struct options, out, "out", 'o', "FILE", OPTION_FILE, "write the head to a file"),
+	OPTION_TEXT(struct options, name, "name", 0, "NAME", 0,
+		    "install the head in the catalog under this name, and label the library with it"),
+	OPTION_LIST(struct options, sources, "tsv", 0, "FILE", OPTION_MANY | OPTION_FILE, SOURCE_TABLE,
+		    "lines of path, tab, label [tab label...]; of answers: path, tab, question, tab, answer"),
+	OPTION_LIST(struct options, sources, "shards", 0, "TAR", OPTION_MANY | OPTION_FILE, SOURCE_SHARD,
+		    "a WebDataset tar, plain or .gz: the first caption is the label (of answers: question, tab, answer)"),
+	OPTION_NUMBER(struct options, limit, "limit", 0, "N", 1, SIZE_MAX, 0, "the first N photos of each shard only"),
+	OPTION_LIST(struct options, sources, "pick", 0, "LABEL=WHAT", OPTION_MANY, SOURCE_PICK,
+		    "photos of the library: at or below the path WHAT, or nearest to the words WHAT; nothing: all that pass the filters"),
+	OPTION_NUMBER(struct options, pick_count, "pick-count", 0, "N", 1, 1000000, 50, "how many are nearest to words (default %)"),
+	OPTION_BARE_NUMBER(struct options, rest, "rest", 0, "N", 1, 10000000, 0, REST_USUAL,
+			   "N other photos of the library, without a label (default: three times as many, at least 50)"),
+	FILTER_OPTIONS(struct options, filters),
+	OPTION_NUMBER(struct options, queries, "queries", 0, "N", 1, 64, 1, "queries of the pooler (default %)"),
+	OPTION_FLAG(struct options, linear, "linear", 0, "a linear map on the embedding instead of a pooler on the encoder's tokens"),
+	OPTION_FLAG(struct options, from_scratch, "from-scratch", 0, "start the pooler from random values, not from the model's own"),
+	OPTION_FLAG(struct options, compare, "compare", 0,
+		    "also measure zero-shot classification and a linear probe on the same photos"),
+	OPTION_NUMBER(struct options, holdout, "holdout", 0, "N", 0, 1000000, 10,
+		      "keep every Nth photo of a label, or of a shard, aside to measure on; 0: none (default %)"),
+	OPTION_NUMBER(struct options, learn.epochs, "epochs", 0, "N", 1, 100000, 40,
+		      "how often to go through the photos at most (default %; linear 100)"),
+	OPTION_NUMBER(struct options, learn.patience, "patience", 0, "N", 0, 100000, 6,
+		      "stop after N epochs without a lower loss on a tenth that is not learned from (default %)"),
+	OPTION_NUMBER(struct options, learn.batch, "batch", 0, "N", 1, 4096, 32, "photos of a step (default %, fewer of few)"),
+	OPTION_REAL(struct options, learn.rate, "lr", 0, "X", 0, 1e3, 1e-3, "highest learning rate (default %)"),
+	OPTION_REAL(struct options, learn.weight_decay, "weight-decay", 0, "X", 0, 100, 0.05, "of matrices (default %)"),
+	OPTION_REAL(struct options, learn.drop, "drop", 0, "X", 0, 0.9, 0.3, "share of a photo's tokens left out of each step (default %)"),
+	OPTION_REAL(struct options, learn.smoothing, "smoothing", 0, "X", 0, 0.9, 0.1,
+		    "share of the target that all labels have in equal parts (default %)"),
+	OPTION_REAL(struct options, learn.balance, "balance", 0, "X", 0, 1, 0.5, "0: every photo counts alike, 1: every label does (default %)"),
+	OPTION_NUMBER(struct options, learn.seed, "seed", 0, "N", 0, SIZE_MAX, 1, "of everything random (default %)"),
+	OPTION_SIZE(struct options, budget, "encoder-budget", 0, "SIZE", (size_t)1 << 30,
+		    "keep at most this much of the encoder's tokens in the catalog (default %)"),
+	OPTION_CHOICE(struct options, format, "format", 0, "FORMAT", format_names, FORMAT_JSON, FORMAT_TEXT, "text or json (one line)"),
+	{0},
+};
 
 struct tuning {
 	struct cli *cli;
@@ -52,121 +103,94 @@ struct taught {
 
 /* ---- options ---------------------------------------------------------------------------------------------------- */
 
-static enum status parse_reals(struct tuning *t, struct err *err)
+/* What is not given is as tune_defaults has it, which the table repeats; a linear head has defaults of its own. */
+static void choose_learning(struct tuning *t, const struct options *given)
 {
-	const struct {
-		const char *name;
-		double most, *value;
-	} reals[] = {
-		{"lr", 1e3, &t->options.rate}, {"weight-decay", 100, &t->options.weight_decay}, {"drop", 0.9, &t->options.drop},
-		{"smoothing", 0.9, &t->options.smoothing}, {"balance", 1, &t->options.balance},
-	};
+	const struct tune_options *usual = t->linear ? &tune_linear_defaults : &tune_defaults;
 
-	for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
-		enum status status = arguments_real(t->args, reals[i].name, *reals[i].value, reals[i].value, err);
-		if (status != STATUS_OK)
-			return status;
-		if (!(*reals[i].value >= 0 && *reals[i].value <= reals[i].most))
-			return err_set(err, STATUS_USAGE, "--%s takes a number from 0 to %g, not %g", reals[i].name, reals[i].most,
-				       *reals[i].value);
-	}
-	return STATUS_OK;
+#define CHOOSE(member) t->options.member = OPTION_GIVEN(t->args, struct options, learn.member) ? given->learn.member : usual->member
+	CHOOSE(epochs);
+	CHOOSE(patience);
+	CHOOSE(batch);
+	CHOOSE(rate);
+	CHOOSE(weight_decay);
+	CHOOSE(drop);
+	CHOOSE(smoothing);
+	CHOOSE(balance);
+	CHOOSE(seed);
+#undef CHOOSE
 }
 
-static enum status parse_numbers(struct tuning *t, struct err *err)
+static bool has_pick(const struct option_list *sources)
 {
-	size_t seed;
-	const struct {
-		const char *name;
-		size_t fallback, least, most, *value;
-	} numbers[] = {
-		{"queries", 1, 1, 64, &t->queries}, {"holdout", 10, 0, 1000000, &t->holdout},
-		{"epochs", t->options.epochs, 1, 100000, &t->options.epochs},
-		{"patience", t->options.patience, 0, 100000, &t->options.patience}, {"batch", t->options.batch, 1, 4096, &t->options.batch},
-		{"pick-count", 50, 1, 1000000, &t->pick_count}, {"seed", 1, 0, SIZE_MAX, &seed},
-	};
-
-	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-		enum status status = arguments_number(t->args, numbers[i].name, numbers[i].fallback, numbers[i].least, numbers[i].most,
-						      numbers[i].value, err);
-		if (status != STATUS_OK)
-			return status;
-	}
-	t->options.seed = seed;
-	if (t->holdout == 1)
-		return err_set(err, STATUS_USAGE, "--holdout 1 keeps every photograph aside: nothing is left to learn from");
-	return arguments_size(t->args, "encoder-budget", BUDGET, &t->budget, err);
+	for (size_t i = 0; i < sources->count; i++)
+		if (sources->items[i].tag == SOURCE_PICK)
+			return true;
+	return false;
 }
 
 static enum status parse(struct tuning *t, struct err *err)
 {
 	const struct arguments *args = t->args;
+	const struct options *given = args->options;
 	const char *what = args->count ? args->words[0] : "";
 
 	t->answers = strcmp(what, "answers") == 0;
 	if (!t->answers && strcmp(what, "labels") != 0)
 		return err_set(err, STATUS_USAGE, "coca tune takes `labels` or `answers` first%s%s%s", *what ? ", not '" : "", what,
 			       *what ? "'" : "");
-	t->linear = arguments_flag(args, "linear");
-	t->compare = arguments_flag(args, "compare");
-	t->own_start = !arguments_flag(args, "from-scratch");
-	t->out = arguments_text(args, "out", NULL);
-	t->name = arguments_text(args, "name", NULL);
-	t->options = t->linear ? tune_linear_defaults : tune_defaults;
-	if (t->answers && (t->linear || t->compare || arguments_flag(args, "pick") || arguments_flag(args, "rest")))
+	t->linear = given->linear;
+	t->compare = given->compare;
+	t->own_start = !given->from_scratch;
+	t->out = given->out;
+	t->name = given->name;
+	t->queries = given->queries;
+	t->holdout = given->holdout;
+	t->budget = given->budget;
+	t->pick_count = given->pick_count;
+	t->format = given->format;
+	choose_learning(t, given);
+	if (t->answers && (t->linear || t->compare || given->rest || has_pick(&given->sources)))
 		return err_set(err, STATUS_USAGE, "--linear, --compare, --pick and --rest go with coca tune labels");
-	if (t->linear && arguments_flag(args, "queries"))
+	if (t->linear && OPTION_GIVEN(args, struct options, queries))
 		return err_set(err, STATUS_USAGE, "--linear has no queries");
-	enum status status = parse_reals(t, err);
-	if (status == STATUS_OK)
-		status = parse_numbers(t, err);
-	if (status == STATUS_OK)
-		status = format_parse(arguments_text(args, "format", "text"), &t->format, err);
-	if (status == STATUS_OK && t->format == FORMAT_PATHS0)
-		status = err_set(err, STATUS_USAGE, "--format takes text or json here");
-	if (status == STATUS_OK)
-		status = query_parse_filters(args, &t->filters, err);
-	return status;
+	if (t->holdout == 1)
+		return err_set(err, STATUS_USAGE, "--holdout 1 keeps every photograph aside: nothing is left to learn from");
+	return query_parse_filters(&given->filters, &t->filters, err);
 }
 
 /* ---- the lesson ------------------------------------------------------------------------------------------------- */
 
-static bool is_source(const struct option_spec *spec)
+static enum status take_source(struct tuning *t, const struct option_item *source, struct err *err)
 {
-	return strcmp(spec->name, "tsv") == 0 || strcmp(spec->name, "shards") == 0 || strcmp(spec->name, "pick") == 0;
+	switch (source->tag) {
+	case SOURCE_TABLE:
+		return lesson_table(&t->lesson, source->value, err);
+	case SOURCE_SHARD:
+		return lesson_shard(&t->lesson, source->value, err);
+	default:
+		return lesson_pick(&t->lesson, source->value, &t->filters.filter, t->pick_count, err);
+	}
 }
 
-static enum status take_source(struct tuning *t, const char *option, const char *value, struct err *err)
+static enum status take_rest(struct tuning *t, size_t n, struct err *err)
 {
-	if (strcmp(option, "tsv") == 0)
-		return lesson_table(&t->lesson, value, err);
-	if (strcmp(option, "shards") == 0)
-		return lesson_shard(&t->lesson, value, err);
-	return lesson_pick(&t->lesson, value, &t->filters.filter, t->pick_count, err);
-}
+	size_t usual = 3 * t->lesson.count > 50 ? 3 * t->lesson.count : 50;
 
-static enum status take_rest(struct tuning *t, struct err *err)
-{
-	size_t n, usual = 3 * t->lesson.count > 50 ? 3 * t->lesson.count : 50;
-	enum status status = arguments_number(t->args, "rest", usual, 1, 10000000, &n, err);
-
-	return status == STATUS_OK ? lesson_rest(&t->lesson, &t->filters.filter, n, err) : status;
+	return lesson_rest(&t->lesson, &t->filters.filter, n == REST_USUAL ? usual : n, err);
 }
 
 static enum status read_lesson(struct tuning *t, struct err *err)
 {
 	const struct arguments *args = t->args;
+	const struct options *given = args->options;
 	size_t sources = 0;
 	double start = clock_now();
-	enum status status = arguments_number(args, "limit", 0, 1, SIZE_MAX, &t->lesson.limit, err);
 
-	if (status == STATUS_OK)
-		status = lesson_open(&t->lesson, t->budget, err);
-	for (size_t i = 0; i < args->given_count && status == STATUS_OK; i++)
-		if (is_source(args->given[i].spec)) {
-			status = take_source(t, args->given[i].spec->name, args->given[i].value, err);
-			sources++;
-		}
+	t->lesson.limit = given->limit;
+	enum status status = lesson_open(&t->lesson, t->budget, err);
+	for (; sources < given->sources.count && status == STATUS_OK; sources++)
+		status = take_source(t, &given->sources.items[sources], err);
 	/* Behind --shards the shell gives the others as words. */
 	for (size_t i = 1; i < args->count && status == STATUS_OK; i++, sources++) {
 		size_t n = strlen(args->words[i]);
@@ -183,8 +207,8 @@ static enum status read_lesson(struct tuning *t, struct err *err)
 		status = err_set(err, STATUS_USAGE,
 				 t->answers ? "coca tune answers needs questions: FILE.tsv or --shards TAR"
 					    : "coca tune labels needs photographs: FOLDER, --tsv FILE, --shards TAR or --pick LABEL=WHAT");
-	if (status == STATUS_OK && arguments_flag(args, "rest"))
-		status = take_rest(t, err);
+	if (status == STATUS_OK && given->rest)
+		status = take_rest(t, given->rest, err);
 	if (status == STATUS_OK)
 		status = lesson_finish(&t->lesson, t->holdout, err);
 	t->looking = clock_now() - start;
@@ -295,9 +319,9 @@ static float *by_head(struct tuning *t, const struct head *head, const struct tu
 	return NULL;
 }
 
-static enum status teach(struct tuning *t, enum head_kind kind, const struct tune_options *options, struct taught *taught, struct err *err)
+static enum status teach(struct tuning *t, enum head_kind kind, const struct tune_options *how, struct taught *taught, struct err *err)
 {
-	struct tune_options own = *options;
+	struct tune_options own = *how;
 	struct tune_item *train = NULL, *stop = NULL;
 	struct buffer bytes = {0};
 	size_t n, m;
@@ -311,10 +335,10 @@ static enum status teach(struct tuning *t, enum head_kind kind, const struct tun
 	if (status == STATUS_OK) {
 		own.stopped = after_epoch;
 		own.context = t;
-		if (!m && !arguments_flag(t->args, "epochs"))
+		if (!m && !OPTION_GIVEN(t->args, struct options, learn.epochs))
 			own.epochs = EPOCHS_WITHOUT_STOP;
 		/* A few photographs make more than one step, too. */
-		while (own.batch > 4 && n / own.batch < 8 && !arguments_flag(t->args, "batch"))
+		while (own.batch > 4 && n / own.batch < 8 && !OPTION_GIVEN(t->args, struct options, learn.batch))
 			own.batch /= 2;
 		status = tune_head(&taught->head, train, n, stop, m, &own, &taught->result, err);
 		if (t->cli->progress)
@@ -531,43 +555,12 @@ static int run(struct cli *cli, const struct arguments *args)
 	return code;
 }
 
-static const struct option_spec options[] = {
-	{"out", 'o', "FILE", OPTION_TEXT | OPTION_FILE, "write the head to a file"},
-	{"name", 0, "NAME", OPTION_TEXT, "install the head in the catalog under this name, and label the library with it"},
-	{"tsv", 0, "FILE", OPTION_TEXT | OPTION_MANY | OPTION_FILE,
-	 "lines of path, tab, label [tab label...]; of answers: path, tab, question, tab, answer"},
-	{"shards", 0, "TAR", OPTION_TEXT | OPTION_MANY | OPTION_FILE,
-	 "a WebDataset tar, plain or .gz: the first caption is the label (of answers: question, tab, answer)"},
-	{"limit", 0, "N", OPTION_NUMBER, "the first N photos of each shard only"},
-	{"pick", 0, "LABEL=WHAT", OPTION_TEXT | OPTION_MANY,
-	 "photos of the library: at or below the path WHAT, or nearest to the words WHAT; nothing: all that pass the filters"},
-	{"pick-count", 0, "N", OPTION_NUMBER, "how many are nearest to words (default 50)"},
-	{"rest", 0, "N", OPTION_OPTIONAL, "N other photos of the library, without a label (default: three times as many, at least 50)"},
-	FILTER_OPTIONS,
-	{"queries", 0, "N", OPTION_NUMBER, "queries of the pooler (default 1)"},
-	{"linear", 0, NULL, OPTION_FLAG, "a linear map on the embedding instead of a pooler on the encoder's tokens"},
-	{"from-scratch", 0, NULL, OPTION_FLAG, "start the pooler from random values, not from the model's own"},
-	{"compare", 0, NULL, OPTION_FLAG, "also measure zero-shot classification and a linear probe on the same photos"},
-	{"holdout", 0, "N", OPTION_NUMBER, "keep every Nth photo of a label, or of a shard, aside to measure on; 0: none (default 10)"},
-	{"epochs", 0, "N", OPTION_NUMBER, "how often to go through the photos at most (default 40; linear 100)"},
-	{"patience", 0, "N", OPTION_NUMBER, "stop after N epochs without a lower loss on a tenth that is not learned from (default 6)"},
-	{"batch", 0, "N", OPTION_NUMBER, "photos of a step (default 32, fewer of few)"},
-	{"lr", 0, "X", OPTION_REAL, "highest learning rate (default 1e-3)"},
-	{"weight-decay", 0, "X", OPTION_REAL, "of matrices (default 0.05)"},
-	{"drop", 0, "X", OPTION_REAL, "share of a photo's tokens left out of each step (default 0.3)"},
-	{"smoothing", 0, "X", OPTION_REAL, "share of the target that all labels have in equal parts (default 0.1)"},
-	{"balance", 0, "X", OPTION_REAL, "0: every photo counts alike, 1: every label does (default 0.5)"},
-	{"seed", 0, "N", OPTION_NUMBER, "of everything random (default 1)"},
-	{"encoder-budget", 0, "SIZE", OPTION_SIZE, "keep at most this much of the encoder's tokens in the catalog (default 1G)"},
-	{"format", 0, "FORMAT", OPTION_TEXT, "text or json (one line)"},
-	{0},
-};
-
 const struct command command_tune = {
 	.name = "tune",
 	.synopsis = "labels|answers [FOLDER|TAR|FILE.tsv]...",
 	.summary = "teach labels, or answers to questions, on top of the model",
 	.options = options,
+	.options_size = sizeof(struct options),
 	.details = help_tune,
 	.run = run,
 	.handles_interrupt = true,

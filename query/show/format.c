@@ -13,17 +13,7 @@
 
 #include "schema/base/banned.h"
 
-enum status format_parse(const char *name, enum format *format, struct err *err)
-{
-	static const char *const names[] = {"text", "json", "paths0"};
-
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (strcmp(name, names[i]) == 0) {
-			*format = (enum format)i;
-			return STATUS_OK;
-		}
-	return err_set(err, STATUS_USAGE, "--format takes text, json or paths0, not '%s'", name);
-}
+const char *const format_names[] = {"text", "json", "paths0", NULL};
 
 void format_time(int64_t taken_at, int32_t offset, struct buffer *out)
 {

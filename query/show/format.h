@@ -27,8 +27,8 @@ enum format {
 /* Text becomes coloured if stream is a terminal that is not dumb, and NO_COLOR is unset or empty (no-color.org). */
 enum format format_for(enum format format, FILE *stream);
 
-/* The value of --format. STATUS_USAGE if it is none of them. */
-enum status format_parse(const char *name, enum format *format, struct err *err);
+/* The words of --format, for OPTION_CHOICE: the last of them that a command takes is FORMAT_JSON or FORMAT_PATHS0. */
+extern const char *const format_names[];
 
 /* The i-th of the results. */
 void format_result(const struct results *results, size_t i, enum format format, struct buffer *out);

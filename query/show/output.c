@@ -9,18 +9,16 @@
 
 #include "schema/base/banned.h"
 
-enum status output_parse(const struct arguments *args, FILE *stream, struct output *output, struct err *err)
+enum status output_parse(const struct output_options *given, FILE *stream, struct output *output, struct err *err)
 {
-	bool terminal = isatty(fileno(stream)), wanted = arguments_flag(args, "preview");
-	const char *how = wanted ? arguments_text(args, "preview", "auto") : "none";
+	bool terminal = isatty(fileno(stream));
+	const char *how = given->preview ? given->preview : "none";
 
-	*output = (struct output){.page = arguments_text(args, "html", NULL)};
-	enum status status = format_parse(arguments_text(args, "format", "text"), &output->format, err);
-	if (status == STATUS_OK)
-		status = preview_choose(how, terminal, &output->preview, err);
+	*output = (struct output){.format = given->format, .page = given->page};
+	enum status status = preview_choose(how, terminal, &output->preview, err);
 	if (status == STATUS_OK && output->preview != PREVIEW_NONE && output->format != FORMAT_TEXT)
 		return err_set(err, STATUS_USAGE, "--preview goes with --format text alone");
-	output->blind = terminal && wanted && output->preview == PREVIEW_NONE && strcmp(how, "auto") == 0;
+	output->blind = terminal && output->preview == PREVIEW_NONE && strcmp(how, "auto") == 0;
 	output->format = format_for(output->format, stream);
 	return status;
 }

@@ -124,9 +124,9 @@ static enum status read_number(const struct option_spec *spec, const char *text,
 
 	errno = 0;
 	unsigned long long n = strtoull(text, &end, 10);
-	if (text[0] < '0' || text[0] > '9' || *end || errno || n < spec->least || n > spec->most)
-		return err_set(err, STATUS_USAGE, "--%s takes a whole number from %zu to %zu, not '%s'", spec->name, spec->least, spec->most,
-			       text);
+	if (text[0] < '0' || text[0] > '9' || *end || errno || n < spec->least.number || n > spec->most.number)
+		return err_set(err, STATUS_USAGE, "--%s takes a whole number from %zu to %zu, not '%s'", spec->name, spec->least.number,
+			       spec->most.number, text);
 	*value = (size_t)n;
 	return STATUS_OK;
 }
@@ -138,6 +138,8 @@ static enum status read_real(const struct option_spec *spec, const char *text, d
 
 	if (end == text || *end || !isfinite(x))
 		return err_set(err, STATUS_USAGE, "--%s takes a number, not '%s'", spec->name, text);
+	if (x < spec->least.real || x > spec->most.real)
+		return err_set(err, STATUS_USAGE, "--%s takes a number from %g to %g, not %g", spec->name, spec->least.real, spec->most.real, x);
 	*value = x;
 	return STATUS_OK;
 }
@@ -177,13 +179,13 @@ static enum status read_choice(const struct option_spec *spec, const char *text,
 
 	while (spec->choices[i] && strcmp(spec->choices[i], text) != 0)
 		i++;
-	if (spec->choices[i] && i <= spec->most) {
+	if (spec->choices[i] && i <= spec->most.number) {
 		*value = (int)i;
 		return STATUS_OK;
 	}
 	/* What another command takes is no mistake of spelling. */
 	bool known = spec->choices[i];
-	list_choices(spec, known ? spec->most : SIZE_MAX, &words);
+	list_choices(spec, known ? spec->most.number : SIZE_MAX, &words);
 	if (words.failed)
 		err_memory(err, "the command line");
 	else if (known)
@@ -358,56 +360,6 @@ bool option_given(const struct arguments *args, size_t at)
 		if (args->given[i].spec->at == at && !is_common(args->given[i].spec))
 			return true;
 	return false;
-}
-
-/* ---- values ----------------------------------------------------------------------------------------------------- */
-
-static const struct given_option *last_given(const struct arguments *args, const char *name)
-{
-	for (size_t i = args->given_count; i-- > 0;)
-		if (strcmp(args->given[i].spec->name, name) == 0)
-			return &args->given[i];
-	return NULL;
-}
-
-bool arguments_flag(const struct arguments *args, const char *name)
-{
-	return last_given(args, name) != NULL;
-}
-
-const char *arguments_text(const struct arguments *args, const char *name, const char *fallback)
-{
-	const struct given_option *given = last_given(args, name);
-	return given && given->value ? given->value : fallback;
-}
-
-/* The old way, by name. */
-enum status arguments_number(const struct arguments *args, const char *name, size_t fallback, size_t least, size_t most, size_t *value,
-			     struct err *err)
-{
-	const struct option_spec spec = {.name = name, .least = least, .most = most};
-	const char *text = arguments_text(args, name, NULL);
-
-	*value = fallback;
-	return text ? read_number(&spec, text, value, err) : STATUS_OK;
-}
-
-enum status arguments_real(const struct arguments *args, const char *name, double fallback, double *value, struct err *err)
-{
-	const struct option_spec spec = {.name = name};
-	const char *text = arguments_text(args, name, NULL);
-
-	*value = fallback;
-	return text ? read_real(&spec, text, value, err) : STATUS_OK;
-}
-
-enum status arguments_size(const struct arguments *args, const char *name, size_t fallback, size_t *value, struct err *err)
-{
-	const struct option_spec spec = {.name = name};
-	const char *text = arguments_text(args, name, NULL);
-
-	*value = fallback;
-	return text ? read_size(&spec, text, value, err) : STATUS_OK;
 }
 
 /* ---- help ------------------------------------------------------------------------------------------------------- */

@@ -63,9 +63,6 @@ enum option_kind {
 	OPTION_FILE = 32,      /* the value is a path: completions offer files */
 	OPTION_FOLDER = 64,
 	OPTION_BARE = 128,     /* a value only as --name=VALUE; without one it is what `bare` says */
-	/* as tables without members say it */
-	OPTION_FLAG = KIND_FLAG, OPTION_TEXT = KIND_TEXT, OPTION_NUMBER = KIND_NUMBER, OPTION_REAL = KIND_REAL, OPTION_SIZE = KIND_SIZE,
-	OPTION_OPTIONAL = KIND_TEXT | OPTION_BARE,
 };
 
 union option_value {
@@ -82,7 +79,7 @@ struct option_spec {
 	const char *help;      /* each % in it is printed as the default, of OPTION_BARE as what it is without a value */
 	size_t at;             /* offset of the member in the command's struct */
 	union option_value fallback, bare;
-	size_t least, most;    /* of a number; of a choice `most` is the last that this command takes */
+	union option_value least, most; /* of a number or real; of a choice `most` is the last that this command takes */
 	const char *const *choices; /* ends with NULL */
 	int tag;               /* of a list: which of its options it was */
 };
@@ -99,28 +96,30 @@ struct option_list {
 #define OPTION_AT(type, member, is) _Generic(((type *)0)->member, is: offsetof(type, member))
 #define OPTION_ENUM_AT(type, member) _Generic(((type *)0)->member, int: offsetof(type, member), unsigned: offsetof(type, member))
 
-#define OPTION_FLAG(type, member, name, letter, help) {name, letter, NULL, KIND_FLAG, help, OPTION_AT(type, member, bool)}
+#define OPTION_FLAG(type, member, name, letter, help) {name, letter, NULL, KIND_FLAG, help, .at = OPTION_AT(type, member, bool)}
 /* NULL when not given. flags: 0, OPTION_FILE or OPTION_FOLDER. */
 #define OPTION_TEXT(type, member, name, letter, value, flags, help) \
-	{name, letter, value, KIND_TEXT | (flags), help, OPTION_AT(type, member, const char *)}
+	{name, letter, value, KIND_TEXT | (flags), help, .at = OPTION_AT(type, member, const char *)}
 /* from...to; normal, which may lie outside of them, when not given. */
 #define OPTION_NUMBER(type, member, name, letter, value, from, to, normal, help) \
-	{name, letter, value, KIND_NUMBER, help, OPTION_AT(type, member, size_t), {.number = normal}, .least = from, .most = to}
-#define OPTION_REAL(type, member, name, letter, value, normal, help) \
-	{name, letter, value, KIND_REAL, help, OPTION_AT(type, member, double), {.real = normal}}
+	{name, letter, value, KIND_NUMBER, help, OPTION_AT(type, member, size_t), {.number = normal}, .least = {.number = from}, .most = {.number = to}}
+#define OPTION_REAL(type, member, name, letter, value, from, to, normal, help) \
+	{name, letter, value, KIND_REAL, help, OPTION_AT(type, member, double), {.real = normal}, .least = {.real = from}, .most = {.real = to}}
 #define OPTION_SIZE(type, member, name, letter, value, normal, help) \
-	{name, letter, value, KIND_SIZE, help, OPTION_AT(type, member, size_t), {.number = normal}}
+	{name, letter, value, KIND_SIZE, help, OPTION_AT(type, member, size_t), .fallback = {.number = normal}}
 /* words: ends with NULL; last: index of the last that this command takes; normal: an index, or -1. */
 #define OPTION_CHOICE(type, member, name, letter, value, words, last, normal, help) \
-	{name, letter, value, KIND_CHOICE, help, OPTION_ENUM_AT(type, member), {.number = (size_t)(normal)}, .most = last, .choices = words}
+	{name, letter, value, KIND_CHOICE, help, OPTION_ENUM_AT(type, member), {.number = (size_t)(normal)}, .most = {.number = last}, .choices = words}
 /* flags: OPTION_MANY, OPTION_FILE, OPTION_FOLDER. */
 #define OPTION_LIST(type, member, name, letter, value, flags, which, help) \
 	{name, letter, value, KIND_LIST | (flags), help, OPTION_AT(type, member, struct option_list), .tag = which}
 /* A value only as --name=VALUE. absent: not given; without: given without a value. */
 #define OPTION_BARE_NUMBER(type, member, name, letter, value, from, to, absent, without, help) \
-	{name, letter, value, KIND_NUMBER | OPTION_BARE, help, OPTION_AT(type, member, size_t), {.number = absent}, {.number = without}, from, to}
-#define OPTION_BARE_REAL(type, member, name, letter, value, absent, without, help) \
-	{name, letter, value, KIND_REAL | OPTION_BARE, help, OPTION_AT(type, member, double), {.real = absent}, {.real = without}}
+	{name, letter, value, KIND_NUMBER | OPTION_BARE, help, OPTION_AT(type, member, size_t), {.number = absent}, {.number = without}, \
+	 .least = {.number = from}, .most = {.number = to}}
+#define OPTION_BARE_REAL(type, member, name, letter, value, from, to, absent, without, help) \
+	{name, letter, value, KIND_REAL | OPTION_BARE, help, OPTION_AT(type, member, double), {.real = absent}, {.real = without}, \
+	 .least = {.real = from}, .most = {.real = to}}
 #define OPTION_BARE_TEXT(type, member, name, letter, value, without, help) \
 	{name, letter, value, KIND_TEXT | OPTION_BARE, help, OPTION_AT(type, member, const char *), .bare = {.text = without}}
 
@@ -151,7 +150,7 @@ struct command {
 	const struct option_spec *options; /* NULL: none beyond the common ones */
 	const char *details;         /* further help, lines of at most 100 columns; may be NULL */
 	int (*run)(struct cli *cli, const struct arguments *args); /* returns an enum exit_code */
-	size_t options_size;         /* of the struct that the options fill; 0: the old way, looked up by name */
+	size_t options_size;         /* of the struct that the options fill; 0 without options */
 	bool handles_interrupt;      /* the command looks at cli->interrupted and finishes by itself */
 	bool passive_threads;        /* threads of its own compute beside OpenBLAS's: waiting threads must sleep */
 };
@@ -171,16 +170,6 @@ bool option_given(const struct arguments *args, size_t at);
 
 /* A row's help, with the default in its place. */
 void option_help(const struct option_spec *spec, struct buffer *out);
-
-/* The old way: by name. */
-
-bool arguments_flag(const struct arguments *args, const char *name);
-/* The last value given, or fallback. */
-const char *arguments_text(const struct arguments *args, const char *name, const char *fallback);
-enum status arguments_number(const struct arguments *args, const char *name, size_t fallback, size_t least, size_t most,
-			     size_t *value, struct err *err);
-enum status arguments_real(const struct arguments *args, const char *name, double fallback, double *value, struct err *err);
-enum status arguments_size(const struct arguments *args, const char *name, size_t fallback, size_t *value, struct err *err);
 
 /* Prints "coca: ..." to log and returns the exit code that fits err->status. */
 int cli_fail(struct cli *cli, const struct err *err);

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "query/commands/commands.h"
 #include "schema/catalog/filter.h"
 #include "schema/base/memory.h"
 #include "tests/fuzz/fuzz.h"
@@ -25,20 +24,22 @@ static void check_query(const struct query *query)
 	fuzz_check(!f->in || f->in[0] == '/');
 }
 
-static void read_values(const struct arguments *args)
-{
-	struct err err;
-	size_t number;
-	double real;
-
-	for (size_t i = 0; i < args->given_count; i++) {
-		const char *name = args->given[i].spec->name;
-		arguments_number(args, name, 1, 1, 1000, &number, &err);
-		arguments_size(args, name, 1, &number, &err);
-		arguments_real(args, name, 1, &real, &err);
-		fuzz_check(real > 0 || real <= 0);
-	}
-}
+/* As coca search takes them, with numbers of each kind. */
+struct options {
+	struct option_list terms, filters;
+	size_t limit, rerank, budget;
+	double least;
+};
+static const struct option_spec options[] = {
+	TERM_OPTIONS(struct options, terms),
+	FILTER_OPTIONS(struct options, filters),
+	OPTION_NUMBER(struct options, limit, "limit", 'n', "N", 1, 1000, 10, ""),
+	OPTION_BARE_NUMBER(struct options, rerank, "rerank", 0, "N", 1, 1000, 0, 50, ""),
+	OPTION_SIZE(struct options, budget, "budget", 0, "SIZE", 0, ""),
+	OPTION_REAL(struct options, least, "min-score", 0, "X", 0, 1, 0, ""),
+	{0},
+};
+static const struct command command = {.name = "search", .options = options, .options_size = sizeof(struct options)};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -52,16 +53,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_check(text);
 	while (rest && count < WORDS)
 		words[count++] = strsep(&rest, "\n");
-	if (arguments_parse(&command_search, count, words, &args, &err) == STATUS_OK) {
-		read_values(&args);
-		if (query_parse(&args, &query, &err) == STATUS_OK) {
+	if (arguments_parse(&command, count, words, &args, &err) == STATUS_OK && !args.common.help) {
+		const struct options *given = args.options;
+		struct asked asked = {args.count, args.words, given->terms, given->filters};
+		fuzz_check(given->limit >= 1 && given->limit <= 1000 && given->rerank <= 1000 && given->least >= 0 && given->least <= 1);
+		if (query_parse(&asked, &query, &err) == STATUS_OK) {
 			check_query(&query);
 			query_release(&query);
 		} else {
 			fuzz_check(err.text[0] && !strchr(err.text, '\n'));
 		}
-		arguments_release(&args);
 	}
+	arguments_release(&args);
 	free(text);
 	return 0;
 }

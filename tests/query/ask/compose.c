@@ -12,19 +12,18 @@
 
 static struct err err;
 
-static const struct option_spec options[] = {
-	{"add", 0, "X", OPTION_TEXT | OPTION_MANY, ""},
-	{"sub", 0, "X", OPTION_TEXT | OPTION_MANY, ""},
-	{0},
+struct options {
+	struct option_list terms;
 };
-static const struct command command = {.name = "try", .options = options};
+static const struct option_spec options[] = {TERM_OPTIONS(struct options, terms), {0}};
+static const struct command command = {.name = "try", .options = options, .options_size = sizeof(struct options)};
 
 static enum status parse(struct composition *query, int argc, char **argv)
 {
 	struct arguments args;
 
 	assert_ok(arguments_parse(&command, argc, argv, &args, &err), &err);
-	enum status status = compose_parse(&args, query, &err);
+	enum status status = compose_parse(args.words, args.count, &((const struct options *)args.options)->terms, query, &err);
 	arguments_release(&args);
 	return status;
 }

@@ -124,23 +124,18 @@ static void a_folder_that_is_there_is_without_links(void **state)
 
 static void since_after_until_is_refused(void **state)
 {
-	static const struct option_spec specs[] = {
-		{"since", 0, "D", OPTION_TEXT, ""}, {"until", 0, "D", OPTION_TEXT, ""}, {"in", 0, "D", OPTION_TEXT, ""}, {0}};
-	static const struct command command = {.name = "t", .options = specs};
-	char *right[] = {"a", "--since", "2024-05-31", "--until", "2024-05"};
-	char *wrong[] = {"a", "--since", "2024-06", "--until", "2024-05"};
-	struct arguments args;
+	static const char *const words[] = {"a"};
+	struct option_item right[] = {{FILTER_SINCE, "2024-05-31"}, {FILTER_UNTIL, "2024-05"}};
+	struct option_item wrong[] = {{FILTER_SINCE, "2024-06"}, {FILTER_UNTIL, "2024-05"}};
+	struct asked asked = {.count = 1, .words = words, .filters = {2, right}};
 	struct query query;
 
 	(void)state;
-	assert_ok(arguments_parse(&command, 5, right, &args, &err), &err);
-	assert_ok(query_parse(&args, &query, &err), &err);
+	assert_ok(query_parse(&asked, &query, &err), &err);
 	assert_true(query.filter.has_since && query.filter.has_until && query.filter.until == 1717200000);
 	query_release(&query);
-	arguments_release(&args);
-	assert_ok(arguments_parse(&command, 5, wrong, &args, &err), &err);
-	assert_int_equal(query_parse(&args, &query, &err), STATUS_USAGE);
-	arguments_release(&args);
+	asked.filters.items = wrong;
+	assert_int_equal(query_parse(&asked, &query, &err), STATUS_USAGE);
 }
 
 TEST_MAIN(cmocka_unit_test(a_date_names_a_span), cmocka_unit_test(what_is_no_date_is_refused), cmocka_unit_test(words_are_one_query),

@@ -140,14 +140,22 @@ static void times_show_their_offset(void **state)
 	buffer_release(&out);
 }
 
+struct options {
+	enum format format;
+};
+
 static void an_unknown_format_is_refused(void **state)
 {
-	enum format format;
+	static const struct option_spec options[] = {
+		OPTION_CHOICE(struct options, format, "format", 0, "FORMAT", format_names, FORMAT_PATHS0, FORMAT_TEXT, ""), {0}};
+	static const struct command command = {.name = "t", .options = options, .options_size = sizeof(struct options)};
+	struct arguments args;
 
 	(void)state;
-	assert_int_equal(format_parse("xml", &format, &err), STATUS_USAGE);
-	assert_ok(format_parse("paths0", &format, &err), &err);
-	assert_int_equal(format, FORMAT_PATHS0);
+	assert_int_equal(arguments_parse(&command, 1, (char *[]){"--format=xml"}, &args, &err), STATUS_USAGE);
+	assert_ok(arguments_parse(&command, 1, (char *[]){"--format=paths0"}, &args, &err), &err);
+	assert_int_equal(((const struct options *)args.options)->format, FORMAT_PATHS0);
+	arguments_release(&args);
 }
 
 static void markup_is_escaped(void **state)

@@ -25,7 +25,7 @@ static const struct option_spec options[] = {
 	OPTION_LIST(struct options, others, "other", 0, "GLOB", OPTION_MANY, 0, "many of another list"),
 	OPTION_BARE_NUMBER(struct options, rerank, "rerank", 0, "N", 1, 1000, 0, 50, "an optional value (default, N = %)"),
 	OPTION_SIZE(struct options, budget, "budget", 0, "SIZE", (size_t)1 << 31, "a size (default %; 0: none)"),
-	OPTION_REAL(struct options, weight, "weight", 'w', "X", 1e-3, "a real (default %)"),
+	OPTION_REAL(struct options, weight, "weight", 'w', "X", 0, 10, 1e-3, "a real (default %)"),
 	OPTION_TEXT(struct options, file, "file", 0, "FILE", OPTION_FILE, "a path"),
 	OPTION_CHOICE(struct options, fruit, "fruit", 0, "FRUIT", fruits, BANANA, 0, "apple or banana"),
 	OPTION_FLAG(struct options, all, "all", 'a', "a flag"),
@@ -123,6 +123,19 @@ static void numbers_and_sizes_are_checked(void **state)
 	o = args.options;
 	assert_int_equal(o->budget, (size_t)3 << 29);
 	arguments_release(&args);
+}
+
+static void reals_stay_in_their_range(void **state)
+{
+	struct arguments args;
+	struct err err;
+	(void)state;
+
+	assert_int_equal(PARSE(&args, &err, "--weight=10.5"), STATUS_USAGE);
+	assert_string_equal(err.text, "--weight takes a number from 0 to 10, not 10.5");
+	assert_int_equal(PARSE(&args, &err, "--weight=x"), STATUS_USAGE);
+	assert_string_equal(err.text, "--weight takes a number, not 'x'");
+	assert_int_equal(PARSE(&args, &err, "--weight=inf"), STATUS_USAGE);
 }
 
 static void what_is_not_given_is_the_tables_default(void **state)
@@ -233,6 +246,6 @@ static void an_error_quotes_without_forging_lines(void **state)
 TEST_MAIN(cmocka_unit_test(options_may_stand_anywhere_and_in_every_spelling), cmocka_unit_test(two_dashes_end_the_options),
 	  cmocka_unit_test(an_optional_value_is_taken_only_behind_an_equals_sign),
 	  cmocka_unit_test(wrong_words_are_usage_errors_that_name_them), cmocka_unit_test(numbers_and_sizes_are_checked),
-	  cmocka_unit_test(what_is_not_given_is_the_tables_default), cmocka_unit_test(lists_keep_the_order_of_the_command_line),
+	  cmocka_unit_test(reals_stay_in_their_range), cmocka_unit_test(what_is_not_given_is_the_tables_default), cmocka_unit_test(lists_keep_the_order_of_the_command_line),
 	  cmocka_unit_test(a_choice_is_one_of_its_words), cmocka_unit_test(help_prints_the_tables_defaults),
 	  cmocka_unit_test(times_and_sizes_read_as_people_write_them), cmocka_unit_test(an_error_quotes_without_forging_lines))

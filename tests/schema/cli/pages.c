@@ -9,20 +9,26 @@
 
 #include "schema/base/banned.h"
 
+struct options {
+	size_t limit, rerank;
+	const char *in, *page;
+	struct option_list terms;
+	bool all;
+};
 static const struct option_spec options[] = {
-	{"limit", 'n', "N", OPTION_NUMBER, "a [number], it's \\ one"},
-	{"in", 0, "DIR", OPTION_TEXT | OPTION_FOLDER, "a folder"},
-	{"html", 0, "FILE", OPTION_TEXT | OPTION_FILE, "a file"},
-	{"rerank", 0, "N", OPTION_OPTIONAL, "an optional value"},
-	{"add", 'a', "X", OPTION_TEXT | OPTION_MANY, "many"},
-	{"all", 'A', NULL, OPTION_FLAG, "a flag"},
+	OPTION_NUMBER(struct options, limit, "limit", 'n', "N", 1, 10, 1, "a [number], it's \\ one"),
+	OPTION_TEXT(struct options, in, "in", 0, "DIR", OPTION_FOLDER, "a folder"),
+	OPTION_TEXT(struct options, page, "html", 0, "FILE", OPTION_FILE, "a file"),
+	OPTION_BARE_NUMBER(struct options, rerank, "rerank", 0, "N", 1, 10, 0, 1, "an optional value"),
+	OPTION_LIST(struct options, terms, "add", 'a', "X", OPTION_MANY, 0, "many"),
+	OPTION_FLAG(struct options, all, "all", 'A', "a flag"),
 	{0},
 };
 static const struct command find = {.name = "find", .synopsis = "WORD...", .summary = "find what's there", .options = options,
 				    .details = ".not a request\n\n'nor this\n"};
 static const struct command help = {.name = "help", .synopsis = "", .summary = "explain"};
 static const struct command *const commands[] = {&find, &help};
-static const struct cli_manual manual = {"thing", "1.2", "do things", commands, 2, "THING_DB  a file\n"};
+static const struct cli_manual manual = {"thing", "1.2", "do things", commands, 2, "THING_DB  a file\n", "thing does things\n"};
 
 static struct err err;
 
