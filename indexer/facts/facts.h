@@ -7,8 +7,8 @@
  *     ... facts.taken_at, facts.texts[PROBE_TITLE] ...
  *     probe_release(&facts);
  *
- * The order is that of trust (probe.h: what comes first stays): XMP beside the file, which people changed last; then EXIF, XMP and IPTC within
- * it; then JSON and text files beside it. A file that cannot be read says nothing.
+ * The order is that of trust (probe.h: what comes first stays): XMP beside the file, which people changed last; then EXIF, XMP and
+ * IPTC within it; then JSON and text files beside it. A file that cannot be read says nothing.
  */
 #ifndef INDEXER_FACTS_FACTS_H
 #define INDEXER_FACTS_FACTS_H

@@ -1,12 +1,13 @@
 /* index.c: see index.h. The algorithm of a run:
  *
  *   1. Resolve what the user named: the targets. Load the records that an earlier run left of folders below them.
- *   2. Walk each target. A folder whose stamp is that of its record is the `same`: its photographs are counted, not listed.
+ *   2. Walk each target. A folder whose stamp is that of its record is the same: its photographs are counted, not listed.
  *      Of every other folder all photographs are listed, and the files that lie beside them.
- *   3. Plan. A listed photograph whose row has its size, times and the stamp of what lies beside it is unchanged; every other one becomes an
- *      item. What failed before, and has not changed, is said again.
+ *   3. Plan. A listed photograph whose row has its size, times and the stamp of what lies beside it is unchanged; every other one
+ *      becomes an item. What failed before, and has not changed, is said again.
  *   4. Ingest the items (ingest.c): read, decode, embed, store.
- *   5. Vanish. Rows below the targets that the walk did not see are judged (vanish.c): gone, moved, left out, or kept because a drive is away.
+ *   5. Vanish. Rows below the targets that the walk did not see are judged (vanish.c): gone, moved, left out, or kept because a drive
+ *      is away.
  *   6. Save the records for the next run: a folder has its stamp when all its photographs have rows that say the same.
  *
  * Each step commits what it has done; whatever ends a run in between, the next one begins at 1 and finds less to do.
@@ -203,8 +204,16 @@ static enum status plan(struct run *run, struct err *err)
 static enum status ingest(struct run *run, struct err *err)
 {
 	struct ingest_options options = run->options->ingest;
-	const struct ingest in = {run->cli, run->catalog, run->coca, run->model, &options, run->options->rules.follow, &run->walk.sidecars,
-				  &run->report->counts};
+	const struct ingest in = {
+		.cli = run->cli,
+		.catalog = run->catalog,
+		.coca = run->coca,
+		.model = run->model,
+		.options = &options,
+		.follow = run->options->rules.follow,
+		.sidecars = &run->walk.sidecars,
+		.counts = &run->report->counts,
+	};
 
 	if (!options.jobs)
 		options.jobs = (size_t)blas_threads();

@@ -1,9 +1,9 @@
 /* ingest.c: see ingest.h. A window slides over the photographs in their order: its front is stored, its middle is decoded, its end is read.
  *
- * Threads. The caller's alone has the catalog and the window: it submits, decides and stores. The pipeline's threads read and decode, the
- * embedder's embeds; each has what it was handed (a job, a batch) to itself until pipeline_idle or embedder_landed says true, and only then
- * the caller looks at it again. So nothing but their queues needs a lock. While one batch is embedded by all cores, the last one is stored and
- * the next ones are read and decoded. The caller sleeps in pipeline_wait alone, which the embedder wakes, too.
+ * Threads. The caller's alone has the catalog and the window: it submits, decides and stores. The pipeline's threads read and decode,
+ * the embedder's embeds; each has what it was handed (a job, a batch) to itself until pipeline_idle or embedder_landed says true, and
+ * only then the caller looks at it again: so nothing but their queues needs a lock. While one batch is embedded by all cores, the last
+ * one is stored and the next ones are read and decoded. The caller sleeps in pipeline_wait alone, which the embedder wakes, too.
  *
  * What becomes of a photograph:
  *
@@ -203,8 +203,9 @@ static enum status store_embedded(struct window *w, const struct batch *batch, s
 		slot->job.status = err_set(&slot->job.err, STATUS_FAILED, "the model gives no number for it");
 		return STATUS_OK;
 	}
-	return rows_embedding(&w->rows, slot->content, batch->features + w->E * b, batch->tokens ? batch->tokens + embedder_tokens_size(w->embedder) * b : NULL,
-			       batch->encoder ? batch->encoder + embedder_encoder_size(w->embedder) * b : NULL, err);
+	const uint8_t *tokens = batch->tokens ? batch->tokens + embedder_tokens_size(w->embedder) * b : NULL;
+	const uint8_t *encoder = batch->encoder ? batch->encoder + embedder_encoder_size(w->embedder) * b : NULL;
+	return rows_embedding(&w->rows, slot->content, batch->features + w->E * b, tokens, encoder, err);
 }
 
 /* Copies of a photograph that could not be decoded fail for the same reason. */

@@ -121,7 +121,8 @@ static bool join_keywords(const struct buffer *keywords, struct buffer *joined)
 	return !joined->failed;
 }
 
-static enum status store_facts(struct rows *s, const struct job *job, const struct photo *photo, int64_t stamp, bool failed, struct err *err)
+static enum status store_facts(struct rows *s, const struct job *job, const struct photo *photo, int64_t stamp, bool failed,
+			       struct err *err)
 {
 	enum { MOST = 64 };
 	const struct probe *probe = &job->probe;
@@ -144,7 +145,8 @@ static enum status store_facts(struct rows *s, const struct job *job, const stru
 	return status;
 }
 
-enum status rows_photo(struct rows *s, const struct ingest_item *item, const struct job *job, int64_t content, bool failed, struct err *err)
+enum status rows_photo(struct rows *s, const struct ingest_item *item, const struct job *job, int64_t content, bool failed,
+		       struct err *err)
 {
 	const struct walk_photo *walked = item->photo;
 	const struct probe *probe = &job->probe;

@@ -40,7 +40,8 @@ enum status rows_finish(struct rows *rows, struct err *err);
 enum status rows_embedding(struct rows *rows, int64_t content, const float *embedding, const uint8_t *tokens, const uint8_t *encoder,
 			    struct err *err);
 /* failed: job->err says why. */
-enum status rows_photo(struct rows *rows, const struct ingest_item *item, const struct job *job, int64_t content, bool failed, struct err *err);
+enum status rows_photo(struct rows *rows, const struct ingest_item *item, const struct job *job, int64_t content, bool failed,
+		       struct err *err);
 enum status rows_vanished(struct rows *rows, const struct ingest_item *item, struct err *err);
 
 #endif

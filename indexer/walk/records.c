@@ -32,7 +32,8 @@ static enum status add_whole(void *context, const char *path, struct err *err)
 	return whole->failed ? err_memory(err, "the list of folders") : STATUS_OK;
 }
 
-enum status records_load(struct records *r, struct catalog *catalog, int64_t model, struct targets *targets, bool believe, struct err *err)
+enum status records_load(struct records *r, struct catalog *catalog, int64_t model, struct targets *targets, bool believe,
+			 struct err *err)
 {
 	enum status status = catalog_walks_each(catalog, model, add_whole, &r->whole, err);
 
@@ -128,8 +129,8 @@ static enum status save(const struct records *r, struct catalog *catalog, int64_
 	return status;
 }
 
-enum status records_save(const struct records *r, struct catalog *catalog, int64_t model, const struct walk *walk, const struct targets *targets,
-			 const struct buffer *left, struct err *err)
+enum status records_save(const struct records *r, struct catalog *catalog, int64_t model, const struct walk *walk,
+			 const struct targets *targets, const struct buffer *left, struct err *err)
 {
 	if (r->off)
 		return STATUS_OK;

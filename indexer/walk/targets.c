@@ -99,7 +99,8 @@ static enum status put_root(struct target *target, struct catalog *catalog, cons
 	return search.id ? STATUS_OK : catalog_root_put(catalog, target->path, &target->root, err);
 }
 
-enum status targets_walk(struct targets *targets, struct catalog *catalog, const struct walk_options *options, struct walk *walk, struct err *err)
+enum status targets_walk(struct targets *targets, struct catalog *catalog, const struct walk_options *options, struct walk *walk,
+			 struct err *err)
 {
 	enum status status = STATUS_OK;
 

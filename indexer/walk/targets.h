@@ -1,4 +1,5 @@
-/* targets.h: what a run looks through: folders, or single photographs, that the user named; each lies in a root of the catalog, or becomes one.
+/* targets.h: what a run looks through: folders, or single photographs, that the user named. Each lies in a root of the catalog, or
+ * becomes one.
  *
  *     targets_open(&targets, names, count, err);                     // absolute, ascending by path, none twice
  *     targets_walk(&targets, catalog, &options, &walk, err);         // walks each and finds the root it belongs to
@@ -31,7 +32,8 @@ enum status targets_open(struct targets *targets, const char *const *names, size
 void targets_release(struct targets *targets);
 
 /* One that cannot be read is away, and no error. Nothing is open in the catalog. */
-enum status targets_walk(struct targets *targets, struct catalog *catalog, const struct walk_options *options, struct walk *walk, struct err *err);
+enum status targets_walk(struct targets *targets, struct catalog *catalog, const struct walk_options *options, struct walk *walk,
+			 struct err *err);
 
 /* The place of the first that holds path, the outermost of nested ones; count if none does. */
 size_t targets_find(const struct targets *targets, const char *path);

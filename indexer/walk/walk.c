@@ -402,7 +402,8 @@ static enum status add_beside(struct walk *walk, const char *photo, struct err *
 	struct stat st;
 
 	while (status == STATUS_OK && dir && (entry = readdir(dir)))
-		if (sidecar_kind(entry->d_name) != SIDECAR_NONE && fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)) {
+		if (sidecar_kind(entry->d_name) != SIDECAR_NONE && fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode)) {
 			struct buffer path = {0};
 			buffer_text(&path, folder);
 			buffer_text(&path, entry->d_name);
