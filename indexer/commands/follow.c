@@ -81,7 +81,7 @@ static enum status follow_once(struct following *f, struct err *err)
 		status = library_identify(catalog, f->coca, f->cli->model, &model, err);
 	if (status == STATUS_OK) {
 		watch_begin(f->watch, f->due);
-		status = index_run(f->cli, catalog, f->coca, &model, f->options, &report, err);
+		status = index_run(&f->cli->listener, catalog, f->coca, &model, f->options, &report, err);
 		if (report_is_news(&report, &f->said))
 			report_print(f->cli, &report, f->verbose);
 	}

@@ -10,6 +10,7 @@
 #define INDEXER_COMMANDS_FOLLOW_H
 
 #include "indexer/ingest/index.h"
+#include "schema/cli/options.h"
 
 struct following {
 	struct cli *cli;

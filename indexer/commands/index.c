@@ -153,7 +153,7 @@ static int run(struct cli *cli, const struct arguments *args)
 	if (status == STATUS_OK && watching)
 		status = follow_open(&following, given->watch, &err);
 	if (status == STATUS_OK) {
-		status = index_run(cli, catalog, coca, &model, &chosen, &report, &err);
+		status = index_run(&cli->listener, catalog, coca, &model, &chosen, &report, &err);
 		report_is_news(&report, &following.said);
 		report_print(cli, &report, given->verbose);
 	}

@@ -7,6 +7,7 @@
 #define INDEXER_COMMANDS_REPORT_H
 
 #include "indexer/ingest/index.h"
+#include "schema/cli/options.h"
 
 /* Warnings, failures by name and, unless the user wants it quiet, a line of counts; verbose: where the time went, too. */
 void report_print(struct cli *cli, const struct index_report *report, bool verbose);

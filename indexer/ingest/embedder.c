@@ -10,7 +10,6 @@
 #include "model/image/image.h"
 #include "model/net/vision.h"
 #include "schema/base/blas.h"
-#include "schema/cli/options.h"
 #include "schema/base/clock.h"
 #include "schema/base/memory.h"
 #include "schema/base/packed.h"

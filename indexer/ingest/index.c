@@ -27,7 +27,7 @@
 #include "schema/base/banned.h"
 
 struct run {
-	struct cli *cli;
+	const struct listener *listener;
 	struct catalog *catalog;
 	const struct coca *coca;
 	const struct catalog_model *model;
@@ -59,7 +59,7 @@ static enum status walk(struct run *run, struct err *err)
 		.records = run->records.items,
 		.record_count = run->records.count,
 		.version = FACTS_VERSION,
-		.interrupted = run->cli->interrupted,
+		.interrupted = run->listener->interrupted,
 		.tick = tick,
 		.context = run,
 		.folder = options->on_folder,
@@ -67,7 +67,7 @@ static enum status walk(struct run *run, struct err *err)
 	};
 	double start = clock_now();
 
-	progress_start(&run->progress, &run->cli->listener, "looking", "photos");
+	progress_start(&run->progress, run->listener, "looking", "photos");
 	enum status status = targets_walk(&run->targets, run->catalog, &walking, &run->walk, err);
 	progress_end(&run->progress);
 	run->report->walking = clock_now() - start;
@@ -172,7 +172,6 @@ static enum status plan_photo(struct run *run, const struct walk_photo *photo, s
 
 static enum status plan(struct run *run, struct err *err)
 {
-	const volatile sig_atomic_t *interrupted = run->cli->interrupted;
 	enum status status;
 
 	run->items = mem_array(run->walk.count, sizeof *run->items);
@@ -181,12 +180,12 @@ static enum status plan(struct run *run, struct err *err)
 	status = catalog_begin(run->catalog, err);
 	if (status != STATUS_OK)
 		return status;
-	progress_start(&run->progress, &run->cli->listener, "comparing", "photos");
+	progress_start(&run->progress, run->listener, "comparing", "photos");
 	status = plan_same(run, err);
 	for (size_t i = 0; i < run->walk.count && status == STATUS_OK; i++) {
 		status = plan_photo(run, &run->walk.photos[i], err);
 		progress_show(&run->progress, i, run->walk.count);
-		if (interrupted && *interrupted)
+		if (listener_stopped(run->listener))
 			break;
 	}
 	progress_end(&run->progress);
@@ -194,7 +193,7 @@ static enum status plan(struct run *run, struct err *err)
 		status = catalog_commit(run->catalog, err);
 	else
 		catalog_rollback(run->catalog);
-	if (status == STATUS_OK && interrupted && *interrupted)
+	if (status == STATUS_OK && listener_stopped(run->listener))
 		return err_set(err, STATUS_INTERRUPTED, "interrupted");
 	return status;
 }
@@ -205,7 +204,7 @@ static enum status ingest(struct run *run, struct err *err)
 {
 	struct ingest_options options = run->options->ingest;
 	const struct ingest in = {
-		.cli = run->cli,
+		.listener = run->listener,
 		.catalog = run->catalog,
 		.coca = run->coca,
 		.model = run->model,
@@ -268,10 +267,10 @@ static enum status run_all(struct run *run, struct err *err)
 	return status == STATUS_OK ? finish_roots(run, err) : status;
 }
 
-enum status index_run(struct cli *cli, struct catalog *catalog, const struct coca *coca, const struct catalog_model *model,
-		      const struct index_options *options, struct index_report *report, struct err *err)
+enum status index_run(const struct listener *listener, struct catalog *catalog, const struct coca *coca,
+		      const struct catalog_model *model, const struct index_options *options, struct index_report *report, struct err *err)
 {
-	struct run run = {.cli = cli, .catalog = catalog, .coca = coca, .model = model, .options = options, .report = report};
+	struct run run = {.listener = listener, .catalog = catalog, .coca = coca, .model = model, .options = options, .report = report};
 	double start = clock_now();
 
 	*report = (struct index_report){0};

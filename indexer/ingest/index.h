@@ -1,11 +1,11 @@
 /* index.h: one run of `coca index`: folders in, rows and embeddings out. index.c tells it from top to bottom.
  *
  *     struct index_report report;
- *     status = index_run(&cli, catalog, coca, &model, &options, &report, &err);
+ *     status = index_run(&cli->listener, catalog, coca, &model, &options, &report, &err);
  *     ... report.counts.added ...
  *     index_report_release(&report);                 // in any case
  *
- * What a run tells the user is collected in a report; nothing here prints but the progress line.
+ * What a run tells the user is collected in a report; nothing here prints.
  */
 #ifndef INDEXER_INGEST_INDEX_H
 #define INDEXER_INGEST_INDEX_H
@@ -38,9 +38,9 @@ struct index_report {
 };
 
 /* STATUS_INTERRUPTED: what was done is committed. report is filled as far as the run came, whatever is returned; it is to be
- * released in any case. cli: for interrupted and the progress line. */
-enum status index_run(struct cli *cli, struct catalog *catalog, const struct coca *coca, const struct catalog_model *model,
-		      const struct index_options *options, struct index_report *report, struct err *err);
+ * released in any case. listener: hears how far it is, and may end it. */
+enum status index_run(const struct listener *listener, struct catalog *catalog, const struct coca *coca,
+		      const struct catalog_model *model, const struct index_options *options, struct index_report *report, struct err *err);
 void index_report_release(struct index_report *report);
 
 #endif

@@ -343,12 +343,11 @@ static enum status interrupt(struct window *w, struct err *err)
 
 static enum status slide(struct window *w, struct err *err)
 {
-	const volatile sig_atomic_t *interrupted = w->in->cli->interrupted;
 	enum status status = STATUS_OK;
 
 	while (status == STATUS_OK && (w->count || w->next < w->item_count)) {
 		bool moved = false;
-		if (interrupted && *interrupted)
+		if (listener_stopped(w->in->listener))
 			return interrupt(w, err);
 		submit(w);
 		status = decide(w, err);
@@ -440,7 +439,7 @@ enum status ingest_run(const struct ingest *in, const struct ingest_item *items,
 	if (count) { /* else neither threads nor their buffers */
 		status = window_open(&w, in, err);
 		if (status == STATUS_OK) {
-			progress_start(&w.progress, &in->cli->listener, "indexing", "photos");
+			progress_start(&w.progress, in->listener, "indexing", "photos");
 			status = slide(&w, err);
 			progress_end(&w.progress);
 		}

@@ -1,6 +1,6 @@
 /* ingest.h: photographs that are new or changed become rows, embeddings and tokens.
  *
- *     struct ingest ingest = {cli, catalog, coca, model, &options, follow, &walk.sidecars, &counts};
+ *     struct ingest ingest = {listener, catalog, coca, model, &options, follow, &walk.sidecars, &counts};
  *     ingest_run(&ingest, items, n, err);        // commits every few seconds and at the end; when interrupted, too
  *
  * The order of rows, and which photographs are embedded together, depend on the photographs alone, never on which thread was quicker.
@@ -14,7 +14,7 @@
 #include "schema/base/memory.h"
 #include "schema/catalog/models.h"
 #include "schema/catalog/photos.h"
-#include "schema/cli/options.h"
+#include "schema/base/listener.h"
 
 struct ingest_options {
 	size_t jobs;           /* threads that read and decode, 1 or more */
@@ -55,7 +55,7 @@ struct ingest_item {
 };
 
 struct ingest {
-	struct cli *cli;       /* for interrupted and the progress line */
+	const struct listener *listener; /* hears how far it is, and may end it */
 	struct catalog *catalog; /* nothing is open in it */
 	const struct coca *coca;
 	const struct catalog_model *model;

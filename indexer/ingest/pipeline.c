@@ -14,7 +14,6 @@
 #include <xxhash.h>
 
 #include "indexer/walk/path.h"
-#include "schema/cli/options.h"
 #include "schema/base/clock.h"
 #include "schema/base/memory.h"
 

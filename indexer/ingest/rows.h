@@ -1,6 +1,6 @@
 /* rows.h: what a run writes of each photograph, and when it commits.
  *
- *     rows_open(&rows, &ingest, &store_options, err);       // of the encoder's and the image tokens: how many, how wide
+ *     rows_open(&rows, &ingest, &encoder, err);             // encoder: whether its tokens are to be made
  *     rows_begin(&rows, err);                               // before anything is written; does nothing within a transaction
  *     rows_embedding(&rows, content, embedding, tokens, encoder, err);
  *     rows_photo(&rows, item, &job, content, failed, err);

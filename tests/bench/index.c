@@ -93,9 +93,10 @@ static enum status index_photos(struct data *d, struct err *err)
 {
 	const struct config *config = coca_config(d->coca);
 	static volatile sig_atomic_t interrupted;
-	struct cli cli = {.out = stdout, .log = stderr, .quiet = true, .interrupted = &interrupted};
+	const struct listener listener = {.interrupted = &interrupted};
 	const char *folder = d->folder;
-	struct index_options options = {.folders = &folder, .folder_count = 1, .token_budget = (size_t)2 << 30, .encoder_budget = (size_t)1 << 30};
+	struct index_options options = {.folders = &folder, .folder_count = 1,
+		.ingest = {.token_budget = (size_t)2 << 30, .encoder_budget = (size_t)1 << 30}};
 	struct catalog *catalog = NULL;
 	struct catalog_model model = {
 		.config_digest = "0123456789abcdef0123456789abcdef",
@@ -111,7 +112,7 @@ static enum status index_photos(struct data *d, struct err *err)
 		status = catalog_model_put(catalog, &model, err);
 	index_report_release(&d->report);
 	if (status == STATUS_OK)
-		status = index_run(&cli, catalog, d->coca, &model, &options, &d->report, err);
+		status = index_run(&listener, catalog, d->coca, &model, &options, &d->report, err);
 	if (status == STATUS_OK && d->report.counts.added != PHOTOS)
 		status = err_set(err, STATUS_FAILED, "%zu photographs were indexed, not %d", d->report.counts.added, PHOTOS);
 	catalog_close(catalog);

@@ -102,13 +102,13 @@ static inline void close_library(struct library *l)
 /* Indexes the named folder of the library's, NULL for all. */
 static inline enum status run_on(struct library *l, const char *folder)
 {
-	struct cli cli = {.out = stdout, .log = stderr, .quiet = true, .interrupted = &interrupted};
+	const struct listener listener = {.interrupted = &interrupted};
 	const char *path = folder ? in(l, folder) : l->photos;
 
 	l->options.folders = &path;
 	l->options.folder_count = 1;
 	index_report_release(&l->report);
-	return index_run(&cli, l->catalog, shared_model, &l->model, &l->options, &l->report, &err);
+	return index_run(&listener, l->catalog, shared_model, &l->model, &l->options, &l->report, &err);
 }
 
 static inline void run(struct library *l)
