@@ -137,24 +137,14 @@ static char *name_of(const char *path)
 	return mem_copy(name, dot && dot > name ? (size_t)(dot - name) : strlen(name));
 }
 
-static enum status install(struct cli *cli, struct library *library, const char *path, const char *given, struct err *err)
+static enum status install(struct library *library, const char *path, const char *given, struct err *err)
 {
 	struct head head = {0};
-	struct labelled done;
 	char *name = given ? mem_copy(given, strlen(given)) : name_of(path);
-	int64_t id;
 	enum status status = name ? head_open(path, &head, err) : err_memory(err, "a name");
 
 	if (status == STATUS_OK)
-		status = labelling_install(library, name, &head, &id, err);
-	if (status == STATUS_OK && head.kind != HEAD_ANSWERS) {
-		status = labelling_run(library, id, &head, &done, err);
-		if (status == STATUS_OK) {
-			listener_note(&cli->listener, "'%s' is installed; %zu photos are labelled; hint: coca search label:%s", name, done.stored + done.encoded,
-			     head.labels[0]);
-			labelling_report(&cli->listener, name, &done);
-		}
-	}
+		status = labelling_install(library, name, &head, err);
 	head_release(&head);
 	free(name);
 	return status;
@@ -170,7 +160,7 @@ static enum status add(struct cli *cli, const struct arguments *args, struct err
 		return err_set(err, STATUS_USAGE, args->count < 2 ? "coca heads add takes files" : "--name goes with one file");
 	status = open_library(cli, LIBRARY_WRITE, &library, err);
 	for (size_t i = 1; i < args->count && status == STATUS_OK; i++)
-		status = install(cli, &library, args->words[i], name, err);
+		status = install(&library, args->words[i], name, err);
 	library_close(&library);
 	return status;
 }

@@ -471,31 +471,6 @@ static enum status print(struct tuning *t, const struct taught *taught, struct e
 	return format_print(t->cli->out, &out, err);
 }
 
-/* Into the catalog, and all of the library labelled. */
-static enum status install(struct tuning *t, struct head *head, struct err *err)
-{
-	struct library *library = &t->library;
-	struct labelled done;
-	int64_t id;
-
-	catalog_close(library->catalog);
-	library->catalog = NULL;
-	enum status status = catalog_open(t->cli->database, CATALOG_WRITE, &library->catalog, err);
-	if (status == STATUS_OK)
-		status = engine_identify(&library->engine, library->catalog, &library->row, err);
-	if (status == STATUS_OK)
-		status = labelling_install(library, t->name, head, &id, err);
-	if (status != STATUS_OK || head->kind == HEAD_ANSWERS)
-		return status;
-	status = labelling_run(library, id, head, &done, err);
-	if (status == STATUS_OK) {
-		listener_note(&t->cli->listener, "'%s' is installed; %zu photos of the library are labelled; hint: coca search label:%s", t->name,
-		     done.stored + done.encoded, head->labels[0]);
-		labelling_report(&t->cli->listener, t->name, &done);
-	}
-	return status;
-}
-
 static enum status tune(struct tuning *t, struct taught *taught, struct err *err)
 {
 	enum head_kind kind = t->answers ? HEAD_ANSWERS : t->linear ? HEAD_LINEAR : HEAD_POOLER;
@@ -526,7 +501,9 @@ static enum status tune(struct tuning *t, struct taught *taught, struct err *err
 	if (status == STATUS_OK && t->out)
 		status = head_save(&taught->head, t->out, err);
 	if (status == STATUS_OK && t->name)
-		status = install(t, &taught->head, err);
+		status = library_write(&t->library, t->cli->database, err);
+	if (status == STATUS_OK && t->name)
+		status = labelling_install(&t->library, t->name, &taught->head, err);
 	if (status == STATUS_OK && !t->out && !t->name && !t->compare)
 		listener_note(&t->cli->listener, "the head is not kept; hint: --name NAME installs it, --out FILE writes it");
 	return status;

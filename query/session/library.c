@@ -50,6 +50,18 @@ enum status library_open(const struct library_options *options, struct library *
 	return status == STATUS_OK ? identify(library, options->mode, err) : status;
 }
 
+enum status library_write(struct library *library, const char *database, struct err *err)
+{
+	const struct library_options options = {.database = database, .mode = LIBRARY_WRITE};
+
+	store_close(library->store);
+	catalog_close(library->catalog);
+	library->store = NULL;
+	library->catalog = NULL;
+	enum status status = open_catalog(library, &options, err);
+	return status == STATUS_OK ? identify(library, LIBRARY_WRITE, err) : status;
+}
+
 enum status library_engine(struct library *library, struct err *err)
 {
 	if (library->engine.model)

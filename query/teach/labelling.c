@@ -64,25 +64,11 @@ enum status labelling_find(struct library *library, const char *name, bool answe
 	return status;
 }
 
-enum status labelling_install(struct library *library, const char *name, struct head *head, int64_t *id, struct err *err)
-{
-	struct buffer bytes = {0};
-	enum status status = head_bytes(head, &bytes, err);
-	struct catalog_head row = {.model = library->row.id, .name = name, .bytes = bytes.data, .size = bytes.size};
-
-	if (status == STATUS_OK && (!*name || strlen(name) > 255 || strchr(name, '/')))
-		status = err_set(err, STATUS_USAGE, "'%s' is no name for a head: it is 1 to 255 bytes without a slash", name);
-	if (status == STATUS_OK)
-		status = head_check(head, name, library->row.config_digest, library->row.weights_digest, library->row.name, err);
-	if (status == STATUS_OK)
-		status = catalog_head_put(library->catalog, &row, (const char *const *)head->labels,
-					  head->kind == HEAD_ANSWERS ? 0 : head->labels_count, err);
-	*id = row.id;
-	buffer_release(&bytes);
-	return status;
-}
-
 /* ---- labelling -------------------------------------------------------------------------------------------------- */
+
+struct labelled {
+	size_t stored, encoded, away; /* photographs: by stored tokens; encoded again; neither can be had */
+};
 
 struct group {
 	struct tune_item items[GROUP];
@@ -100,44 +86,51 @@ static void release_items(struct group *g)
 	g->count = 0;
 }
 
-static enum status load_one(struct library *library, const struct head *head, int64_t content, struct group *g, struct labelled *done,
-			    struct err *err)
+/* Of what is away nothing is loaded. */
+static enum status load_tokens(struct library *library, const int64_t *contents, size_t n, struct group *g, struct labelled *done,
+			       struct err *err)
 {
-	struct tune_item *item = &g->items[g->count];
-	enum status status;
+	enum status status = STATUS_OK;
 
-	*item = (struct tune_item){0};
-	if (head->kind == HEAD_LINEAR) {
-		float *embedding = g->embeddings + g->count * head->D;
-		bool found;
-		status = catalog_embedding_get(library->catalog, content, library->row.id, embedding, head->D, &found, err);
-		item->embedding = embedding;
-		done->stored += found;
-		g->contents[g->count] = content;
-		g->count += status == STATUS_OK && found;
-		return status;
+	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
+		struct tune_item *item = &g->items[g->count];
+		enum tokens_found found = TOKENS_AWAY;
+		void *blob = NULL;
+		*item = (struct tune_item){0};
+		status = tokens_blob(&library->engine, library->catalog, library->row.id, TOKENS_ENCODER, contents[i], &blob, &item->size,
+				     &found, err);
+		item->blob = blob;
+		done->stored += found == TOKENS_STORED;
+		done->encoded += found == TOKENS_ENCODED;
+		done->away += status == STATUS_OK && found == TOKENS_AWAY;
+		g->contents[g->count] = contents[i];
+		g->count += blob != NULL;
 	}
-	enum tokens_found found;
-	void *blob;
-	status = tokens_blob(&library->engine, library->catalog, library->row.id, TOKENS_ENCODER, content, &blob, &item->size, &found, err);
-	if (status != STATUS_OK)
-		return status;
-	item->blob = blob;
-	done->stored += found == TOKENS_STORED;
-	done->encoded += found == TOKENS_ENCODED;
-	done->away += found == TOKENS_AWAY;
-	g->contents[g->count] = content;
-	g->count += blob != NULL;
-	return STATUS_OK;
+	return status;
+}
+
+static enum status load_embeddings(struct library *library, const int64_t *contents, size_t n, size_t D, struct group *g,
+				   struct labelled *done, struct err *err)
+{
+	bool found[GROUP];
+	enum status status = store_embeddings(library->store, STORE_PHOTOS, contents, n, g->embeddings, found, err);
+
+	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
+		if (!found[i])
+			continue;
+		g->items[g->count] = (struct tune_item){.embedding = g->embeddings + i * D};
+		g->contents[g->count++] = contents[i];
+		done->stored++;
+	}
+	return status;
 }
 
 static enum status label_group(struct library *library, int64_t id, const struct head *head, const int64_t *contents, size_t n,
 			       struct group *g, struct labelled *done, struct err *err)
 {
-	enum status status = STATUS_OK;
+	enum status status = head->kind == HEAD_LINEAR ? load_embeddings(library, contents, n, head->D, g, done, err)
+						       : load_tokens(library, contents, n, g, done, err);
 
-	for (size_t i = 0; i < n && status == STATUS_OK; i++)
-		status = load_one(library, head, contents[i], g, done, err);
 	if (status == STATUS_OK)
 		status = tune_measure(head, g->items, g->count, g->p, err);
 	if (status == STATUS_OK)
@@ -157,8 +150,18 @@ static enum status label_group(struct library *library, int64_t id, const struct
 	return status;
 }
 
-enum status labelling_run(struct library *library, int64_t id, const struct head *head, struct labelled *done,
-			  struct err *err)
+static void report(const struct library *library, const char *name, const struct labelled *done)
+{
+	if (done->encoded)
+		listener_note(library->listener, "%zu of %zu photos had no stored tokens for the head '%s' and were encoded again; hint: coca "
+						 "index has --encoder-budget", done->encoded, done->stored + done->encoded, name);
+	if (done->away)
+		listener_note(library->listener, "%zu photos are not labelled by '%s': they have no stored tokens, and their files are away",
+			      done->away, name);
+}
+
+/* Labels what the installed head was not asked about yet. */
+static enum status label_library(struct library *library, int64_t id, const struct head *head, struct labelled *done, struct err *err)
 {
 	struct group *g = mem_array(1, sizeof *g);
 	size_t C = head->labels_count, n = 0;
@@ -191,13 +194,30 @@ out:
 	return status;
 }
 
-void labelling_report(const struct listener *listener, const char *name, const struct labelled *done)
+enum status labelling_install(struct library *library, const char *name, struct head *head, struct err *err)
 {
-	if (done->encoded)
-		listener_note(listener, "%zu of %zu photos had no stored tokens for the head '%s' and were encoded again; hint: coca index has "
-			  "--encoder-budget", done->encoded, done->stored + done->encoded, name);
-	if (done->away)
-		listener_note(listener, "%zu photos are not labelled by '%s': they have no stored tokens, and their files are away", done->away, name);
+	struct labelled done;
+	struct buffer bytes = {0};
+	enum status status = head_bytes(head, &bytes, err);
+	struct catalog_head row = {.model = library->row.id, .name = name, .bytes = bytes.data, .size = bytes.size};
+
+	if (status == STATUS_OK && (!*name || strlen(name) > 255 || strchr(name, '/')))
+		status = err_set(err, STATUS_USAGE, "'%s' is no name for a head: it is 1 to 255 bytes without a slash", name);
+	if (status == STATUS_OK)
+		status = head_check(head, name, library->row.config_digest, library->row.weights_digest, library->row.name, err);
+	if (status == STATUS_OK)
+		status = catalog_head_put(library->catalog, &row, (const char *const *)head->labels,
+					  head->kind == HEAD_ANSWERS ? 0 : head->labels_count, err);
+	buffer_release(&bytes);
+	if (status != STATUS_OK || head->kind == HEAD_ANSWERS)
+		return status;
+	status = label_library(library, row.id, head, &done, err);
+	if (status == STATUS_OK) {
+		listener_note(library->listener, "'%s' is installed; %zu photos of the library are labelled; hint: coca search label:%s", name,
+			      done.stored + done.encoded, head->labels[0]);
+		report(library, name, &done);
+	}
+	return status;
 }
 
 /* ---- queries ---------------------------------------------------------------------------------------------------- */
@@ -233,12 +253,12 @@ static enum status complete(struct library *library, const struct catalog_label 
 	if (status == STATUS_OK)
 		status = library_engine(library, err);
 	if (status == STATUS_OK && library->row.id != label->model) {
-		listener_note(library->listener, "%zu photos are not labelled by '%s' yet, as it belongs to the model '%s'; hint: --model %s", missing, named.name,
-		     head.model, head.model);
+		listener_note(library->listener, "%zu photos are not labelled by '%s' yet, as it belongs to the model '%s'; hint: --model %s",
+			      missing, named.name, head.model, head.model);
 	} else if (status == STATUS_OK) {
-		status = labelling_run(library, label->head, &head, &done, err);
+		status = label_library(library, label->head, &head, &done, err);
 		if (status == STATUS_OK)
-			labelling_report(library->listener, named.name, &done);
+			report(library, named.name, &done);
 	}
 	head_release(&head);
 	return status;
