@@ -4,19 +4,9 @@
 
 #include <pthread.h>
 
-/* FAISS's headers declare functions as C++ does, without (void). */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wstrict-prototypes"
-#include <faiss/c_api/IndexFlat_c.h>
-#include <faiss/c_api/IndexIVF_c.h>
-#include <faiss/c_api/Index_c.h>
-#include <faiss/c_api/error_c.h>
-#include <faiss/c_api/index_factory_c.h>
-#include <faiss/c_api/index_io_c.h>
-#pragma GCC diagnostic pop
-
 #include "schema/catalog/contents.h"
 #include "schema/catalog/models.h"
+#include "schema/vectors/faiss.h"
 #include "schema/vectors/vectors.h"
 
 /* --- the k best (scan.c) --- */
