@@ -35,8 +35,6 @@ void decoder_pass_shape(struct network *n)
 	}
 	d->shape.attention.items = cross->attention.items = B;
 	d->R = d->shape.R;
-	block_pass_need(&d->shape, &n->scratch);
-	block_pass_need(cross, &n->scratch);
 }
 
 void decoder_pass_carve(struct carver *carver, struct network *n)
@@ -51,8 +49,8 @@ void decoder_pass_carve(struct carver *carver, struct network *n)
 	d->labels = carve(carver, d->R, sizeof *d->labels);
 	float *x = carve_floats(carver, d->R, W);
 	for (size_t l = 0; l < c->decoder.layers; l++) {
-		block_pass_carve(carver, &d->shape, &d->blocks[l]);
-		block_pass_carve(carver, &d->cross_shape, &d->cross[l]);
+		block_pass_carve(carver, &d->shape, &d->blocks[l], &n->scratch);
+		block_pass_carve(carver, &d->cross_shape, &d->cross[l], &n->scratch);
 		d->blocks[l].x = x;
 		d->cross[l].x = d->blocks[l].out;
 		x = d->cross[l].out;

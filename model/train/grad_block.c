@@ -21,7 +21,7 @@ void grad_scratch_carve(struct carver *carver, struct grad_scratch *s)
 
 /* ---- block ------------------------------------------------------------------------------------------------------ */
 
-void block_pass_need(const struct block_shape *b, struct grad_scratch *scratch)
+void block_pass_carve(struct carver *carver, const struct block_shape *b, struct block_pass *pass, struct grad_scratch *scratch)
 {
 	size_t widest = b->F > 3 * b->D ? b->F : 3 * b->D;
 
@@ -29,14 +29,6 @@ void block_pass_need(const struct block_shape *b, struct grad_scratch *scratch)
 	widen(&scratch->row_floats, b->R * b->D);
 	widen(&scratch->partial_width, widest);
 	widen(&scratch->attention_most, b->attention.most);
-	if (b->cross) {
-		widen(&scratch->wide_floats, b->R * b->D + b->Rk * 2 * b->D);
-		widen(&scratch->row_floats, b->Rk * b->D);
-	}
-}
-
-void block_pass_carve(struct carver *carver, const struct block_shape *b, struct block_pass *pass)
-{
 	pass->norm1 = carve_floats(carver, b->R, b->D);
 	pass->stat1 = carve_floats(carver, b->R, 2);
 	pass->qkv = carve_floats(carver, b->R, b->cross ? b->D : 3 * b->D);
@@ -53,6 +45,8 @@ void block_pass_carve(struct carver *carver, const struct block_shape *b, struct
 		pass->branch2 = carve_floats(carver, b->R, b->D);
 	}
 	if (b->cross) {
+		widen(&scratch->wide_floats, b->R * b->D + b->Rk * 2 * b->D);
+		widen(&scratch->row_floats, b->Rk * b->D);
 		pass->norm_kv = carve_floats(carver, b->Rk, b->D);
 		pass->stat_kv = carve_floats(carver, b->Rk, 2);
 		pass->kv = carve_floats(carver, b->Rk, 2 * b->D);
@@ -166,7 +160,7 @@ void block_pass_backward(const struct block_shape *b, const struct block *w, con
 
 /* ---- pooler ----------------------------------------------------------------------------------------------------- */
 
-void pooler_pass_need(const struct pooler_shape *m, struct grad_scratch *scratch)
+void pooler_pass_carve(struct carver *carver, const struct pooler_shape *m, struct pooler_pass *pass, struct grad_scratch *scratch)
 {
 	size_t rows = m->B * m->n;
 
@@ -175,10 +169,6 @@ void pooler_pass_need(const struct pooler_shape *m, struct grad_scratch *scratch
 	widen(&scratch->row_floats, m->R * m->D);
 	widen(&scratch->partial_width, 2 * m->E > m->D ? 2 * m->E : m->D);
 	widen(&scratch->attention_most, m->attention.most);
-}
-
-void pooler_pass_carve(struct carver *carver, const struct pooler_shape *m, struct pooler_pass *pass)
-{
 	pass->norm_q = carve_floats(carver, m->n, m->E);
 	pass->stat_q = carve_floats(carver, m->n, 2);
 	pass->q = carve_floats(carver, m->n, m->E);
@@ -186,8 +176,8 @@ void pooler_pass_carve(struct carver *carver, const struct pooler_shape *m, stru
 	pass->stat_k = carve_floats(carver, m->R, 2);
 	pass->kv = carve_floats(carver, m->R, 2 * m->E);
 	pass->p = carve_floats(carver, 1, m->p);
-	pass->attended = carve_floats(carver, m->B * m->n, m->E);
-	pass->out = carve_floats(carver, m->B * m->n, m->E);
+	pass->attended = carve_floats(carver, rows, m->E);
+	pass->out = carve_floats(carver, rows, m->E);
 }
 
 void pooler_pass_forward(const struct pooler_shape *m, const struct pooler *w, const float *x, struct pooler_pass *pass)

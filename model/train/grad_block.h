@@ -15,7 +15,7 @@
 #include "model/math/ops.h"
 #include "model/files/weights.h"
 
-/* Scratch that all passes share: sized for the widest by grad_scratch_need before it is carved. */
+/* Scratch that all passes share: carving one widens it as far as that one needs, and it is carved last. */
 struct grad_scratch {
 	size_t wide_floats, row_floats, partial_width, attention_most;
 	float *wide;        /* gradient of q, k, v, or of the MLP's hidden */
@@ -47,9 +47,8 @@ struct block_shape {
 	struct grad_attention attention;
 };
 
-void block_pass_need(const struct block_shape *shape, struct grad_scratch *scratch);
 /* x is given; out is carved, too. */
-void block_pass_carve(struct carver *carver, const struct block_shape *shape, struct block_pass *pass);
+void block_pass_carve(struct carver *carver, const struct block_shape *shape, struct block_pass *pass, struct grad_scratch *scratch);
 /* tokens[Rk,D]: cross blocks only. */
 void block_pass_forward(const struct block_shape *shape, const struct block *w, const float *tokens, struct block_pass *pass);
 /* dx[R,D]: on entry the gradient of out, on return that of x. dtokens[Rk,D] is added to; NULL: not wanted. */
@@ -72,8 +71,7 @@ struct pooler_shape {
 	struct grad_attention attention;
 };
 
-void pooler_pass_need(const struct pooler_shape *shape, struct grad_scratch *scratch);
-void pooler_pass_carve(struct carver *carver, const struct pooler_shape *shape, struct pooler_pass *pass);
+void pooler_pass_carve(struct carver *carver, const struct pooler_shape *shape, struct pooler_pass *pass, struct grad_scratch *scratch);
 void pooler_pass_forward(const struct pooler_shape *shape, const struct pooler *w, const float *x /* [R,D] */, struct pooler_pass *pass);
 /* dx[R,D] = keep * dx + its gradient; NULL: not wanted. */
 void pooler_pass_backward(const struct pooler_shape *shape, const struct pooler *w, const struct pooler *dw, const float *x,

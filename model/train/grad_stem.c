@@ -21,7 +21,7 @@ static size_t weights_of(const struct config *config, size_t l)
 	return config->stem[l].width * 9 * config_stem_channels(config, l);
 }
 
-void stem_pass_carve(struct carver *carver, const struct config *config, size_t B, struct stem_pass *pass)
+void stem_pass_carve(struct carver *carver, const struct config *config, size_t B, struct stem_pass *pass, struct grad_scratch *shared)
 {
 	size_t threads = (size_t)omp_get_max_threads(), most = 0;
 	float *x = pass->pixels = carve_floats(carver, B * places(config, 0), 3);
@@ -35,6 +35,7 @@ void stem_pass_carve(struct carver *carver, const struct config *config, size_t 
 		layer->slope = carve_floats(carver, rows, O);
 		layer->out = x = carve_floats(carver, rows, O);
 		most = weights_of(config, l) > most ? weights_of(config, l) : most;
+		shared->partial_width = O > shared->partial_width ? O : shared->partial_width;
 	}
 	if (!config->stem_layers)
 		return;
@@ -117,7 +118,7 @@ static void layer_backward(const struct config *config, const struct weights *w,
 }
 
 void stem_pass_backward(const struct config *config, const struct weights *w, const struct weights *g, size_t B,
-			const struct stem_pass *stem, const float *dpatches, float *partial)
+			const struct stem_pass *stem, const float *dpatches, const struct grad_scratch *shared)
 {
 	size_t layers = config->stem_layers, s = config_stem_side(config, layers), C = config_stem_channels(config, layers);
 	float *dmap = stem->dmap, *other = stem->other;
@@ -127,7 +128,7 @@ void stem_pass_backward(const struct config *config, const struct weights *w, co
 		stem_patches_back(dpatches + b * config->patches * config_patch_inputs(config), s, C, config_patch_side(config),
 				  dmap + b * s * s * C);
 	for (size_t l = layers; l-- > 0;) {
-		layer_backward(config, w, g, l, B, stem, dmap, l ? other : NULL, partial);
+		layer_backward(config, w, g, l, B, stem, dmap, l ? other : NULL, shared->partial);
 		float *swap = dmap;
 		dmap = other;
 		other = swap;

@@ -6,6 +6,7 @@
 #define MODEL_TRAIN_GRAD_STEM_H
 
 #include "model/files/config.h"
+#include "model/train/grad_block.h"
 #include "model/math/ops.h"
 #include "model/files/weights.h"
 
@@ -26,13 +27,13 @@ struct stem_pass {
 	float *dmap, *other; /* [B, the largest map] */
 };
 
-void stem_pass_carve(struct carver *carver, const struct config *config, size_t B, struct stem_pass *pass);
+void stem_pass_carve(struct carver *carver, const struct config *config, size_t B, struct stem_pass *pass, struct grad_scratch *shared);
 
 /* From pass->pixels to patches[B*patches, config_patch_inputs]. */
 void stem_pass_forward(const struct config *config, const struct weights *w, size_t B, struct stem_pass *pass, float *patches);
 
-/* From the patches' gradient; only where there is a stem. partial: grad_partial floats of the widest layer. */
+/* From the patches' gradient; only where there is a stem. */
 void stem_pass_backward(const struct config *config, const struct weights *w, const struct weights *g, size_t B,
-			const struct stem_pass *pass, const float *dpatches, float *partial);
+			const struct stem_pass *pass, const float *dpatches, const struct grad_scratch *shared);
 
 #endif

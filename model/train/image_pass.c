@@ -50,15 +50,6 @@ void image_pass_shape(struct network *n)
 		m->contrastive_shape = pooler_shape(c, B, 1, m->T, c->vision.width);
 	if (c->pooling == POOL_CASCADE)
 		m->contrastive_shape = pooler_shape(c, B, 1, c->pool_queries, c->embed_dim);
-
-	struct grad_scratch *s = &n->scratch;
-	for (size_t l = 0; l < c->stem_layers; l++)
-		s->partial_width = c->stem[l].width > s->partial_width ? c->stem[l].width : s->partial_width;
-	block_pass_need(&m->shape, s);
-	if (c->pooling != POOL_NONE)
-		pooler_pass_need(&m->pool_shape, s);
-	if (c->pooling == POOL_PARALLEL || c->pooling == POOL_CASCADE)
-		pooler_pass_need(&m->contrastive_shape, s);
 }
 
 void image_pass_carve(struct carver *carver, struct network *n)
@@ -67,23 +58,23 @@ void image_pass_carve(struct carver *carver, struct network *n)
 	struct image_pass *m = &n->image;
 	size_t B = m->B, D = c->vision.width, inputs = config_patch_inputs(c);
 
-	stem_pass_carve(carver, c, B, &m->stem);
+	stem_pass_carve(carver, c, B, &m->stem, &n->scratch);
 	m->spans = carve(carver, B, sizeof *m->spans);
 	m->patches = carve_floats(carver, B * c->patches, inputs);
 	m->embedded = carve_floats(carver, B * c->patches, D);
 	m->assembled = carve_floats(carver, m->R, D);
 	m->stat_pre = carve_floats(carver, m->R, 2);
-	pass_carve_blocks(carver, &m->shape, m->blocks, c->vision.layers);
+	pass_carve_blocks(carver, n, &m->shape, m->blocks, c->vision.layers);
 	if (c->no_ln_pre)
 		m->blocks[0].x = m->assembled;
 	pass_carve_norm(carver, &m->post, m->post_rows, m->post_width);
 	if (c->pooling != POOL_NONE) {
 		m->pool_spans = carve(carver, B, sizeof *m->pool_spans);
-		pooler_pass_carve(carver, &m->pool_shape, &m->pool);
+		pooler_pass_carve(carver, &m->pool_shape, &m->pool, &n->scratch);
 	}
 	if (c->pooling == POOL_PARALLEL || c->pooling == POOL_CASCADE) {
 		m->contrastive_spans = carve(carver, B, sizeof *m->contrastive_spans);
-		pooler_pass_carve(carver, &m->contrastive_shape, &m->contrastive);
+		pooler_pass_carve(carver, &m->contrastive_shape, &m->contrastive, &n->scratch);
 	}
 	m->pooled = carve_floats(carver, B, m->pooled_width);
 	m->tokens = carve_floats(carver, B * c->image_tokens, c->embed_dim);
@@ -235,7 +226,7 @@ static void assemble_backward(struct network *n, const struct weights *w, const 
 	if (!below)
 		return;
 	grad_linear_input(m->embedded, B * c->patches, D, D, w->patch_weight, inputs, 0, m->dpatches);
-	stem_pass_backward(c, w, g, B, &m->stem, m->dpatches, n->scratch.partial);
+	stem_pass_backward(c, w, g, B, &m->stem, m->dpatches, &n->scratch);
 }
 
 /* From the gradients of pooled and tokens to that of the last block's output, dx[R,D] (NULL: no block trains). */

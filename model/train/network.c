@@ -102,12 +102,12 @@ void pass_carve_norm(struct carver *carver, struct norm_pass *norm, size_t R, si
 	norm->stat = carve_floats(carver, R, 2);
 }
 
-void pass_carve_blocks(struct carver *carver, const struct block_shape *shape, struct block_pass *blocks, size_t layers)
+void pass_carve_blocks(struct carver *carver, struct network *n, const struct block_shape *shape, struct block_pass *blocks, size_t layers)
 {
 	float *x = carve_floats(carver, shape->R, shape->D);
 
 	for (size_t l = 0; l < layers; l++) {
-		block_pass_carve(carver, shape, &blocks[l]);
+		block_pass_carve(carver, shape, &blocks[l], &n->scratch);
 		blocks[l].x = x;
 		x = blocks[l].out;
 	}
@@ -115,11 +115,11 @@ void pass_carve_blocks(struct carver *carver, const struct block_shape *shape, s
 
 static void carve_all(struct carver *carver, struct network *n)
 {
-	grad_scratch_carve(carver, &n->scratch);
 	image_pass_carve(carver, n);
 	text_pass_carve(carver, n);
 	if (n->want & NETWORK_CAPTION)
 		decoder_pass_carve(carver, n);
+	grad_scratch_carve(carver, &n->scratch); /* by now as wide as all of them need */
 }
 
 static enum status lay_out(struct network *n, struct err *err)

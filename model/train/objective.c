@@ -62,19 +62,14 @@ static void take_features(struct gathered *g, const struct network *network, siz
 	memcpy(g->text + at * g->E, network_text_features(network), B * g->E * sizeof(float));
 }
 
-static void finish(const struct objective *o, double caption_sum, struct losses *losses)
-{
-	losses->caption = losses->counted ? caption_sum / (double)losses->counted : 0;
-	losses->total = (double)o->contrastive_weight * losses->contrastive + (double)o->caption_weight * losses->caption;
-}
-
-enum status objective_gradient(const struct objective *o, struct network *network, struct parameters *p, const struct batch_part *parts,
-			       size_t count, struct losses *losses, struct err *err)
+/* gradients NULL: the losses alone. */
+static enum status run(const struct objective *o, struct network *network, const struct weights *weights, const struct weights *gradients,
+		       const struct batch_part *parts, size_t count, struct losses *losses, struct err *err)
 {
 	enum network_want want = wanted(o);
 	struct gathered g;
 	double caption_sum = 0;
-	enum status status = gathered_init(&g, parts, count, p->config.embed_dim, err);
+	enum status status = gathered_init(&g, parts, count, network_embed_dim(network), err);
 
 	*losses = (struct losses){0};
 	size_t at = 0;
@@ -84,46 +79,37 @@ enum status objective_gradient(const struct objective *o, struct network *networ
 		bool last = k + 1 == count;
 		if (!last && !(want & NETWORK_CONTRASTIVE))
 			continue;
-		status = network_forward(network, &p->weights, &parts[k].batch, last ? want : NETWORK_CONTRASTIVE, err);
+		status = network_forward(network, weights, &parts[k].batch, last ? want : NETWORK_CONTRASTIVE, err);
 		if (status == STATUS_OK && want & NETWORK_CONTRASTIVE)
 			take_features(&g, network, at, parts[k].batch.B);
 	}
 	if (status == STATUS_OK && want & NETWORK_CONTRASTIVE)
-		status = contrastive(o, &g, &p->weights, p->gradients.logit_scale, losses, err);
+		status = contrastive(o, &g, weights, gradients ? gradients->logit_scale : NULL, losses, err);
 	float each = losses->counted ? o->caption_weight / (float)losses->counted : 0;
 	for (size_t k = count; k-- > 0 && status == STATUS_OK;) {
 		double sum;
 		at -= parts[k].batch.B;
 		if (k + 1 < count)
-			status = network_forward(network, &p->weights, &parts[k].batch, want, err);
+			status = network_forward(network, weights, &parts[k].batch, want, err);
 		if (status != STATUS_OK)
 			break;
-		network_backward(network, &p->weights, &p->gradients, g.dimage + at * g.E, g.dtext + at * g.E, each, &sum);
+		network_backward(network, weights, gradients, g.dimage + at * g.E, g.dtext + at * g.E, each, &sum);
 		caption_sum += sum;
 	}
-	finish(o, caption_sum, losses);
+	losses->caption = losses->counted ? caption_sum / (double)losses->counted : 0;
+	losses->total = (double)o->contrastive_weight * losses->contrastive + (double)o->caption_weight * losses->caption;
 	gathered_release(&g);
 	return status;
+}
+
+enum status objective_gradient(const struct objective *o, struct network *network, struct parameters *p, const struct batch_part *parts,
+			       size_t count, struct losses *losses, struct err *err)
+{
+	return run(o, network, &p->weights, &p->gradients, parts, count, losses, err);
 }
 
 enum status objective_losses(const struct objective *o, struct network *network, const struct weights *weights,
 			     const struct batch_part *part, struct losses *losses, struct err *err)
 {
-	enum network_want want = wanted(o);
-	struct gathered g;
-	double sum = 0;
-	enum status status = gathered_init(&g, part, 1, network_embed_dim(network), err);
-
-	*losses = (struct losses){.counted = network_counted(&part->batch)};
-	if (status == STATUS_OK)
-		status = network_forward(network, weights, &part->batch, want, err);
-	if (status == STATUS_OK && want & NETWORK_CONTRASTIVE) {
-		take_features(&g, network, 0, part->batch.B);
-		status = contrastive(o, &g, weights, NULL, losses, err);
-	}
-	if (status == STATUS_OK)
-		network_backward(network, weights, NULL, NULL, NULL, 0, &sum);
-	finish(o, sum, losses);
-	gathered_release(&g);
-	return status;
+	return run(o, network, weights, NULL, part, 1, losses, err);
 }

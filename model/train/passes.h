@@ -105,7 +105,7 @@ struct block_shape pass_block_shape(const struct config *config, const struct to
 void pass_add_rows(struct block_shape *shape, size_t rows);
 void pass_carve_norm(struct carver *carver, struct norm_pass *norm, size_t R, size_t D);
 /* A tower's blocks, each one's output the next one's input; the first input, too. */
-void pass_carve_blocks(struct carver *carver, const struct block_shape *shape, struct block_pass *blocks, size_t layers);
+void pass_carve_blocks(struct carver *carver, struct network *n, const struct block_shape *shape, struct block_pass *blocks, size_t layers);
 
 /* Whether any of the pointers in a part of struct weights is not NULL: its parameters are not frozen. */
 bool pass_trains(const void *pointers, size_t size);

@@ -28,7 +28,6 @@ void text_pass_shape(struct network *n)
 	for (size_t i = 0; i < n->batch.B; i++)
 		pass_add_rows(&t->shape, text_rows(n, i));
 	t->R = t->shape.R;
-	block_pass_need(&t->shape, &n->scratch);
 }
 
 void text_pass_carve(struct carver *carver, struct network *n)
@@ -40,7 +39,7 @@ void text_pass_carve(struct carver *carver, struct network *n)
 	t->spans = carve(carver, B, sizeof *t->spans);
 	t->begin = carve(carver, B + 1, sizeof *t->begin);
 	t->visible = carve(carver, t->R, sizeof *t->visible);
-	pass_carve_blocks(carver, &t->shape, t->blocks, c->text.layers);
+	pass_carve_blocks(carver, n, &t->shape, t->blocks, c->text.layers);
 	t->class_rows = carve_floats(carver, B, W);
 	pass_carve_norm(carver, &t->final, B, W);
 	t->features = carve_floats(carver, B, c->embed_dim);
