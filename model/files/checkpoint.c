@@ -3,7 +3,6 @@
 #include "model/files/checkpoint.h"
 
 #include <errno.h>
-#include <immintrin.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include "model/files/checkpoint_formats.h"
 #include "schema/base/json.h"
 #include "schema/base/memory.h"
+#include "schema/base/packed.h"
 
 #include "schema/base/banned.h"
 
@@ -24,12 +24,12 @@ static const struct {
 	[DTYPE_OTHER] = {"another type", 0},
 };
 
-const char *dtype_name(enum dtype dtype)
+static const char *dtype_name(enum dtype dtype)
 {
 	return dtypes[dtype].name;
 }
 
-size_t dtype_size(enum dtype dtype)
+static size_t dtype_size(enum dtype dtype)
 {
 	return dtypes[dtype].size;
 }
@@ -47,14 +47,8 @@ enum status checkpoint_add(struct checkpoint *c, const struct tensor *tensor, si
 		return err_set(err, STATUS_FORMAT, "the shape of '%.*s' does not make its %zu bytes", (int)name_size, tensor->name, tensor->size);
 	if (c->count == TENSORS_MOST)
 		return err_set(err, STATUS_MEMORY, "it has more than %d tensors", TENSORS_MOST);
-	if (c->count == c->capacity) {
-		size_t capacity = c->capacity ? 2 * c->capacity : 256;
-		struct tensor *grown = mem_resize(c->tensors, capacity, sizeof *grown);
-		if (!grown)
-			return err_memory(err, "the list of tensors");
-		c->tensors = grown;
-		c->capacity = capacity;
-	}
+	if (!mem_grow(&c->tensors, &c->capacity, c->count + 1, sizeof *c->tensors))
+		return err_memory(err, "the list of tensors");
 	struct tensor *t = &c->tensors[c->count];
 	*t = *tensor;
 	t->name = mem_copy(tensor->name, name_size);
@@ -205,14 +199,11 @@ const struct tensor *checkpoint_find(const struct checkpoint *c, const char *nam
 
 static void halves_to_floats(const uint8_t *from, size_t n, float *to)
 {
+	enum { SPAN = 1 << 18 };
+
 	#pragma omp parallel for schedule(static) if (n > 1 << 20)
-	for (size_t i = 0; i < n / 8; i++)
-		_mm256_storeu_ps(to + 8 * i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(from + 16 * i))));
-	for (size_t i = n / 8 * 8; i < n; i++) {
-		uint16_t half;
-		memcpy(&half, from + 2 * i, sizeof half);
-		to[i] = _cvtsh_ss(half);
-	}
+	for (size_t at = 0; at < n; at += SPAN)
+		packed_from_half(from + 2 * at, to + at, n - at < SPAN ? n - at : SPAN);
 }
 
 static void bfloats_to_floats(const uint8_t *from, size_t n, float *to)
@@ -320,11 +311,10 @@ static enum status write_halves(const struct named_floats *t, FILE *stream, stru
 
 	for (size_t at = 0; at < count; at += WRITE_CHUNK) {
 		size_t n = count - at < WRITE_CHUNK ? count - at : WRITE_CHUNK;
-		for (size_t i = 0; i < n; i++) {
-			halves[i] = _cvtss_sh(t->data[at + i], _MM_FROUND_TO_NEAREST_INT);
+		packed_to_half(t->data + at, halves, n);
+		for (size_t i = 0; i < n; i++)
 			if ((halves[i] & 0x7fff) == 0x7c00 && isfinite(t->data[at + i]))
 				return err_set(err, STATUS_FORMAT, "'%s' holds %g, which F16 cannot", t->name, (double)t->data[at + i]);
-		}
 		if (fwrite(halves, sizeof *halves, n, stream) != n)
 			return err_set(err, STATUS_IO, "%s", strerror(errno));
 	}
@@ -363,14 +353,15 @@ out:
 	return status;
 }
 
-enum status checkpoint_write(const char *path, const struct named_floats *tensors, size_t n, enum dtype store, struct err *err)
+enum status checkpoint_write(const char *path, const struct named_floats *tensors, size_t n, enum dtype store, const struct metadata *metadata,
+			     size_t m, struct err *err)
 {
 	struct file_writer writer = {0};
 	enum status status = file_writer_open(path, &writer, err);
 
 	if (status != STATUS_OK)
 		return status;
-	status = checkpoint_print(writer.stream, tensors, n, store, NULL, 0, err);
+	status = checkpoint_print(writer.stream, tensors, n, store, metadata, m, err);
 	if (status == STATUS_OK)
 		return file_writer_commit(&writer, err);
 	file_writer_abort(&writer);

@@ -47,9 +47,6 @@ const char *checkpoint_path(const struct checkpoint *checkpoint);
 /* A text of a safetensors file's __metadata__; NULL: not there. */
 const char *checkpoint_metadata(const struct checkpoint *checkpoint, const char *key);
 
-const char *dtype_name(enum dtype dtype);
-size_t dtype_size(enum dtype dtype); /* 0 for DTYPE_OTHER */
-
 /* STATUS_UNSUPPORTED if the tensor is of integers or of another type that tensor_floats cannot read. */
 enum status tensor_check(const struct tensor *tensor, struct err *err);
 /* Copies a floating tensor as F32: what tensor_check accepts does not fail. */
@@ -64,12 +61,13 @@ struct named_floats {
 	const int8_t *codes; /* if not NULL: stored as I8 instead of data */
 	bool whole;          /* stored as F32 whatever the file's type is */
 };
-enum status checkpoint_write(const char *path, const struct named_floats *tensors, size_t n, enum dtype store, struct err *err);
-
 struct metadata {
 	const char *key, *value;
 };
-/* The same into a stream, with metadata beside "format": "pt". */
+/* metadata[m] beside "format": "pt". */
+enum status checkpoint_write(const char *path, const struct named_floats *tensors, size_t n, enum dtype store, const struct metadata *metadata,
+			     size_t m, struct err *err);
+/* The same into a stream. */
 enum status checkpoint_print(FILE *stream, const struct named_floats *tensors, size_t n, enum dtype store, const struct metadata *metadata,
 			     size_t m, struct err *err);
 

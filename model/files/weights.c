@@ -296,7 +296,7 @@ enum status weights_save(struct weights *weights, const struct config *config, c
 	if (status == STATUS_OK)
 		status = weights_visit(weights, config, save_one, &s, err);
 	if (status == STATUS_OK)
-		status = checkpoint_write(path, s.tensors, s.count, store, err);
+		status = checkpoint_write(path, s.tensors, s.count, store, NULL, 0, err);
 	free(s.tensors);
 	free(s.names);
 	return status;

@@ -264,66 +264,6 @@ static enum status check_ids(const struct coca *model, int32_t start, int32_t en
 	return coca_check_texts(model, one, 2, err);
 }
 
-/* ---- greedy ------------------------------------------------------------------------------------------------------- */
-
-static size_t best_id(const float *logits, size_t V)
-{
-	float most = op_max(logits, V);
-	size_t id = 0;
-
-	while (id + 1 < V && logits[id] != most)
-		id++;
-	return id;
-}
-
-static enum status greedy_group(const struct coca *model, struct run *run, int32_t end, struct caption *captions, struct err *err)
-{
-	enum status status = STATUS_OK;
-
-	for (size_t t = 0; run->rows > 0 && status == STATUS_OK; t++) {
-		size_t rows = 0;
-		if (t + 1 < run->most) {
-			step(run, t);
-			status = check_step(model, run, err);
-		}
-		for (size_t r = 0; r < run->rows && status == STATUS_OK; r++) {
-			const struct hypothesis *h = run->live + r;
-			if (t + 1 == run->most) {
-				status = keep(h->ids, t + 1, h->score, captions + h->image, err);
-				continue;
-			}
-			size_t id = best_id(run->logits + r * run->config->vocab_size, run->config->vocab_size);
-			struct hypothesis *to = run->next + rows;
-			extend(h, t, (int32_t)id, h->score + log_p(run, r, id), to);
-			if (to->ids[t + 1] == end)
-				status = keep(to->ids, t + 2, to->score, captions + h->image, err);
-			else
-				rows++;
-		}
-		swap_lists(run, rows);
-	}
-	return status;
-}
-
-enum status generate_greedy(const struct coca *model, struct coca_scratch *scratch, const float *tokens, size_t B, int32_t start, int32_t end,
-			    size_t most, struct caption *captions, struct err *err)
-{
-	size_t image = coca_config(model)->image_tokens * coca_config(model)->decoder.width;
-	enum status status = check_ids(model, start, end, &most, err);
-	struct run run;
-
-	memset(captions, 0, B * sizeof *captions);
-	for (size_t from = 0; from < B && status == STATUS_OK; from += ROWS_MOST) {
-		size_t images = B - from < ROWS_MOST ? B - from : ROWS_MOST;
-		status = run_begin(&run, model, scratch, tokens + from * image, images, 1, start, most, err);
-		if (status == STATUS_OK)
-			status = greedy_group(model, &run, end, captions + from, err);
-	}
-	if (status != STATUS_OK)
-		captions_release(captions, B);
-	return status;
-}
-
 /* ---- beams -------------------------------------------------------------------------------------------------------- */
 
 struct candidate {
@@ -459,8 +399,9 @@ enum status generate_beams(const struct coca *model, struct coca_scratch *scratc
 
 	if (beams == 0)
 		return err_set(err, STATUS_USAGE, "a beam search needs 1 beam or more");
+	/* One beam is the greedy caption: without a power nothing that goes on passes one that ended. */
 	if (beams == 1)
-		return generate_greedy(model, scratch, tokens, B, start, end, most, captions, err);
+		length_power = 0;
 	memset(captions, 0, B * beams * sizeof *captions);
 	list = mem_array(mem_product(2, beams), sizeof *list);
 	done = mem_array(group, sizeof *done);
@@ -481,6 +422,12 @@ enum status generate_beams(const struct coca *model, struct coca_scratch *scratc
 	free(done);
 	free(ranks);
 	return status;
+}
+
+enum status generate_greedy(const struct coca *model, struct coca_scratch *scratch, const float *tokens, size_t B, int32_t start, int32_t end,
+			    size_t most, struct caption *captions, struct err *err)
+{
+	return generate_beams(model, scratch, tokens, B, start, end, most, 1, 0, captions, err);
 }
 
 void captions_release(struct caption *captions, size_t n)

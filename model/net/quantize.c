@@ -9,7 +9,6 @@
 #include "model/net/decoder_int8.h"
 #include "model/math/int8.h"
 #include "schema/base/random.h"
-#include "schema/base/file.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
@@ -168,23 +167,15 @@ static void list_release(struct list *list)
 	free(list->names);
 }
 
-static enum status print(const struct list *list, enum dtype store, const struct quantize_loss *loss, const char *path, struct err *err)
+static enum status save(const struct list *list, enum dtype store, const struct quantize_loss *loss, const char *path, struct err *err)
 {
 	char mean[32], worst[32], images[32];
 	struct metadata metadata[] = {{INT8_COSINE_MEAN, mean}, {QUANTIZE_WORST, worst}, {QUANTIZE_IMAGES, images}};
-	struct file_writer writer = {0};
 
 	snprintf(mean, sizeof mean, "%.5f", quantize_mean(loss));
 	snprintf(worst, sizeof worst, "%.5f", loss->worst);
 	snprintf(images, sizeof images, "%zu", loss->images);
-	enum status status = file_writer_open(path, &writer, err);
-	if (status != STATUS_OK)
-		return status;
-	status = checkpoint_print(writer.stream, list->tensors, list->count, store, metadata, loss->images ? 3 : 0, err);
-	if (status == STATUS_OK)
-		return file_writer_commit(&writer, err);
-	file_writer_abort(&writer);
-	return err_prefix(err, "cannot write '%s'", path);
+	return checkpoint_write(path, list->tensors, list->count, store, metadata, loss->images ? 3 : 0, err);
 }
 
 enum status quantize_write(const struct coca *model, const char *path, const struct quantize_loss *loss, bool keep, struct err *err)
@@ -208,7 +199,7 @@ enum status quantize_write(const struct coca *model, const char *path, const str
 	if (status == STATUS_OK && !keep)
 		status = add_decoder(&list, config, err);
 	if (status == STATUS_OK)
-		status = print(&list, coca_in_halves(model) ? DTYPE_F16 : DTYPE_F32, loss, path, err);
+		status = save(&list, coca_in_halves(model) ? DTYPE_F16 : DTYPE_F32, loss, path, err);
 	list_release(&list);
 	return status;
 }

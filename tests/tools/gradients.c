@@ -274,7 +274,7 @@ static enum status write_sample(const char *folder, const char *path, struct err
 		free(floats);
 	}
 	if (status == STATUS_OK)
-		status = checkpoint_write(path, list, n, DTYPE_F32, err);
+		status = checkpoint_write(path, list, n, DTYPE_F32, NULL, 0, err);
 	free(samples);
 	free(list);
 	checkpoint_close(whole);

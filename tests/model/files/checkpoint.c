@@ -128,7 +128,7 @@ static void what_is_written_reads_back(void **state)
 	struct checkpoint *c;
 	struct err err;
 
-	assert_ok(checkpoint_write(path, tensors, 3, DTYPE_F32, &err), &err);
+	assert_ok(checkpoint_write(path, tensors, 3, DTYPE_F32, NULL, 0, &err), &err);
 	assert_opens(path, &c);
 	assert_string_equal(checkpoint_path(c), path);
 	assert_int_equal(checkpoint_count(c), 3);
@@ -155,7 +155,7 @@ static void halves_are_rounded_to_nearest(void **state)
 
 	for (size_t i = 0; i < COUNT; i++)
 		values[i] = test_uniform(&random);
-	assert_ok(checkpoint_write(path, &(struct named_floats){"v", 1, {COUNT}, values}, 1, DTYPE_F16, &err), &err);
+	assert_ok(checkpoint_write(path, &(struct named_floats){"v", 1, {COUNT}, values}, 1, DTYPE_F16, NULL, 0, &err), &err);
 	assert_opens(path, &c);
 	assert_ok(tensor_floats(checkpoint_at(c, 0), back, &err), &err);
 	assert_true(test_close("halves", values, back, COUNT, 0.5f / 2048));
@@ -171,7 +171,7 @@ static void what_no_half_can_hold_is_not_written(void **state)
 	const char *path = test_path(test_folder(), "large.safetensors");
 	struct err err;
 
-	assert_int_equal(checkpoint_write(path, &(struct named_floats){"v", 0, {0}, &large}, 1, DTYPE_F16, &err), STATUS_FORMAT);
+	assert_int_equal(checkpoint_write(path, &(struct named_floats){"v", 0, {0}, &large}, 1, DTYPE_F16, NULL, 0, &err), STATUS_FORMAT);
 	assert_non_null(strstr(err.text, "'v' holds 70000"));
 	assert_int_equal(access(path, F_OK), -1);
 }
@@ -526,7 +526,7 @@ static const char *small_safetensors(void)
 	const char *path = test_path(test_folder(), "small.safetensors");
 	struct err err;
 
-	assert_ok(checkpoint_write(path, tensors, 2, DTYPE_F32, &err), &err);
+	assert_ok(checkpoint_write(path, tensors, 2, DTYPE_F32, NULL, 0, &err), &err);
 	return path;
 }
 

@@ -263,7 +263,7 @@ static void assert_edited_is_refused(size_t (*edit)(struct named_floats *tensors
 		memcpy(tensors[i].shape, t->shape, sizeof t->shape);
 	}
 	n = edit(tensors, n);
-	assert_ok(checkpoint_write(path, tensors, n, DTYPE_F32, &err), &err);
+	assert_ok(checkpoint_write(path, tensors, n, DTYPE_F32, NULL, 0, &err), &err);
 	enum status status = load(&config, path, &err);
 	if (message) {
 		assert_int_equal(status, STATUS_FORMAT);
