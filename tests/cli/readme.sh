@@ -14,21 +14,24 @@ check() { # NAME COMMAND...
     if "$@" >"$work/out" 2>&1; then echo "ok - $name"; else cat "$work/out"; echo "not ok - $name"; fi
 }
 
-# What stands in backticks, a word a line.
-words() { grep -o '`[^`]*`' "$1" | tr -d '`' | tr ' ' '\n'; }
+# What stands in backticks, a word a line; and what an indented line begins with.
+words() { { grep -o '`[^`]*`' "$1" | tr -d '`' | tr ' ' '\n'; sed -n 's/^    \([a-z]*\/[^ ]*\).*/\1/p' "$1"; } }
 
 # A word that looks like a path of the tree: below one of the floors, or a source file, whose folder may be left out.
 names_are_there() {
-    local readme word missing=0
+    local readme word file missing=0
     for readme in $readmes; do
         while read -r word; do
             word=${word%%[,:;]}
             case $word in
-            *[!A-Za-z0-9_./*-]*) continue ;;
+            *[!A-Za-z0-9_./*\[\]-]*) continue ;;
             build/tests/*) compgen -G "${word#build/}.c" >"$work/found" || { echo "$readme: nothing builds '$word'"; missing=1; } ;;
             schema/* | model/* | indexer/* | query/* | tests/*) compgen -G "$word" >"$work/found" || { echo "$readme: there is no '$word'"; missing=1; } ;;
             *\**) ;;
-            *.[ch] | *.sh | *.sql | *.inc) grep -q "/${word//./\\.}\$" "$work/tree" || { echo "$readme: there is no '$word'"; missing=1; } ;;
+            *.\[ch\] | *.[ch] | *.sh | *.sql | *.inc)
+                for file in "${word/%\[ch\]/c}" "${word/%\[ch\]/h}"; do
+                    grep -q "/${file//./\\.}\$" "$work/tree" || { echo "$readme: there is no '$file'"; missing=1; }
+                done ;;
             esac
         done < <(words "$readme")
     done
