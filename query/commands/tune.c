@@ -7,14 +7,11 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "query/commands/open.h"
-#include "query/teach/classes.h"
 #include "query/show/format.h"
 #include "query/teach/labelling.h"
-#include "query/teach/lesson.h"
-#include "query/teach/grades.h"
+#include "query/teach/teach.h"
 #include "schema/base/json.h"
 #include "schema/base/embed.h"
 #include "schema/base/clock.h"
@@ -22,8 +19,6 @@
 #include "schema/base/banned.h"
 
 EMBED_TEXT(help_tune, "query/commands/tune.txt");
-
-enum { EPOCHS_WITHOUT_STOP = 20 };
 
 enum source { SOURCE_TABLE, SOURCE_SHARD, SOURCE_PICK };
 
@@ -81,34 +76,42 @@ static const struct option_spec options[] = {
 struct tuning {
 	struct cli *cli;
 	const struct arguments *args;
+	const struct options *given;
 	struct library library;
 	struct lesson lesson;
 	struct query filters;        /* of --pick and --rest */
-	struct tune_options options;
-	const char *out, *name;
-	size_t queries, holdout, budget, pick_count;
-	bool answers, linear, compare, own_start;
-	enum format format;
-	char config_digest[33], weights_digest[33];
+	struct teach_options how;
+	bool answers;
 	double looking;              /* seconds */
 	struct buffer table;         /* of --compare */
 };
 
-struct taught {
-	struct head head;
-	struct tune_result result;
-	struct grades grades;
-	double seconds;
-};
-
 /* ---- options ---------------------------------------------------------------------------------------------------- */
 
-/* What is not given is as tune_defaults has it, which the table repeats; a linear head has defaults of its own. */
-static void choose_learning(struct tuning *t, const struct options *given)
+static bool after_epoch(void *context, size_t epoch, double train_loss, double stop_loss)
 {
-	const struct tune_options *usual = t->linear ? &tune_linear_defaults : &tune_defaults;
+	struct tuning *t = context;
 
-#define CHOOSE(member) t->options.member = OPTION_GIVEN(t->args, struct options, learn.member) ? given->learn.member : usual->member
+	if (t->cli->progress) {
+		fprintf(t->cli->log, "\r\033[Kepoch %zu  loss %.4f", epoch, train_loss);
+		if (isfinite(stop_loss))
+			fprintf(t->cli->log, ", of those that say when to stop %.4f", stop_loss);
+		fflush(t->cli->log);
+	}
+	return *t->cli->interrupted;
+}
+
+/* What is not given is as tune_defaults has it, which the table repeats; a linear head has defaults of its own. */
+static void choose_learning(struct tuning *t)
+{
+	const struct options *given = t->given;
+	const struct tune_options *usual = given->linear ? &tune_linear_defaults : &tune_defaults;
+
+	t->how = (struct teach_options){
+		.kind = t->answers ? HEAD_ANSWERS : given->linear ? HEAD_LINEAR : HEAD_POOLER, .queries = given->queries,
+		.own_start = !given->from_scratch, .fixed_epochs = OPTION_GIVEN(t->args, struct options, learn.epochs),
+		.fixed_batch = OPTION_GIVEN(t->args, struct options, learn.batch)};
+#define CHOOSE(member) t->how.learn.member = OPTION_GIVEN(t->args, struct options, learn.member) ? given->learn.member : usual->member
 	CHOOSE(epochs);
 	CHOOSE(patience);
 	CHOOSE(batch);
@@ -119,6 +122,8 @@ static void choose_learning(struct tuning *t, const struct options *given)
 	CHOOSE(balance);
 	CHOOSE(seed);
 #undef CHOOSE
+	t->how.learn.stopped = after_epoch;
+	t->how.learn.context = t;
 }
 
 static bool has_pick(const struct option_list *sources)
@@ -132,29 +137,19 @@ static bool has_pick(const struct option_list *sources)
 static enum status parse(struct tuning *t, struct err *err)
 {
 	const struct arguments *args = t->args;
-	const struct options *given = args->options;
+	const struct options *given = t->given;
 	const char *what = args->count ? args->words[0] : "";
 
 	t->answers = strcmp(what, "answers") == 0;
 	if (!t->answers && strcmp(what, "labels") != 0)
 		return err_set(err, STATUS_USAGE, "coca tune takes `labels` or `answers` first%s%s%s", *what ? ", not '" : "", what,
 			       *what ? "'" : "");
-	t->linear = given->linear;
-	t->compare = given->compare;
-	t->own_start = !given->from_scratch;
-	t->out = given->out;
-	t->name = given->name;
-	t->queries = given->queries;
-	t->holdout = given->holdout;
-	t->budget = given->budget;
-	t->pick_count = given->pick_count;
-	t->format = given->format;
-	choose_learning(t, given);
-	if (t->answers && (t->linear || t->compare || given->rest || has_pick(&given->sources)))
+	choose_learning(t);
+	if (t->answers && (given->linear || given->compare || given->rest || has_pick(&given->sources)))
 		return err_set(err, STATUS_USAGE, "--linear, --compare, --pick and --rest go with coca tune labels");
-	if (t->linear && OPTION_GIVEN(args, struct options, queries))
+	if (given->linear && OPTION_GIVEN(args, struct options, queries))
 		return err_set(err, STATUS_USAGE, "--linear has no queries");
-	if (t->holdout == 1)
+	if (given->holdout == 1)
 		return err_set(err, STATUS_USAGE, "--holdout 1 keeps every photograph aside: nothing is left to learn from");
 	return query_parse_filters(&given->filters, &t->filters, err);
 }
@@ -169,7 +164,7 @@ static enum status take_source(struct tuning *t, const struct option_item *sourc
 	case SOURCE_SHARD:
 		return lesson_shard(&t->lesson, source->value, err);
 	default:
-		return lesson_pick(&t->lesson, source->value, &t->filters.filter, t->pick_count, err);
+		return lesson_pick(&t->lesson, source->value, &t->filters.filter, t->given->pick_count, err);
 	}
 }
 
@@ -183,12 +178,12 @@ static enum status take_rest(struct tuning *t, size_t n, struct err *err)
 static enum status read_lesson(struct tuning *t, struct err *err)
 {
 	const struct arguments *args = t->args;
-	const struct options *given = args->options;
+	const struct options *given = t->given;
 	size_t sources = 0;
 	double start = clock_now();
 
 	t->lesson.limit = given->limit;
-	enum status status = lesson_open(&t->lesson, t->budget, err);
+	enum status status = lesson_open(&t->lesson, given->budget, err);
 	for (; sources < given->sources.count && status == STATUS_OK; sources++)
 		status = take_source(t, &given->sources.items[sources], err);
 	/* Behind --shards the shell gives the others as words. */
@@ -210,7 +205,7 @@ static enum status read_lesson(struct tuning *t, struct err *err)
 	if (status == STATUS_OK && given->rest)
 		status = take_rest(t, given->rest, err);
 	if (status == STATUS_OK)
-		status = lesson_finish(&t->lesson, t->holdout, err);
+		status = lesson_finish(&t->lesson, given->holdout, err);
 	t->looking = clock_now() - start;
 	return status;
 }
@@ -236,183 +231,27 @@ static void describe_lesson(struct tuning *t)
 {
 	const struct lesson *l = &t->lesson;
 
-	listener_note(&t->cli->listener, "%zu %s, %zu %s%s; %zu with stored tokens, %zu looked at now (%.1f s)", l->count, t->answers ? "questions" : "photos",
-	     l->label_count, t->answers ? "answers" : "labels", lesson_is_single(l) ? "" : ", of which a photo may have several or none",
-	     l->stored, l->encoded, t->looking);
-	listener_note(&t->cli->listener, "learning from %zu, %zu say when to stop, %zu are held out%s", l->counts[LESSON_TRAIN], l->counts[LESSON_STOP],
-	     l->counts[LESSON_HELD_OUT], l->counts[LESSON_LEFT_OUT] ? "; copies of these are left out" : "");
+	listener_note(&t->cli->listener, "%zu %s, %zu %s%s; %zu with stored tokens, %zu looked at now (%.1f s)", l->count,
+		      t->answers ? "questions" : "photos", l->label_count, t->answers ? "answers" : "labels",
+		      lesson_is_single(l) ? "" : ", of which a photo may have several or none", l->stored, l->encoded, t->looking);
+	listener_note(&t->cli->listener, "learning from %zu, %zu say when to stop, %zu are held out%s", l->counts[LESSON_TRAIN],
+		      l->counts[LESSON_STOP], l->counts[LESSON_HELD_OUT], l->counts[LESSON_LEFT_OUT] ? "; copies of these are left out" : "");
 }
 
 /* ---- learning --------------------------------------------------------------------------------------------------- */
 
-static bool after_epoch(void *context, size_t epoch, double train_loss, double stop_loss)
+static enum status teach(struct tuning *t, const struct teach_options *how, struct taught *taught, struct err *err)
 {
-	struct tuning *t = context;
+	enum status status = teach_head(&t->lesson, how, taught, err);
 
-	if (t->cli->progress) {
-		fprintf(t->cli->log, "\r\033[Kepoch %zu  loss %.4f", epoch, train_loss);
-		if (isfinite(stop_loss))
-			fprintf(t->cli->log, ", of those that say when to stop %.4f", stop_loss);
-		fflush(t->cli->log);
-	}
-	return *t->cli->interrupted;
-}
-
-static enum status make_head(struct tuning *t, enum head_kind kind, struct head *head, struct err *err)
-{
-	const struct coca *model = t->library.engine.model;
-	const struct config *config = coca_config(model);
-	const struct lesson *l = &t->lesson;
-	bool answers = kind == HEAD_ANSWERS;
-	size_t D = kind == HEAD_LINEAR ? config->embed_dim : answers ? config->decoder.width : config->vision.width;
-	size_t E = answers ? config->decoder.width : config->embed_dim;
-	size_t heads = answers ? config->decoder.heads : config->pooling == POOL_NONE ? config->vision.heads : config->pool_heads;
-	time_t now = time(NULL);
-	struct tm date = {0};
-
-	if (kind == HEAD_POOLER && config->pooling == POOL_NONE)
-		E = D;
-	enum status status = head_init(head, kind, l->labels, l->label_count, D, E, heads, t->queries, err);
-	if (status != STATUS_OK)
-		return status;
-	snprintf(head->config_digest, sizeof head->config_digest, "%s", t->config_digest);
-	snprintf(head->weights_digest, sizeof head->weights_digest, "%s", t->weights_digest);
-	snprintf(head->model, sizeof head->model, "%s", t->cli->model);
-	gmtime_r(&now, &date);
-	strftime(head->made, sizeof head->made, "%Y-%m-%dT%H:%M:%SZ", &date);
-	head->several = !lesson_is_single(l);
-	head->photos = l->counts[LESSON_TRAIN] + l->counts[LESSON_STOP];
-	head->held_out = l->counts[LESSON_HELD_OUT];
-	bool own = t->own_start && kind == HEAD_POOLER && config->pooling != POOL_NONE;
-	return tune_start(head, own ? coca_weights(model) : NULL, config, t->options.seed, err);
-}
-
-/* Measures probabilities p of what is held out. */
-static enum status grade(struct tuning *t, const struct head *head, float *(*probabilities)(struct tuning *, const struct head *,
-			const struct tune_item *, size_t, struct err *), struct grades *grades, struct err *err)
-{
-	struct tune_item *items = NULL;
-	size_t n;
-	enum status status = lesson_part(&t->lesson, LESSON_HELD_OUT, &items, &n, err);
-
-	*grades = (struct grades){0};
-	if (status == STATUS_OK && n) {
-		float *p = probabilities(t, head, items, n, err);
-		status = p ? grades_make(t->lesson.labels, t->lesson.label_count, !lesson_is_single(&t->lesson), items, p, n, grades, err)
-			   : err->status;
-		free(p);
-	}
-	free(items);
+	if (t->cli->progress)
+		fprintf(t->cli->log, "\r\033[K");
 	return status;
-}
-
-static float *by_head(struct tuning *t, const struct head *head, const struct tune_item *items, size_t n, struct err *err)
-{
-	float *p = mem_floats(mem_product(n, head->labels_count));
-
-	(void)t;
-	if (!p)
-		err_memory(err, "probabilities");
-	if (p && tune_measure(head, items, n, p, err) == STATUS_OK)
-		return p;
-	free(p);
-	return NULL;
-}
-
-static enum status teach(struct tuning *t, enum head_kind kind, const struct tune_options *how, struct taught *taught, struct err *err)
-{
-	struct tune_options own = *how;
-	struct tune_item *train = NULL, *stop = NULL;
-	struct buffer bytes = {0};
-	size_t n, m;
-	double start = clock_now();
-	enum status status = make_head(t, kind, &taught->head, err);
-
-	if (status == STATUS_OK)
-		status = lesson_part(&t->lesson, LESSON_TRAIN, &train, &n, err);
-	if (status == STATUS_OK)
-		status = lesson_part(&t->lesson, LESSON_STOP, &stop, &m, err);
-	if (status == STATUS_OK) {
-		own.stopped = after_epoch;
-		own.context = t;
-		if (!m && !OPTION_GIVEN(t->args, struct options, learn.epochs))
-			own.epochs = EPOCHS_WITHOUT_STOP;
-		/* A few photographs make more than one step, too. */
-		while (own.batch > 4 && n / own.batch < 8 && !OPTION_GIVEN(t->args, struct options, learn.batch))
-			own.batch /= 2;
-		status = tune_head(&taught->head, train, n, stop, m, &own, &taught->result, err);
-		if (t->cli->progress)
-			fprintf(t->cli->log, "\r\033[K");
-	}
-	if (status == STATUS_OK)
-		status = head_bytes(&taught->head, &bytes, err); /* what is measured is what is stored */
-	taught->seconds = clock_now() - start;
-	if (status == STATUS_OK)
-		status = grade(t, &taught->head, by_head, &taught->grades, err);
-	if (status == STATUS_OK && taught->grades.photos)
-		taught->head.accuracy = taught->grades.accuracy;
-	buffer_release(&bytes);
-	free(train);
-	free(stop);
-	return status;
-}
-
-/* ---- comparing -------------------------------------------------------------------------------------------------- */
-
-/* "a photo of a cat", "a photo of a dog": labels that begin with the same words are captions, and need no prompt around them. */
-static bool are_captions(const char *const *labels, size_t n)
-{
-	size_t shared = strlen(labels[0]), words = 0;
-
-	for (size_t i = 1; i < n; i++) {
-		size_t k = 0;
-		while (k < shared && labels[i][k] == labels[0][k])
-			k++;
-		shared = k;
-	}
-	for (size_t k = 0; k < shared; k++)
-		words += labels[0][k] == ' ';
-	return words >= 2;
-}
-
-static enum status embed_names(struct tuning *t, float *names, struct err *err)
-{
-	const struct lesson *l = &t->lesson;
-	enum status status = STATUS_OK;
-	bool cut;
-
-	if (!are_captions(l->labels, l->label_count))
-		return classes_embed(&t->cli->listener, &t->library.engine, l->labels, l->label_count, NULL, names, err);
-	for (size_t c = 0; c < l->label_count && status == STATUS_OK; c++)
-		status = engine_embed_text(&t->library.engine, l->labels[c], strlen(l->labels[c]), names + c * t->library.engine.embed, &cut,
-					   err);
-	return status;
-}
-
-/* The labels' names as zero-shot classification has them; the softmax is left out, as it changes no order. */
-static float *by_words(struct tuning *t, const struct head *head, const struct tune_item *items, size_t n, struct err *err)
-{
-	const struct lesson *l = &t->lesson;
-	size_t C = l->label_count, E = t->library.engine.embed;
-	float *p = mem_floats(mem_product(n, C)), *names = mem_floats(mem_product(C, E));
-
-	(void)head;
-	if (!p || !names)
-		err_memory(err, "probabilities");
-	enum status status = p && names ? embed_names(t, names, err) : STATUS_MEMORY;
-	for (size_t i = 0; i < n && status == STATUS_OK; i++)
-		for (size_t c = 0; c < C; c++)
-			p[i * C + c] = (float)engine_dot(items[i].embedding, names + c * E, E);
-	free(names);
-	if (status == STATUS_OK)
-		return p;
-	free(p);
-	return NULL;
 }
 
 static void compare_line(struct tuning *t, const char *method, const struct grades *m, double seconds)
 {
-	if (t->format == FORMAT_JSON)
+	if (t->given->format == FORMAT_JSON)
 		buffer_format(&t->table, "%s{\"method\":\"%s\",\"accuracy\":%.4f,\"top5\":%.4f,\"balanced\":%.4f,\"seconds\":%.1f}",
 			      t->table.size ? "," : "", method, m->accuracy, m->top5, m->balanced, seconds);
 	else
@@ -422,6 +261,7 @@ static void compare_line(struct tuning *t, const char *method, const struct grad
 
 static enum status compare(struct tuning *t, struct err *err)
 {
+	struct teach_options linear = t->how;
 	struct taught probe = {0};
 	struct grades words = {0};
 	double start = clock_now();
@@ -429,18 +269,21 @@ static enum status compare(struct tuning *t, struct err *err)
 
 	if (!lesson_is_single(&t->lesson) || t->lesson.counts[LESSON_HELD_OUT] == 0)
 		return err_set(err, STATUS_USAGE, "--compare wants one label for each photograph, and some that are held out");
-	if (t->format != FORMAT_JSON)
+	if (t->given->format != FORMAT_JSON)
 		buffer_format(&t->table, "%-14s  %6s  %6s  %8s  %7s\n", "in percent", "top 1", "top 5", "balanced", "seconds");
-	status = grade(t, NULL, by_words, &words, err);
+	status = teach_nothing(&t->lesson, &words, err);
 	if (status == STATUS_OK) {
 		compare_line(t, "zero-shot", &words, clock_now() - start);
-		status = teach(t, HEAD_LINEAR, &tune_linear_defaults, &probe, err);
+		linear.kind = HEAD_LINEAR;
+		linear.learn = tune_linear_defaults;
+		linear.learn.stopped = after_epoch;
+		linear.learn.context = t;
+		status = teach(t, &linear, &probe, err);
 	}
 	if (status == STATUS_OK)
 		compare_line(t, "linear probe", &probe.grades, probe.seconds);
 	grades_release(&words);
-	grades_release(&probe.grades);
-	head_release(&probe.head);
+	taught_release(&probe);
 	return status;
 }
 
@@ -451,11 +294,12 @@ static enum status print(struct tuning *t, const struct taught *taught, struct e
 	const struct lesson *l = &t->lesson;
 	struct buffer out = {0};
 
-	if (t->format == FORMAT_JSON) {
+	if (t->given->format == FORMAT_JSON) {
 		buffer_format(&out, "{\"kind\":\"%s\",\"photos\":%zu,\"several\":%s,\"learned_from\":%zu,\"epochs\":%zu,\"best\":%zu,"
 				    "\"seconds\":%.2f,\"looking\":%.2f,", head_kind_name(taught->head.kind), l->count,
-			      taught->head.several ? "true" : "false", taught->head.photos, taught->result.epochs, taught->result.best, taught->seconds, t->looking);
-		if (t->compare)
+			      taught->head.several ? "true" : "false", taught->head.photos, taught->result.epochs, taught->result.best,
+			      taught->seconds, t->looking);
+		if (t->given->compare)
 			buffer_format(&out, "\"compared\":[%s],", t->table.data);
 		if (taught->grades.photos)
 			grades_json(&taught->grades, &out);
@@ -463,7 +307,7 @@ static enum status print(struct tuning *t, const struct taught *taught, struct e
 			buffer_text(&out, "\"held_out\":0");
 		buffer_text(&out, "}\n");
 	} else {
-		if (t->compare)
+		if (t->given->compare)
 			buffer_format(&out, "%s\n", t->table.data);
 		if (taught->grades.photos)
 			grades_text(&taught->grades, &out);
@@ -471,13 +315,25 @@ static enum status print(struct tuning *t, const struct taught *taught, struct e
 	return format_print(t->cli->out, &out, err);
 }
 
+/* Writes and installs what was taught, as was asked for. */
+static enum status keep(struct tuning *t, struct head *head, struct err *err)
+{
+	const struct options *given = t->given;
+	enum status status = given->out ? head_save(head, given->out, err) : STATUS_OK;
+
+	if (status == STATUS_OK && given->name)
+		status = library_write(&t->library, t->cli->database, err);
+	if (status == STATUS_OK && given->name)
+		status = labelling_install(&t->library, given->name, head, err);
+	if (!given->out && !given->name && !given->compare)
+		listener_note(&t->cli->listener, "the head is not kept; hint: --name NAME installs it, --out FILE writes it");
+	return status;
+}
+
 static enum status tune(struct tuning *t, struct taught *taught, struct err *err)
 {
-	enum head_kind kind = t->answers ? HEAD_ANSWERS : t->linear ? HEAD_LINEAR : HEAD_POOLER;
 	enum status status = open_library(t->cli, LIBRARY_READ_OR_EMPTY, &t->library, err);
 
-	if (status == STATUS_OK)
-		status = coca_digest(t->library.engine.model, t->config_digest, t->weights_digest, err);
 	t->lesson = (struct lesson){.listener = &t->cli->listener, .library = &t->library, .answers = t->answers};
 	if (status == STATUS_OK)
 		status = read_lesson(t, err);
@@ -486,32 +342,26 @@ static enum status tune(struct tuning *t, struct taught *taught, struct err *err
 	if (status != STATUS_OK)
 		return status;
 	describe_lesson(t);
-	if (t->compare)
+	if (t->given->compare)
 		status = compare(t, err);
 	if (status == STATUS_OK)
-		status = teach(t, kind, &t->options, taught, err);
+		status = teach(t, &t->how, taught, err);
 	if (status != STATUS_OK)
 		return status;
-	if (t->compare)
-		compare_line(t, t->linear ? "linear probe" : "frozen pooler", &taught->grades, taught->seconds);
-	listener_note(&t->cli->listener, "taught in %.1f s: %zu epochs, the best was number %zu", taught->seconds, taught->result.epochs, taught->result.best);
+	if (t->given->compare)
+		compare_line(t, t->given->linear ? "linear probe" : "frozen pooler", &taught->grades, taught->seconds);
+	listener_note(&t->cli->listener, "taught in %.1f s: %zu epochs, the best was number %zu", taught->seconds, taught->result.epochs,
+		      taught->result.best);
 	if (!taught->grades.photos)
-		listener_note(&t->cli->listener, "nothing is held out, so nobody knows how well it does; hint: ten photographs or more of a label");
+		listener_note(&t->cli->listener,
+			      "nothing is held out, so nobody knows how well it does; hint: ten photographs or more of a label");
 	status = print(t, taught, err);
-	if (status == STATUS_OK && t->out)
-		status = head_save(&taught->head, t->out, err);
-	if (status == STATUS_OK && t->name)
-		status = library_write(&t->library, t->cli->database, err);
-	if (status == STATUS_OK && t->name)
-		status = labelling_install(&t->library, t->name, &taught->head, err);
-	if (status == STATUS_OK && !t->out && !t->name && !t->compare)
-		listener_note(&t->cli->listener, "the head is not kept; hint: --name NAME installs it, --out FILE writes it");
-	return status;
+	return status == STATUS_OK ? keep(t, &taught->head, err) : status;
 }
 
 static int run(struct cli *cli, const struct arguments *args)
 {
-	struct tuning t = {.cli = cli, .args = args};
+	struct tuning t = {.cli = cli, .args = args, .given = args->options};
 	struct taught taught = {0};
 	struct err err;
 	enum status status = parse(&t, &err);
@@ -523,8 +373,7 @@ static int run(struct cli *cli, const struct arguments *args)
 		code = cli_fail(cli, &err);
 	else if (t.lesson.skipped)
 		code = EXIT_SKIPPED;
-	grades_release(&taught.grades);
-	head_release(&taught.head);
+	taught_release(&taught);
 	buffer_release(&t.table);
 	lesson_release(&t.lesson);
 	query_release(&t.filters);

@@ -1,6 +1,7 @@
 /* library.c: see library.h. */
 #include "query/session/library.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "query/session/remembered.h"
@@ -60,6 +61,15 @@ enum status library_write(struct library *library, const char *database, struct 
 	library->catalog = NULL;
 	enum status status = open_catalog(library, &options, err);
 	return status == STATUS_OK ? identify(library, LIBRARY_WRITE, err) : status;
+}
+
+enum status library_digests(const struct library *library, char config[33], char weights[33], struct err *err)
+{
+	if (!library->row.id)
+		return coca_digest(library->engine.model, config, weights, err);
+	snprintf(config, 33, "%s", library->row.config_digest);
+	snprintf(weights, 33, "%s", library->row.weights_digest);
+	return STATUS_OK;
 }
 
 enum status library_engine(struct library *library, struct err *err)

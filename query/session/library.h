@@ -47,6 +47,8 @@ void library_close(struct library *library); /* takes a zeroed one */
 
 /* The catalog again, for writing, with the model that is open: for those who look for minutes before they write. */
 enum status library_write(struct library *library, const char *database, struct err *err);
+/* The digests of the model's configuration and weights, from its row where there is one: else they are computed. */
+enum status library_digests(const struct library *library, char config[33], char weights[33], struct err *err);
 /* The model, its row and the store of its embeddings, where LIBRARY_CATALOG left them out; nothing, where they are there. */
 enum status library_engine(struct library *library, struct err *err);
 /* The row is known now: after another connection has put it. */

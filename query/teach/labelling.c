@@ -36,6 +36,7 @@ static enum status check_sort(const struct head *head, const char *name, bool an
 
 enum status labelling_find(struct library *library, const char *name, bool answers, struct head *head, struct err *err)
 {
+	char config[33], weights[33];
 	struct stat st;
 	enum status status;
 
@@ -51,14 +52,11 @@ enum status labelling_find(struct library *library, const char *name, bool answe
 		err->status = status = STATUS_USAGE;
 	if (status == STATUS_OK)
 		status = check_sort(head, name, answers, err);
-	if (status == STATUS_OK && library->row.id) {
-		status = head_check(head, name, library->row.config_digest, library->row.weights_digest, library->row.name, err);
-	} else if (status == STATUS_OK) {
-		char config[33], weights[33];
-		status = coca_digest(library->engine.model, config, weights, err);
-		if (status == STATUS_OK)
-			status = head_check(head, name, config, weights, coca_weights_path(library->engine.model), err);
-	}
+	if (status == STATUS_OK)
+		status = library_digests(library, config, weights, err);
+	if (status == STATUS_OK)
+		status = head_check(head, name, config, weights,
+				    library->row.id ? library->row.name : coca_weights_path(library->engine.model), err);
 	if (status != STATUS_OK)
 		head_release(head);
 	return status;
