@@ -41,14 +41,8 @@ static enum status add_photo(void *context, const struct photo *photo, struct er
 {
 	struct search *s = context;
 
-	if (s->all_count == s->all_room) {
-		size_t room = s->all_room ? 2 * s->all_room : 256;
-		struct duplicate *all = mem_resize(s->all, room, sizeof *all);
-		if (!all)
-			return err_memory(err, "the list of photos");
-		s->all = all;
-		s->all_room = room;
-	}
+	if (!mem_grow(&s->all, &s->all_room, s->all_count + 1, sizeof *s->all))
+		return err_memory(err, "the list of photos");
 	s->all[s->all_count++] = (struct duplicate){
 		.photo = photo->id,
 		.content = photo->content,
@@ -72,37 +66,47 @@ static int by_content(const void *a, const void *b)
 static enum status list_photos(struct search *s, struct err *err)
 {
 	const struct photo_filter filter = {.in = s->options->in};
-	int64_t *photos;
-	size_t n;
-	enum status status = catalog_filter_newest(s->catalog, &filter, SIZE_MAX, &photos, &n, err);
+	enum status status = catalog_photos_newest(s->catalog, &filter, SIZE_MAX, add_photo, s, err);
 
-	for (size_t i = 0; i < n && status == STATUS_OK; i++)
-		status = catalog_photo_by_id(s->catalog, photos[i], add_photo, s, err);
-	free(photos);
 	if (status == STATUS_OK && s->all_count)
 		qsort(s->all, s->all_count, sizeof *s->all, by_content);
 	return status;
 }
 
+/* Of all looks in one statement. */
+static enum status read_hashes(struct search *s, struct err *err)
+{
+	int64_t *contents = mem_array(s->look_count, sizeof *contents);
+	uint64_t *hashes = mem_array(s->look_count, sizeof *hashes);
+	bool *hashed = mem_array(s->look_count, sizeof *hashed);
+	enum status status = contents && hashes && hashed ? STATUS_OK : err_memory(err, "the list of photos");
+
+	for (size_t i = 0; status == STATUS_OK && i < s->look_count; i++)
+		contents[i] = s->looks[i].content;
+	if (status == STATUS_OK)
+		status = catalog_hashes_get(s->catalog, contents, s->look_count, hashes, hashed, err);
+	for (size_t i = 0; status == STATUS_OK && i < s->look_count; i++) {
+		s->looks[i].hash = hashes[i];
+		s->looks[i].hashed = hashed[i];
+		s->found->unhashed += !hashed[i];
+	}
+	free(contents);
+	free(hashes);
+	free(hashed);
+	return status;
+}
+
 static enum status list_looks(struct search *s, struct err *err)
 {
-	enum status status = STATUS_OK;
-
 	s->looks = mem_array(s->all_count, sizeof *s->looks);
 	if (!s->looks)
 		return err_memory(err, "the list of photos");
-	for (size_t i = 0; i < s->all_count && status == STATUS_OK; i++) {
-		if (s->look_count && s->looks[s->look_count - 1].content == s->all[i].content)
-			continue;
-		struct look *look = &s->looks[s->look_count];
-		*look = (struct look){.content = s->all[i].content, .parent = s->look_count};
-		s->look_count++;
-		if (!s->options->exact) {
-			status = catalog_hash_get(s->catalog, look->content, &look->hash, &look->hashed, err);
-			s->found->unhashed += !look->hashed;
+	for (size_t i = 0; i < s->all_count; i++)
+		if (!s->look_count || s->looks[s->look_count - 1].content != s->all[i].content) {
+			s->looks[s->look_count] = (struct look){.content = s->all[i].content, .parent = s->look_count};
+			s->look_count++;
 		}
-	}
-	return status;
+	return s->options->exact ? STATUS_OK : read_hashes(s, err);
 }
 
 /* The number of a content; look_count: it is not among them. */

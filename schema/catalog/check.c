@@ -107,88 +107,84 @@ static const struct {
 	{"a probability that is none, for content", "SELECT content FROM label_scores WHERE NOT probability BETWEEN 0 AND 1"},
 };
 
-/* One vector or set of tokens. numbers: [n] */
-static void check_numbers(struct check *check, const char *what, int64_t id, const float *numbers, size_t n)
-{
-	struct err problem;
+/* --- blobs of numbers --- */
 
-	for (size_t i = 0; i < n; i++) {
-		if (isfinite(numbers[i]))
-			continue;
-		err_set(&problem, STATUS_FORMAT, "%s %" PRId64 " has a component that is not a number", what, id);
-		report(check, &problem);
-		return;
-	}
+static bool all_finite(const float *numbers, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!isfinite(numbers[i]))
+			return false;
+	return true;
 }
 
-/* sql: id, blob, dim of its model. */
-static enum status check_vectors(struct check *check, const char *what, const char *sql, struct err *err)
+/* What is wrong with a row of a kind's select, if anything. numbers: [*room], grows. */
+static enum status inspect(struct catalog *catalog, const struct catalog_blobs *kind, sqlite3_stmt *s, float **numbers, size_t *room,
+			   bool *sound, struct err *problem, struct err *err)
+{
+	int64_t id = sqlite3_column_int64(s, 0);
+	const void *blob = sqlite3_column_blob(s, 2);
+	size_t size = (size_t)sqlite3_column_bytes(s, 2), n = (size_t)sqlite3_column_int64(s, 3), w = (size_t)sqlite3_column_int64(s, 4);
+
+	if (kind->tokens && sqlite3_column_type(s, 3) == SQLITE_NULL)
+		packed_tokens_shape(blob, size, &n, &w);
+	size_t count = kind->tokens ? mem_product(n, w) : n;
+	if (!*numbers || count > *room) {
+		free(*numbers);
+		*numbers = mem_floats(*room = count);
+	}
+	if (!*numbers)
+		return err_memory(err, kind->tokens ? "tokens" : "an embedding");
+	enum status status = kind->tokens ? packed_tokens_read(blob, size, n, w, *numbers, problem)
+					  : catalog_embedding_column(catalog, s, 2, *numbers, n, problem);
+	*sound = status == STATUS_OK && all_finite(*numbers, count);
+	if (status != STATUS_OK)
+		err_prefix(problem, "%s %" PRId64, kind->tokens ? "content" : kind->what, id);
+	else if (!*sound)
+		err_set(problem, STATUS_FORMAT, "%s %" PRId64 " has a component that is not a number", kind->what, id);
+	return STATUS_OK;
+}
+
+const struct catalog_blobs catalog_blobs[CATALOG_BLOBS] = {
+	[EMBEDDINGS] = {"the embedding of content", false, "SELECT e.content, e.model, e.vector, m.dim, NULL FROM embeddings e"
+			" JOIN models m ON m.id = e.model"},
+	[TEXT_EMBEDDINGS] = {"the embedding of text", false, "SELECT e.text, e.model, e.vector, m.dim, NULL FROM text_embeddings e"
+			     " JOIN models m ON m.id = e.model"},
+	[IMAGE_TOKENS] = {"the image tokens of content", true, "SELECT t.content, t.model, b.blob, m.tokens, m.width FROM image_tokens t"
+			  " JOIN token_blobs b ON b.id = t.id JOIN models m ON m.id = t.model ORDER BY t.id"},
+	[ENCODER_TOKENS] = {"the encoder tokens of content", true, "SELECT t.content, t.model, b.blob, NULL, NULL FROM encoder_tokens t"
+			    " JOIN encoder_blobs b ON b.id = t.id ORDER BY t.id"},
+};
+
+enum status catalog_unsound_each(struct catalog *catalog, const struct catalog_blobs *kind, unsound_visitor visit, void *context,
+				 struct err *err)
 {
 	struct err problem;
 	sqlite3_stmt *s;
-	bool row;
-	float *vector = NULL; /* [capacity] */
-	size_t capacity = 0;
-	enum status status = catalog_prepare(check->catalog, sql, &s, err);
+	bool row, sound = true;
+	float *numbers = NULL; /* of the largest blob so far */
+	size_t room = 0;
+	enum status status = catalog_prepare(catalog, kind->select, &s, err);
 
-	while (status == STATUS_OK && (status = catalog_step(check->catalog, s, &row, err)) == STATUS_OK && row) {
-		int64_t id = sqlite3_column_int64(s, 0);
-		size_t dim = (size_t)sqlite3_column_int64(s, 2);
-		if (dim > capacity) {
-			free(vector);
-			vector = mem_floats(capacity = dim);
-		}
-		if (!vector) {
-			status = err_memory(err, "an embedding");
-		} else if (catalog_embedding_column(check->catalog, s, 1, vector, dim, &problem) != STATUS_OK) {
-			err_prefix(&problem, "%s %" PRId64, what, id);
-			report(check, &problem);
-		} else {
-			check_numbers(check, what, id, vector, dim);
-		}
+	while (status == STATUS_OK && (status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
+		status = inspect(catalog, kind, s, &numbers, &room, &sound, &problem, err);
+		if (status == STATUS_OK && !sound)
+			status = visit(context, sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1), &problem, err);
 	}
-	catalog_done(check->catalog, s);
-	free(vector);
-	return found_or_failed(check, status, err);
+	catalog_done(catalog, s);
+	free(numbers);
+	return status;
 }
 
-/* sql: content, blob, and N and W where its model says them; else the blob's own are taken. */
-static enum status check_tokens(struct check *check, const char *what, const char *sql, struct err *err)
+static enum status report_unsound(void *context, int64_t id, int64_t model, const struct err *problem, struct err *err)
 {
-	struct err problem;
-	sqlite3_stmt *s;
-	bool row;
-	float *tokens = NULL; /* [N,W] of the largest model so far */
-	size_t capacity = 0;
-	enum status status = catalog_prepare(check->catalog, sql, &s, err);
-
-	while (status == STATUS_OK && (status = catalog_step(check->catalog, s, &row, err)) == STATUS_OK && row) {
-		int64_t content = sqlite3_column_int64(s, 0);
-		const void *blob = sqlite3_column_blob(s, 1);
-		size_t size = (size_t)sqlite3_column_bytes(s, 1), n = 0, w = 0;
-		if (sqlite3_column_count(s) == 2) {
-			packed_tokens_shape(blob, size, &n, &w);
-		} else {
-			n = (size_t)sqlite3_column_int64(s, 2);
-			w = (size_t)sqlite3_column_int64(s, 3);
-		}
-		if (!tokens || mem_product(n, w) > capacity) {
-			free(tokens);
-			tokens = mem_floats(capacity = mem_product(n, w));
-		}
-		if (!tokens) {
-			status = err_memory(err, "tokens");
-		} else if (packed_tokens_read(blob, size, n, w, tokens, &problem) != STATUS_OK) {
-			err_prefix(&problem, "content %" PRId64, content);
-			report(check, &problem);
-		} else {
-			check_numbers(check, what, content, tokens, n * w);
-		}
-	}
-	catalog_done(check->catalog, s);
-	free(tokens);
-	return found_or_failed(check, status, err);
+	(void)id;
+	(void)model;
+	(void)err;
+	report(context, problem);
+	return STATUS_OK;
 }
+
+/* --- the whole --- */
 
 enum status catalog_intact(struct catalog *catalog, bool *intact, struct err *err)
 {
@@ -210,19 +206,8 @@ enum status catalog_check(struct catalog *catalog, problem_reporter reporter, vo
 
 	for (size_t i = 0; i < sizeof rules / sizeof *rules && status == STATUS_OK; i++)
 		status = report_rows(&check, rules[i].what, rules[i].sql, err);
-	if (status == STATUS_OK)
-		status = check_vectors(&check, "the embedding of content", "SELECT e.content, e.vector, m.dim FROM embeddings e"
-								     " JOIN models m ON m.id = e.model", err);
-	if (status == STATUS_OK)
-		status = check_vectors(&check, "the embedding of text", "SELECT e.text, e.vector, m.dim FROM text_embeddings e"
-								  " JOIN models m ON m.id = e.model", err);
-	if (status == STATUS_OK)
-		status = check_tokens(&check, "the image tokens of content",
-				      "SELECT t.content, b.blob, m.tokens, m.width FROM image_tokens t JOIN token_blobs b ON b.id = t.id"
-				      " JOIN models m ON m.id = t.model ORDER BY t.id", err);
-	if (status == STATUS_OK)
-		status = check_tokens(&check, "the encoder tokens of content",
-				      "SELECT t.content, b.blob FROM encoder_tokens t JOIN encoder_blobs b ON b.id = t.id ORDER BY t.id", err);
+	for (size_t i = 0; i < CATALOG_BLOBS && status == STATUS_OK; i++)
+		status = found_or_failed(&check, catalog_unsound_each(catalog, &catalog_blobs[i], report_unsound, &check, err), err);
 	*problems = check.problems;
 	return status;
 }

@@ -9,50 +9,37 @@
 
 #define BELOW "(path = ?1 OR (path >= ?2 AND path < ?3))"
 
-/* A statement with the model as its fourth parameter and a path, or the range below it, as its first. */
-static enum status prepare(struct catalog *catalog, const char *sql, int64_t model, const char *path, sqlite3_stmt **s, struct err *err)
+/* A statement with a path and the range below it as its first three parameters, and the model as its fourth. */
+static enum status ask_below(struct catalog *catalog, const char *sql, int64_t model, const char *path, sqlite3_stmt **s, struct err *err)
 {
 	enum status status = catalog_prepare(catalog, sql, s, err);
 
 	if (status != STATUS_OK)
 		return status;
-	if (sqlite3_bind_parameter_index(*s, "?2"))
-		catalog_bind_below(*s, 1, path);
-	else if (path)
-		sqlite3_bind_blob(*s, 1, path, (int)catalog_path_size(path), SQLITE_STATIC);
+	catalog_bind_below(*s, 1, path);
 	sqlite3_bind_int64(*s, 4, model);
 	return STATUS_OK;
 }
 
-static enum status change(struct catalog *catalog, const char *sql, int64_t model, const char *path, struct err *err)
-{
-	sqlite3_stmt *s;
-	enum status status = prepare(catalog, sql, model, path, &s, err);
-
-	return status == STATUS_OK ? catalog_finish(catalog, s, err) : status;
-}
+#define PATH(path) BYTES(path, catalog_path_size(path))
 
 /* --- walks --- */
 
 enum status catalog_walk_put(struct catalog *catalog, int64_t model, const char *path, struct err *err)
 {
-	return change(catalog, "INSERT INTO walks (model, path, whole) VALUES (?4, ?1, 1)"
-			       " ON CONFLICT (model, path) DO UPDATE SET whole = 1", model, path, err);
+	return catalog_change(catalog, "INSERT INTO walks (model, path, whole) VALUES (?, ?, 1)"
+				       " ON CONFLICT (model, path) DO UPDATE SET whole = 1", VALUES(ID(model), PATH(path)), err);
 }
 
 enum status catalog_walks_each(struct catalog *catalog, int64_t model, path_visitor visit, void *context, struct err *err)
 {
 	sqlite3_stmt *s;
 	bool row;
-	enum status status = prepare(catalog, "SELECT path FROM walks WHERE model = ?4 AND whole ORDER BY path", model, NULL, &s, err);
+	enum status status = catalog_ask(catalog, "SELECT path FROM walks WHERE model = ? AND whole ORDER BY path", VALUES(ID(model)), &s, err);
 
-	if (status != STATUS_OK)
-		return status;
-	while ((status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
+	while (status == STATUS_OK && (status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
 		const char *path = (const char *)sqlite3_column_text(s, 0);
 		status = path ? visit(context, path, err) : err_memory(err, "a path");
-		if (status != STATUS_OK)
-			break;
 	}
 	catalog_done(catalog, s);
 	return status;
@@ -90,12 +77,10 @@ enum status catalog_folders_each(struct catalog *catalog, int64_t model, const c
 {
 	sqlite3_stmt *s;
 	bool row;
-	enum status status = prepare(catalog, "SELECT path, stamp, photos FROM folders WHERE model = ?4 AND " BELOW " ORDER BY path",
-				     model, path, &s, err);
+	enum status status = ask_below(catalog, "SELECT path, stamp, photos FROM folders WHERE model = ?4 AND " BELOW " ORDER BY path", model,
+				       path, &s, err);
 
-	if (status != STATUS_OK)
-		return status;
-	while ((status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
+	while (status == STATUS_OK && (status = catalog_step(catalog, s, &row, err)) == STATUS_OK && row) {
 		struct catalog_folder folder = {
 			.path = (const char *)sqlite3_column_text(s, 0),
 			.stamped = sqlite3_column_bytes(s, 1) == CATALOG_STAMP,
@@ -104,8 +89,6 @@ enum status catalog_folders_each(struct catalog *catalog, int64_t model, const c
 		if (folder.stamped)
 			memcpy(folder.stamp, sqlite3_column_blob(s, 1), CATALOG_STAMP);
 		status = folder.path ? visit(context, &folder, err) : err_memory(err, "a path");
-		if (status != STATUS_OK)
-			break;
 	}
 	catalog_done(catalog, s);
 	return status;
@@ -113,24 +96,21 @@ enum status catalog_folders_each(struct catalog *catalog, int64_t model, const c
 
 enum status catalog_folder_put(struct catalog *catalog, int64_t model, const struct catalog_folder *folder, struct err *err)
 {
-	sqlite3_stmt *s;
-	enum status status = prepare(catalog, "INSERT OR REPLACE INTO folders (model, path, stamp, photos) VALUES (?4, ?1, ?5, ?6)", model,
-				     folder->path, &s, err);
+	const struct value stamp = {.kind = folder->stamped ? VALUE_BYTES : VALUE_NULL, .bytes = folder->stamp, .size = CATALOG_STAMP};
 
-	if (status != STATUS_OK)
-		return status;
-	if (folder->stamped)
-		sqlite3_bind_blob(s, 5, folder->stamp, CATALOG_STAMP, SQLITE_STATIC);
-	sqlite3_bind_int64(s, 6, folder->photos);
-	return catalog_finish(catalog, s, err);
+	return catalog_change(catalog, "INSERT OR REPLACE INTO folders (model, path, stamp, photos) VALUES (?, ?, ?, ?)",
+			      VALUES(ID(model), PATH(folder->path), stamp, ID(folder->photos)), err);
 }
 
 enum status catalog_folder_delete(struct catalog *catalog, int64_t model, const char *path, struct err *err)
 {
-	return change(catalog, "DELETE FROM folders WHERE model = ?4 AND path = ?1", model, path, err);
+	return catalog_change(catalog, "DELETE FROM folders WHERE model = ? AND path = ?", VALUES(ID(model), PATH(path)), err);
 }
 
 enum status catalog_folders_delete(struct catalog *catalog, int64_t model, const char *path, struct err *err)
 {
-	return change(catalog, "DELETE FROM folders WHERE model = ?4 AND " BELOW, model, path, err);
+	sqlite3_stmt *s;
+	enum status status = ask_below(catalog, "DELETE FROM folders WHERE model = ?4 AND " BELOW, model, path, &s, err);
+
+	return status == STATUS_OK ? catalog_finish(catalog, s, err) : status;
 }

@@ -41,6 +41,18 @@ extern const char *const catalog_steps[CATALOG_VERSION];
 /* Makes or migrates the tables, in one transaction. */
 enum status catalog_migrate(struct catalog *catalog, struct err *err);
 
+/* Blobs of numbers. select: id, model, blob, and of a vector its length, of tokens N and W, NULL where only the blob knows them. */
+enum { EMBEDDINGS, TEXT_EMBEDDINGS, IMAGE_TOKENS, ENCODER_TOKENS, CATALOG_BLOBS };
+extern const struct catalog_blobs {
+	const char *what; /* stands before an id */
+	bool tokens;
+	const char *select;
+} catalog_blobs[CATALOG_BLOBS];
+/* Those of a size that their model does not have, or with what is not a number; problem says so in a line. */
+typedef enum status (*unsound_visitor)(void *context, int64_t id, int64_t model, const struct err *problem, struct err *err);
+enum status catalog_unsound_each(struct catalog *catalog, const struct catalog_blobs *kind, unsound_visitor visit, void *context,
+				 struct err *err);
+
 /* The writers' lock and a connection, whatever is in the file. */
 enum status catalog_open_damaged(const char *path, struct catalog **catalog, struct err *err);
 /* Puts into a new catalog what embeddings are found anywhere in the file of an old one. */
