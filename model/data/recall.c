@@ -82,7 +82,8 @@ enum status ranking_make(const float *queries, const uint32_t *owner_of_query, s
 			const float *row = block + q * M;
 			ranking->place[at + q] = place_of(row, owner_of_item, M, owner_of(owner_of_query, at + q));
 			if (depth)
-				shorten(row, owner_of_item, M, owner_of(owner_of_query, at + q), depth, ranking->short_list + (at + q) * depth);
+				shorten(row, owner_of_item, M, owner_of(owner_of_query, at + q), depth,
+					ranking->short_list + (at + q) * depth);
 		}
 	}
 	free(block);

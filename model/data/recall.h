@@ -34,7 +34,8 @@ struct ranking {
 };
 
 /* owner_of_query, owner_of_item: an item is right for a query when the owners are equal; NULL: each is its own. The place of a query
- * without a right item, or whose similarity to it is no number, is M: it finds nothing. depth is cut to M. Only a block of the similarities is in memory at a time. */
+ * without a right item, or whose similarity to it is no number, is M: it finds nothing. depth is cut to M. Only a block
+ * of the similarities is in memory at a time. */
 enum status ranking_make(const float *queries /* [Q,E] */, const uint32_t *owner_of_query, size_t Q, const float *items /* [M,E] */,
 			 const uint32_t *owner_of_item, size_t M, size_t E, size_t depth, struct ranking *ranking, struct err *err);
 void ranking_release(struct ranking *ranking);

@@ -87,7 +87,8 @@ static enum status gather_tokens(struct head_pass *p, const struct tune_item *co
 		size_t M, D, first = row;
 		packed_tokens_shape(items[i]->blob, items[i]->size, &M, &D);
 		if (M < 1 || M > p->rows_most || D != p->D)
-			return err_set(err, STATUS_FORMAT, "tokens of %zu x %zu do not fit this head, which reads %zu wide ones", M, D, p->D);
+			return err_set(err, STATUS_FORMAT, "tokens of %zu x %zu do not fit this head, which reads %zu wide ones", M, D,
+				       p->D);
 		enum status status = packed_tokens_read(items[i]->blob, items[i]->size, M, D, p->item, err);
 		if (status != STATUS_OK)
 			return status;

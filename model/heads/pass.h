@@ -1,7 +1,8 @@
 /* pass.h: one forward of a head over a batch of items with tokens of any number, and the backward of a step that learns: what reading a
  * head (head.h) and teaching it (tune.h) are made of.
  *
- *     tokens -> folded pooler (fold.h) -> norm -> linear map -> logits        of linear heads: embedding, standardised -> linear map -> logits
+ *     tokens -> folded pooler (fold.h) -> norm -> linear map -> logits
+ *     of linear heads: embedding, standardised -> linear map -> logits
  */
 #ifndef MODEL_HEADS_PASS_H
 #define MODEL_HEADS_PASS_H

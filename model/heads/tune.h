@@ -59,7 +59,7 @@ void tune_weights(const struct head *head, const struct tune_item *items, size_t
 
 /* The loss of items, each label weighing weight[C], and its gradient added to that of each parameter: gradient's slots (NULL: the loss
  * alone). draw: NULL, or the state of the lot that leaves tokens out. For tests, and what tune_head is made of. */
-enum status tune_step(struct head_pass *pass, const struct head *gradient, const struct tune_item *const *items, size_t n, const float *weight,
-		      double smoothing, double drop, uint64_t *draw, double *loss, struct err *err);
+enum status tune_step(struct head_pass *pass, const struct head *gradient, const struct tune_item *const *items, size_t n,
+		      const float *weight, double smoothing, double drop, uint64_t *draw, double *loss, struct err *err);
 
 #endif

@@ -38,7 +38,8 @@ static const struct option_spec options[] = {
 		    "a head that was taught answers (coca tune answers): its file, or its name"),
 	OPTION_TEXT(struct options, choices, "choices", 0, "A,B,C", 0, "answers to choose from, without a head"),
 	OPTION_NUMBER(struct options, limit, "limit", 'n', "N", 1, 1000000, 5, "show the best N answers (default %)"),
-	OPTION_CHOICE(struct options, format, "format", 0, "FORMAT", format_names, FORMAT_JSON, FORMAT_TEXT, "text or json (one object a line)"),
+	OPTION_CHOICE(struct options, format, "format", 0, "FORMAT", format_names, FORMAT_JSON, FORMAT_TEXT,
+		      "text or json (one object a line)"),
 	{0},
 };
 
@@ -115,8 +116,8 @@ static enum status rank_choices(struct asking *a, int64_t content, struct err *e
 		for (size_t i = 0; i <= n; i++)
 			a->pairs[P++] = (struct coca_pair){i, c};
 	if (status == STATUS_OK)
-		status = coca_likelihood(a->library.engine.model, a->library.engine.state, a->tokens, 1 + n, a->texts, C, a->pairs, P, a->sums,
-					 NULL, err);
+		status = coca_likelihood(a->library.engine.model, a->library.engine.state, a->tokens, 1 + n, a->texts, C, a->pairs, P,
+					 a->sums, NULL, err);
 	if (status != STATUS_OK)
 		return status;
 	for (size_t c = 0; c < C; c++) {

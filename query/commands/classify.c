@@ -34,7 +34,8 @@ static const struct option_spec options[] = {
 	OPTION_FLAG(struct options, all, "all", 0, "the whole library"),
 	OPTION_FLAG(struct options, exact, "exact", 0, "decode every pixel of a file that is not indexed: the reference, slower"),
 	OPTION_NUMBER(struct options, limit, "limit", 'n', "N", 1, 1000000, 5, "show the best N labels of each photo (default %)"),
-	OPTION_CHOICE(struct options, format, "format", 0, "FORMAT", format_names, FORMAT_JSON, FORMAT_TEXT, "text or json (one object a line)"),
+	OPTION_CHOICE(struct options, format, "format", 0, "FORMAT", format_names, FORMAT_JSON, FORMAT_TEXT,
+		      "text or json (one object a line)"),
 	{0},
 };
 
@@ -189,7 +190,8 @@ static int run(struct cli *cli, const struct arguments *args)
 		code = EXIT_NO_RESULT;
 	}
 	if (status == STATUS_OK && c.again)
-		listener_note(&cli->listener, "%zu photos had no stored tokens and were encoded again; hint: coca index has --encoder-budget", c.again);
+		listener_note(&cli->listener,
+			      "%zu photos had no stored tokens and were encoded again; hint: coca index has --encoder-budget", c.again);
 	choices_release(&c.labels);
 	head_pass_free(c.pass);
 	head_release(&c.head);

@@ -35,7 +35,8 @@ static const struct option_spec options[] = {
 	OPTION_FLAG(struct options, no_rerank, "no-rerank", 0, "similarity only"),
 	OPTION_NUMBER(struct options, depth, "rerank-depth", 0, "N", 1, 100000, SCORE_DEPTH, "rerank the best N (default %)"),
 	OPTION_FLAG(struct options, choice.classes, "classes", 0, "zero-shot: each distinct first caption is a class"),
-	OPTION_TEXT(struct options, templates, "templates", 0, "FILE", OPTION_FILE, "with --classes: prompts, one a line, {} for the class"),
+	OPTION_TEXT(struct options, templates, "templates", 0, "FILE", OPTION_FILE,
+		    "with --classes: prompts, one a line, {} for the class"),
 	OPTION_FLAG(struct options, choice.pairs, "pairs", 0, "captions of the same words in another order: samples X-a and X-b"),
 	OPTION_NUMBER(struct options, choice.limit, "limit", 0, "N", 1, UINT32_MAX, 0, "the first N photographs only"),
 	OPTION_NUMBER(struct options, choice.every, "every", 0, "K", 1, EVERY_MOST, 1, "of each shard, every K-th sample only"),
@@ -167,8 +168,9 @@ static enum status eval_recalls(struct cli *cli, struct engine *engine, const st
 		before = (struct directions){recall_of(photos.place, set->texts), recall_of(texts.place, set->photos)};
 		/* Ten of N photos drawn blindly hold the right one in 1000/N percent of the cases. */
 		if (set->photos >= 100 && before.text_to_image.r10 < 2000 / (double)set->photos)
-			listener_note(&cli->listener, "warning: the embeddings of this model retrieve next to nothing; hint: it may be made for captions "
-				  "only: embed with another --model, and give this one as --rerank-model");
+			listener_note(&cli->listener,
+				      "warning: the embeddings of this model retrieve next to nothing; hint: it may be made for captions "
+				      "only: embed with another --model, and give this one as --rerank-model");
 	}
 	if (status == STATUS_OK && e->depth)
 		status = rerank_both(cli, engine, set, &photos, &texts, &after, err);
@@ -187,7 +189,8 @@ static enum status parse_choice(const struct arguments *args, struct evalchoice 
 
 	*choice = given->choice;
 	if (choice->offset >= choice->every)
-		return err_set(err, STATUS_USAGE, "--offset takes a whole number from 0 to %zu, not '%zu'", choice->every - 1, choice->offset);
+		return err_set(err, STATUS_USAGE, "--offset takes a whole number from 0 to %zu, not '%zu'", choice->every - 1,
+			       choice->offset);
 	if (given->heldout) {
 		if (OPTION_GIVEN(args, struct options, choice.every) || OPTION_GIVEN(args, struct options, choice.offset))
 			return err_set(err, STATUS_USAGE, "--heldout stands for --every %d --offset %d: give one or the other",
@@ -229,7 +232,8 @@ static enum status parse(const struct arguments *args, struct evaluation *e, str
 	e->sweep = given->sweep;
 	e->depth = given->no_rerank || choice->classes ? 0 : given->depth;
 	choice->tokens = e->depth > 0;
-	if (choice->pairs && (choice->classes || e->sweep || given->no_rerank || OPTION_GIVEN(args, struct options, depth) || choice->every > 1))
+	if (choice->pairs &&
+	    (choice->classes || e->sweep || given->no_rerank || OPTION_GIVEN(args, struct options, depth) || choice->every > 1))
 		return err_set(err, STATUS_USAGE,
 			       "--pairs contradicts --classes, --sweep, --no-rerank, --rerank-depth, --every and --heldout");
 	if (e->sweep && (given->no_rerank || choice->classes))
@@ -310,8 +314,8 @@ static int run(struct cli *cli, const struct arguments *args)
 	if (status == STATUS_OK)
 		status = engine_open(cli->model, &engine, &err);
 	if (status == STATUS_OK && e.sweep)
-		status = sweep_print(&cli->listener, &engine, e.shards, e.shard_count, &e.choice, e.depth, e.format == FORMAT_JSON, &out, &set.skipped,
-				     &err);
+		status = sweep_print(&cli->listener, &engine, e.shards, e.shard_count, &e.choice, e.depth, e.format == FORMAT_JSON, &out,
+				     &set.skipped, &err);
 	else if (status == STATUS_OK)
 		status = evalset_load(&cli->listener, &engine, e.shards, e.shard_count, &e.choice, &set, &err);
 	if (status != STATUS_OK || e.sweep)

@@ -24,7 +24,8 @@ struct options {
 static const struct option_spec options[] = {
 	OPTION_TEXT(struct options, name, "name", 0, "NAME", 0,
 		    "with add: install it under this name (default: the file's, without what follows the dot)"),
-	OPTION_CHOICE(struct options, format, "format", 0, "FORMAT", format_names, FORMAT_JSON, FORMAT_TEXT, "with list: text or json (one object a line)"),
+	OPTION_CHOICE(struct options, format, "format", 0, "FORMAT", format_names, FORMAT_JSON, FORMAT_TEXT,
+		      "with list: text or json (one object a line)"),
 	{0},
 };
 
@@ -67,8 +68,8 @@ static enum status list_json(const struct listing *l, const struct catalog_head 
 {
 	buffer_text(out, "{\"name\":");
 	json_string(out, row->name, strlen(row->name));
-	buffer_format(out, ",\"kind\":\"%s\",\"several\":%s,\"learned_from\":%zu,\"held_out\":%zu,\"accuracy\":", head_kind_name(head->kind),
-		      head->several ? "true" : "false", head->photos, head->held_out);
+	buffer_format(out, ",\"kind\":\"%s\",\"several\":%s,\"learned_from\":%zu,\"held_out\":%zu,\"accuracy\":",
+		      head_kind_name(head->kind), head->several ? "true" : "false", head->photos, head->held_out);
 	json_number(out, head->accuracy);
 	buffer_format(out, ",\"made\":\"%s\",\"bytes\":%zu,\"model\":", head->made, row->size);
 	json_string(out, head->model, strlen(head->model));

@@ -65,7 +65,8 @@ static const struct option_spec options[] = {
 	OPTION_REAL(struct options, learn.drop, "drop", 0, "X", 0, 0.9, 0.3, "share of a photo's tokens left out of each step (default %)"),
 	OPTION_REAL(struct options, learn.smoothing, "smoothing", 0, "X", 0, 0.9, 0.1,
 		    "share of the target that all labels have in equal parts (default %)"),
-	OPTION_REAL(struct options, learn.balance, "balance", 0, "X", 0, 1, 0.5, "0: every photo counts alike, 1: every label does (default %)"),
+	OPTION_REAL(struct options, learn.balance, "balance", 0, "X", 0, 1, 0.5,
+		    "0: every photo counts alike, 1: every label does (default %)"),
 	OPTION_NUMBER(struct options, learn.seed, "seed", 0, "N", 0, SIZE_MAX, 1, "of everything random (default %)"),
 	OPTION_SIZE(struct options, budget, "encoder-budget", 0, "SIZE", (size_t)1 << 30,
 		    "keep at most this much of the encoder's tokens in the catalog (default %)"),
@@ -221,7 +222,8 @@ static enum status check_lesson(const struct tuning *t, struct err *err)
 		return err_set(err, STATUS_USAGE, "no photograph has a label");
 	if (single && l->label_count < 2)
 		return err_set(err, STATUS_USAGE,
-			       "all photographs have the label '%s': there is nothing to tell apart; hint: --rest adds others", l->labels[0]);
+			       "all photographs have the label '%s': there is nothing to tell apart; hint: --rest adds others",
+			       l->labels[0]);
 	if (l->counts[LESSON_TRAIN] < 2)
 		return err_set(err, STATUS_USAGE, "%zu photographs are too few to learn from", l->count);
 	return STATUS_OK;
@@ -235,7 +237,8 @@ static void describe_lesson(struct tuning *t)
 		      t->answers ? "questions" : "photos", l->label_count, t->answers ? "answers" : "labels",
 		      lesson_is_single(l) ? "" : ", of which a photo may have several or none", l->stored, l->encoded, t->looking);
 	listener_note(&t->cli->listener, "learning from %zu, %zu say when to stop, %zu are held out%s", l->counts[LESSON_TRAIN],
-		      l->counts[LESSON_STOP], l->counts[LESSON_HELD_OUT], l->counts[LESSON_LEFT_OUT] ? "; copies of these are left out" : "");
+		      l->counts[LESSON_STOP], l->counts[LESSON_HELD_OUT],
+		      l->counts[LESSON_LEFT_OUT] ? "; copies of these are left out" : "");
 }
 
 /* ---- learning --------------------------------------------------------------------------------------------------- */

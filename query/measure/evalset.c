@@ -187,7 +187,8 @@ static enum status load_shard(struct loader *l, struct err *err)
 	if (status == STATUS_OK)
 		status = flush(l, err);
 	if (status == STATUS_OK && samples_skipped(samples))
-		listener_fault(l->listener, "'%s' has %zu samples without an image or captions: left out", l->path, samples_skipped(samples));
+		listener_fault(l->listener, "'%s' has %zu samples without an image or captions: left out", l->path,
+			       samples_skipped(samples));
 	samples_close(samples);
 	return status;
 }
@@ -214,8 +215,8 @@ static enum status encode_texts(const struct listener *listener, struct engine *
 	return status;
 }
 
-enum status evalset_load(const struct listener *listener, struct engine *engine, const char *const *paths, size_t n, const struct evalchoice *choice,
-			 struct evalset *set, struct err *err)
+enum status evalset_load(const struct listener *listener, struct engine *engine, const char *const *paths, size_t n,
+			 const struct evalchoice *choice, struct evalset *set, struct err *err)
 {
 	struct loader l = {.listener = listener, .engine = engine, .choice = choice, .set = set};
 	size_t token_floats = mem_product(engine->tokens, engine->width);

@@ -37,8 +37,8 @@ struct evalset {
 };
 
 /* Prints each sample that cannot be read to the log and counts it in skipped. */
-enum status evalset_load(const struct listener *listener, struct engine *engine, const char *const *paths, size_t n, const struct evalchoice *choice,
-			 struct evalset *set, struct err *err);
+enum status evalset_load(const struct listener *listener, struct engine *engine, const char *const *paths, size_t n,
+			 const struct evalchoice *choice, struct evalset *set, struct err *err);
 void evalset_release(struct evalset *set);
 
 #endif

@@ -96,8 +96,8 @@ static enum status call_run(struct call *c, struct err *err)
 	return status;
 }
 
-enum status likelihoods_fill(const struct listener *listener, struct engine *engine, const struct evalset *set, struct ranking *ranking, bool by_text,
-			     struct err *err)
+enum status likelihoods_fill(const struct listener *listener, struct engine *engine, const struct evalset *set, struct ranking *ranking,
+			     bool by_text, struct err *err)
 {
 	size_t depth = ranking->depth, bytes = engine->tokens * engine->width * sizeof(float) * (by_text ? depth : 1);
 	size_t group = bytes ? GROUP_BYTES / bytes : GROUP_MOST;

@@ -11,8 +11,8 @@
 #include "query/measure/evalset.h"
 
 /* Fills the likelihoods of a ranking's shortlists. by_text: queries are texts and items photos; else the other way round. */
-enum status likelihoods_fill(const struct listener *listener, struct engine *engine, const struct evalset *set, struct ranking *ranking, bool by_text,
-			     struct err *err);
+enum status likelihoods_fill(const struct listener *listener, struct engine *engine, const struct evalset *set, struct ranking *ranking,
+			     bool by_text, struct err *err);
 
 /* How likely each text is whatever the photo: its likelihood under `most` photos of the set (at most SCORE_NULLS), evenly spread. */
 struct nulls {

@@ -120,7 +120,8 @@ static void judge_all(const struct engine *engine, const struct nulls *nulls, co
 	}
 }
 
-enum status pairs_measure(const struct listener *listener, struct engine *engine, const struct evalset *set, struct pairs_result *result, struct err *err)
+enum status pairs_measure(const struct listener *listener, struct engine *engine, const struct evalset *set,
+			  struct pairs_result *result, struct err *err)
 {
 	uint32_t *first = mem_array(set->photos, sizeof *first);
 	struct ranking ranking = {0};

@@ -97,8 +97,8 @@ static enum status fill_part(const struct engine *engine, const struct evalset *
 }
 
 /* One shard: everything that is slow happens here, once. */
-static enum status measure_shard(const struct listener *listener, struct engine *engine, const char *shard, const struct evalchoice *choice, size_t depth,
-				 struct direction directions[2], size_t *skipped, struct err *err)
+static enum status measure_shard(const struct listener *listener, struct engine *engine, const char *shard, const struct evalchoice *choice,
+				 size_t depth, struct direction directions[2], size_t *skipped, struct err *err)
 {
 	struct evalset set;
 	struct ranking rankings[2] = {{0}, {0}};

@@ -13,7 +13,7 @@
 
 /* Loads each shard as a collection of its own, computes its likelihoods once and prints the table and the advice; json: the advice alone,
  * as one line. *skipped counts samples that cannot be read. STATUS_NOT_FOUND if a shard has no sample. */
-enum status sweep_print(const struct listener *listener, struct engine *engine, const char *const *shards, size_t count, const struct evalchoice *choice,
-			size_t depth, bool json, struct buffer *out, size_t *skipped, struct err *err);
+enum status sweep_print(const struct listener *listener, struct engine *engine, const char *const *shards, size_t count,
+			const struct evalchoice *choice, size_t depth, bool json, struct buffer *out, size_t *skipped, struct err *err);
 
 #endif

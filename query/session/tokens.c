@@ -180,8 +180,8 @@ static enum status read_stored(struct library *library, int64_t content, enum to
 	return status;
 }
 
-enum status tokens_of_file(struct library *library, const char *path, enum tokens_kind kind, float *tokens, float *embedding, int64_t *content,
-			   struct err *err)
+enum status tokens_of_file(struct library *library, const char *path, enum tokens_kind kind, float *tokens, float *embedding,
+			   int64_t *content, struct err *err)
 {
 	XXH128_canonical_t hash;
 	struct file_map map;

@@ -33,8 +33,8 @@ enum status tokens_blob(struct engine *engine, struct catalog *catalog, int64_t 
 enum status tokens_stored(const struct engine *engine, struct catalog *catalog, int64_t model, enum tokens_kind kind, int64_t content,
 			  void **blob, size_t *size, struct err *err);
 /* tokens[N,W] or NULL, embedding[E] or NULL of a file, whatever it is called in the catalog. *content 0: the catalog does not hold it. */
-enum status tokens_of_file(struct library *library, const char *path, enum tokens_kind kind, float *tokens, float *embedding, int64_t *content,
-			   struct err *err);
+enum status tokens_of_file(struct library *library, const char *path, enum tokens_kind kind, float *tokens, float *embedding,
+			   int64_t *content, struct err *err);
 
 /* tokens[n,w] as a blob, the caller's to free; and as they are once they have been one. */
 enum status tokens_pack(const float *tokens, size_t n, size_t w, void **blob, size_t *size, struct err *err);

@@ -72,8 +72,8 @@ enum status classes_embed(const struct listener *listener, struct engine *engine
 	return status;
 }
 
-enum status classes_recall(const struct listener *listener, struct engine *engine, const struct evalset *set, const char *templates, size_t *classes,
-			   struct recall *recall, struct err *err)
+enum status classes_recall(const struct listener *listener, struct engine *engine, const struct evalset *set, const char *templates,
+			   size_t *classes, struct recall *recall, struct err *err)
 {
 	struct ranking ranking = {0};
 	const char **names = NULL;

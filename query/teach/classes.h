@@ -8,8 +8,8 @@
 /* recall->r1 and r5 are the share of photos whose class is the best, or among the best five, in percent. templates: a
  * file of prompts, one a line, each with {} where the class stands; NULL: those built in. A class's embedding is the mean of its prompts',
  * each and the mean normalised. */
-enum status classes_recall(const struct listener *listener, struct engine *engine, const struct evalset *set, const char *templates, size_t *classes,
-			   struct recall *recall, struct err *err);
+enum status classes_recall(const struct listener *listener, struct engine *engine, const struct evalset *set, const char *templates,
+			   size_t *classes, struct recall *recall, struct err *err);
 
 /* The embeddings of n classes, as classes_recall has them. */
 enum status classes_embed(const struct listener *listener, struct engine *engine, const char *const *names, size_t n, const char *templates,

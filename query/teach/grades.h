@@ -1,4 +1,5 @@
-/* grades.h: how well a head (or zero-shot) did on photographs whose labels are known: shares, each label's figures, what was taken for what.
+/* grades.h: how well a head (or zero-shot) did on photographs whose labels are known: shares, each label's figures, and
+ * what was taken for what.
  *
  *     struct grades grades;
  *     grades_make(labels, C, several, items, p, n, &grades, err);

@@ -151,10 +151,12 @@ static enum status label_group(struct library *library, int64_t id, const struct
 static void report(const struct library *library, const char *name, const struct labelled *done)
 {
 	if (done->encoded)
-		listener_note(library->listener, "%zu of %zu photos had no stored tokens for the head '%s' and were encoded again; hint: coca "
-						 "index has --encoder-budget", done->encoded, done->stored + done->encoded, name);
+		listener_note(library->listener,
+			      "%zu of %zu photos had no stored tokens for the head '%s' and were encoded again; hint: coca index has "
+			      "--encoder-budget", done->encoded, done->stored + done->encoded, name);
 	if (done->away)
-		listener_note(library->listener, "%zu photos are not labelled by '%s': they have no stored tokens, and their files are away",
+		listener_note(library->listener,
+			      "%zu photos are not labelled by '%s': they have no stored tokens, and their files are away",
 			      done->away, name);
 }
 
@@ -211,7 +213,8 @@ enum status labelling_install(struct library *library, const char *name, struct 
 		return status;
 	status = label_library(library, row.id, head, &done, err);
 	if (status == STATUS_OK) {
-		listener_note(library->listener, "'%s' is installed; %zu photos of the library are labelled; hint: coca search label:%s", name,
+		listener_note(library->listener,
+			      "'%s' is installed; %zu photos of the library are labelled; hint: coca search label:%s", name,
 			      done.stored + done.encoded, head->labels[0]);
 		report(library, name, &done);
 	}
@@ -251,7 +254,8 @@ static enum status complete(struct library *library, const struct catalog_label 
 	if (status == STATUS_OK)
 		status = library_engine(library, err);
 	if (status == STATUS_OK && library->row.id != label->model) {
-		listener_note(library->listener, "%zu photos are not labelled by '%s' yet, as it belongs to the model '%s'; hint: --model %s",
+		listener_note(library->listener,
+			      "%zu photos are not labelled by '%s' yet, as it belongs to the model '%s'; hint: --model %s",
 			      missing, named.name, head.model, head.model);
 	} else if (status == STATUS_OK) {
 		status = label_library(library, label->head, &head, &done, err);

@@ -64,8 +64,8 @@ enum status lesson_folder(struct lesson *lesson, const char *folder, struct err 
 enum status lesson_table(struct lesson *lesson, const char *path, struct err *err);
 /* The first caption is the label; or, in a lesson of answers, it is question TAB answer. */
 enum status lesson_shard(struct lesson *lesson, const char *path, struct err *err);
-/* "LABEL=WHAT": photographs of the catalog that pass the filter and are at or below the path WHAT, or are among the `most` nearest to the words
- * WHAT; WHAT empty: all that pass. */
+/* "LABEL=WHAT": photographs of the catalog that pass the filter and are at or below the path WHAT, or are among the `most` nearest to the
+ * words WHAT; WHAT empty: all that pass. */
 enum status lesson_pick(struct lesson *lesson, const char *pick, const struct photo_filter *filter, size_t most, struct err *err);
 /* Up to n photographs of the catalog that pass and are in the lesson with no label yet, drawn by their hashes: without a label. */
 enum status lesson_rest(struct lesson *lesson, const struct photo_filter *filter, size_t n, struct err *err);

@@ -108,8 +108,9 @@ static enum status look_up(struct lesson *lesson, struct waiting *w, struct err 
 		item->blob = blob;
 		item->size = size;
 		item->embedding = mem_floats(E);
-		status = item->embedding ? catalog_embedding_get(library->catalog, w->content, library->row.id, item->embedding, E, &w->known, err)
-					 : err_memory(err, "an embedding");
+		status = !item->embedding ? err_memory(err, "an embedding")
+					  : catalog_embedding_get(library->catalog, w->content, library->row.id, item->embedding, E,
+								  &w->known, err);
 		if (!w->known) {
 			free(item->blob);
 			free(item->embedding);

@@ -141,8 +141,8 @@ static enum status take_answer(const struct source *s, const struct sample *samp
 	else if (!s->table && (!question.size || !told.said.size))
 		status = err_set(err, STATUS_FORMAT, "the sample '%s' of '%s' has no question, tab, answer", sample->key, s->path);
 	else if (s->table && (!question.size || !told.said.size || strchr(tab + 1, '\t')))
-		status = err_set(err, STATUS_FORMAT, "line %zu of '%s' is not path, tab, question, tab, answer", samples_line(s->samples, which),
-				 s->path);
+		status = err_set(err, STATUS_FORMAT, "line %zu of '%s' is not path, tab, question, tab, answer",
+				 samples_line(s->samples, which), s->path);
 	else
 		status = add_sample(s, sample, &told, err);
 	buffer_release(&question);

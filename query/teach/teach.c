@@ -68,7 +68,10 @@ static enum status grade(const struct lesson *l, const struct head *head, struct
 	*grades = (struct grades){0};
 	if (status == STATUS_OK && n) {
 		p = mem_floats(mem_product(n, l->label_count));
-		status = !p ? err_memory(err, "probabilities") : head ? tune_measure(head, items, n, p, err) : by_words(l, items, n, p, err);
+		if (!p)
+			status = err_memory(err, "probabilities");
+		else
+			status = head ? tune_measure(head, items, n, p, err) : by_words(l, items, n, p, err);
 		if (status == STATUS_OK)
 			status = grades_make(l->labels, l->label_count, !lesson_is_single(l), items, p, n, grades, err);
 	}
