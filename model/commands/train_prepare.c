@@ -134,23 +134,6 @@ static enum status learn_tokenizer(struct run *run, const char *path, struct err
 	return status;
 }
 
-static enum status copy_file(const char *from, const char *to, struct err *err)
-{
-	uint8_t *bytes = NULL;
-	size_t size;
-	struct file_writer writer;
-	enum status status = file_read(from, (size_t)1 << 30, &bytes, &size, err);
-
-	if (status == STATUS_OK)
-		status = file_writer_open(to, &writer, err);
-	if (status == STATUS_OK) {
-		fwrite(bytes, 1, size, writer.stream);
-		status = file_writer_commit(&writer, err);
-	}
-	free(bytes);
-	return status;
-}
-
 /* The tokenizer beside a model, into --out. */
 static enum status copy_tokenizer(const struct run *run, const char *folder, struct err *err)
 {
@@ -162,7 +145,7 @@ static enum status copy_tokenizer(const struct run *run, const char *folder, str
 			       "there is no tokenizer in '%s'; hint: --new-tokenizer 4096 learns one from the captions", folder);
 	if (status == STATUS_OK) {
 		to = path_join(run->line->out, strrchr(from, '/') + 1);
-		status = to ? copy_file(from, to, err) : err_memory(err, "a path");
+		status = to ? file_copy(from, to, err) : err_memory(err, "a path");
 	}
 	free(from);
 	free(to);

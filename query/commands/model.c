@@ -1,7 +1,6 @@
 /* model.c: coca model: what a model is, and the same model in 8 bits. */
 #include "query/commands/commands.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +19,7 @@
 
 EMBED_TEXT(help_model, "query/commands/model.txt");
 
-enum { PICTURES = 64, COPY_MOST = 256 << 20 };
+enum { PICTURES = 64 };
 
 static const char config_name[] = "open_clip_config.json", weights_name[] = "open_clip_model.safetensors";
 
@@ -184,22 +183,10 @@ static enum status measure(struct job *job, const struct arguments *args, struct
 static enum status copy(const struct job *job, const char *name, struct err *err)
 {
 	char *from = path_join(job->from, name), *to = path_join(job->to, name);
-	struct file_writer writer = {0};
-	uint8_t *bytes = NULL;
-	size_t size;
 	enum status status = from && to ? STATUS_OK : err_memory(err, "a path");
 
-	if (status == STATUS_OK && access(from, F_OK) == 0) {
-		status = file_read(from, COPY_MOST, &bytes, &size, err);
-		if (status == STATUS_OK)
-			status = file_writer_open(to, &writer, err);
-		if (status == STATUS_OK && fwrite(bytes, 1, size, writer.stream) != size)
-			status = err_set(err, STATUS_IO, "cannot write '%s': %s", to, strerror(errno));
-		if (status == STATUS_OK)
-			status = file_writer_commit(&writer, err);
-		file_writer_abort(&writer);
-	}
-	free(bytes);
+	if (status == STATUS_OK && access(from, F_OK) == 0)
+		status = file_copy(from, to, err);
 	free(from);
 	free(to);
 	return status;

@@ -190,6 +190,23 @@ void file_writer_abort(struct file_writer *w)
 	writer_release(w);
 }
 
+enum status file_copy(const char *from, const char *to, struct err *err)
+{
+	uint8_t *bytes = NULL;
+	size_t size;
+	struct file_writer writer;
+	enum status status = file_read(from, (size_t)1 << 30, &bytes, &size, err);
+
+	if (status == STATUS_OK)
+		status = file_writer_open(to, &writer, err);
+	if (status == STATUS_OK) {
+		fwrite(bytes, 1, size, writer.stream); /* commit sees whether it failed */
+		status = file_writer_commit(&writer, err);
+	}
+	free(bytes);
+	return status;
+}
+
 char *path_join(const char *folder, const char *name)
 {
 	struct buffer b = {0};

@@ -44,6 +44,9 @@ enum status file_writer_open(const char *path, struct file_writer *writer, struc
 enum status file_writer_commit(struct file_writer *writer, struct err *err); /* aborts when it fails */
 void file_writer_abort(struct file_writer *writer); /* takes a finished or zeroed one */
 
+/* A regular file of at most 1 GB to another path, which is replaced as above. */
+enum status file_copy(const char *from, const char *to, struct err *err);
+
 /* folder + "/" + name in one string, the caller's to free; NULL when out of memory. */
 char *path_join(const char *folder, const char *name);
 
