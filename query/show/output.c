@@ -6,6 +6,7 @@
 
 #include "query/session/library.h"
 #include "query/show/page.h"
+#include "query/show/result.h"
 
 #include "schema/base/banned.h"
 
@@ -33,7 +34,7 @@ enum status output_results(struct cli *cli, const struct output *output, const c
 		listener_note(&cli->listener, "this terminal is not known to show pictures; hint: --preview=sixel or kitty or iterm, or --html FILE");
 	/* One at a time, so that the first is seen while the thumbnail of the next is made. */
 	for (size_t i = 0; i < results->count && status == STATUS_OK; i++) {
-		format_result(results, i, output->format, &out);
+		result_format(results, i, output->format, &out);
 		if (output->preview != PREVIEW_NONE && !results->items[i].missing)
 			preview_photo(output->preview, results->items[i].photo.path, &out);
 		status = format_print(cli->out, &out, err);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "query/show/base64.h"
 #include "query/show/explain.h"
 #include "query/show/format.h"
 #include "query/show/preview.h"
@@ -77,19 +78,6 @@ void page_address(const char *path, size_t size, struct buffer *out)
 			buffer_format(out, "%%%02X", (unsigned char)path[i]);
 }
 
-void page_base64(const uint8_t *bytes, size_t size, struct buffer *out)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t i = 0; i < size; i += 3) {
-		size_t left = size - i;
-		uint32_t v = (uint32_t)bytes[i] << 16 | (left > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) | (left > 2 ? bytes[i + 2] : 0);
-		char four[4] = {digits[v >> 18], digits[v >> 12 & 63], left > 1 ? digits[v >> 6 & 63] : '=',
-				left > 2 ? digits[v & 63] : '='};
-		buffer_append(out, four, sizeof four);
-	}
-}
-
 /* The photo as <img>, or nothing if it cannot be read. */
 static bool thumbnail(const struct photo *photo, struct buffer *out)
 {
@@ -102,7 +90,7 @@ static bool thumbnail(const struct photo *photo, struct buffer *out)
 	    image_encode_jpeg(small.rgb, small.width, small.height, THUMB_QUALITY, &jpeg, &size, NULL) == STATUS_OK) {
 		buffer_format(out, "<img loading=\"lazy\" decoding=\"async\" width=\"%zu\" height=\"%zu\" alt=\"\" src=\"data:image/jpeg;base64,",
 			      small.width, small.height);
-		page_base64(jpeg, size, out);
+		base64_append(jpeg, size, out);
 		buffer_text(out, "\">");
 		done = true;
 	}

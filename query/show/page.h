@@ -15,7 +15,4 @@ void page_escape(const char *bytes, size_t size, struct buffer *out);
 /* file:// address of an absolute path, fit for an attribute. */
 void page_address(const char *path, size_t size, struct buffer *out);
 
-/* Base64 with padding. */
-void page_base64(const uint8_t *bytes, size_t size, struct buffer *out);
-
 #endif

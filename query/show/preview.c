@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "query/show/page.h"
+#include "query/show/base64.h"
 #include "schema/base/file.h"
 
 #include "schema/base/banned.h"
@@ -66,7 +66,7 @@ void preview_kitty(const uint8_t *rgb, size_t width, size_t height, struct buffe
 			buffer_format(out, "\033_Ga=T,q=2,f=24,s=%zu,v=%zu,m=%d;", width, height, more);
 		else
 			buffer_format(out, "\033_Gm=%d;", more);
-		page_base64(rgb + at, n, out);
+		base64_append(rgb + at, n, out);
 		buffer_text(out, "\033\\");
 	}
 }
@@ -74,7 +74,7 @@ void preview_kitty(const uint8_t *rgb, size_t width, size_t height, struct buffe
 void preview_iterm(const uint8_t *jpeg, size_t size, struct buffer *out)
 {
 	buffer_format(out, "\033]1337;File=inline=1;size=%zu;preserveAspectRatio=1:", size);
-	page_base64(jpeg, size, out);
+	base64_append(jpeg, size, out);
 	buffer_text(out, "\a");
 }
 

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "query/show/format.h"
+#include "query/show/result.h"
+#include "query/show/base64.h"
 #include "query/show/page.h"
 #include "schema/base/file.h"
 
@@ -31,7 +33,7 @@ static char *format_one(struct result *result, enum format format)
 	struct results results = {.items = result, .count = 1, .capacity = 1};
 	struct buffer out = {0};
 
-	format_result(&results, 0, format, &out);
+	result_format(&results, 0, format, &out);
 	assert_false(out.failed);
 	return out.data;
 }
@@ -122,7 +124,7 @@ static void paths0_are_the_bytes(void **state)
 	struct buffer out = {0};
 
 	(void)state;
-	format_result(&results, 0, FORMAT_PATHS0, &out);
+	result_format(&results, 0, FORMAT_PATHS0, &out);
 	assert_int_equal(out.size, sizeof hostile);
 	assert_memory_equal(out.data, hostile, sizeof hostile);
 	buffer_release(&out);
@@ -188,7 +190,7 @@ static void base64_is_padded(void **state)
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct buffer out = {0};
 		buffer_text(&out, "");
-		page_base64((const uint8_t *)cases[i][0], strlen(cases[i][0]), &out);
+		base64_append((const uint8_t *)cases[i][0], strlen(cases[i][0]), &out);
 		assert_string_equal(out.data, cases[i][1]);
 		buffer_release(&out);
 	}
