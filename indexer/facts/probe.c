@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <utf8proc.h>
 
 #include "model/image/ifd.h"
 #include "schema/catalog/catalog.h"
@@ -272,22 +273,12 @@ static void read_description(const struct exif *exif, struct probe *probe)
 	free(text);
 }
 
-static void append_utf8(struct buffer *text, uint32_t c)
-{
-	static const uint8_t leads[] = {0, 0, 0xc0, 0xe0, 0xf0};
-	size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-	char bytes[4] = {(char)(leads[n] | c >> (6 * (n - 1)))};
-
-	for (size_t i = 1; i < n; i++)
-		bytes[i] = (char)(0x80 | (c >> (6 * (n - 1 - i)) & 0x3f));
-	buffer_append(text, bytes, n);
-}
-
 /* Windows's own tags: UTF-16, little endian. Keywords end in semicolons. */
 static void read_windows(const struct exif *exif, unsigned tag, enum probe_text kind, struct probe *probe)
 {
 	struct ifd_entry entry;
 	struct buffer text = {0};
+	utf8proc_uint8_t utf8[4];
 
 	if (!ifd_find(&exif->block, exif->first, tag, &entry) || (entry.type != IFD_BYTE && entry.type != IFD_UNDEFINED))
 		return;
@@ -307,7 +298,7 @@ static void read_windows(const struct exif *exif, unsigned tag, enum probe_text 
 				probe_add_text(probe, kind, text.data, text.size);
 			buffer_release(&text);
 		} else if (c < 0xd800 || c > 0xdfff) {
-			append_utf8(&text, c);
+			buffer_append(&text, utf8, (size_t)utf8proc_encode_char((utf8proc_int32_t)c, utf8));
 		}
 	}
 	if (text.size && !text.failed)

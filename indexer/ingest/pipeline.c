@@ -11,11 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <xxhash.h>
-
 #include "indexer/walk/path.h"
 #include "schema/base/clock.h"
 #include "schema/base/memory.h"
+#include "schema/catalog/contents.h"
 
 #include "schema/base/banned.h"
 
@@ -120,9 +119,7 @@ static void run_read(struct pipeline *p, struct job *job)
 		job_drop_bytes(job);
 		return;
 	}
-	XXH128_canonical_t canonical;
-	XXH128_canonicalFromHash(&canonical, XXH3_128bits(job->bytes, (size_t)job->size));
-	memcpy(job->hash, canonical.digest, sizeof job->hash);
+	catalog_content_hash(job->bytes, (size_t)job->size, job->hash);
 	job->hashed = true;
 	job->status = image_probe(job->bytes, (size_t)job->size, &job->info, &job->err);
 	if (job->status == STATUS_OK)

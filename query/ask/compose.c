@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <xxhash.h>
 
 #include "model/image/image.h"
 #include "query/ask/parse.h"
@@ -199,12 +198,12 @@ char *compose_title(const struct composition *query)
 
 static enum status stored_embedding(struct library *library, const struct file_map *map, float *embedding, bool *found, struct err *err)
 {
-	XXH128_canonical_t hash;
+	uint8_t hash[CATALOG_HASH];
 	int64_t content = 0;
 
 	*found = false;
-	XXH128_canonicalFromHash(&hash, XXH3_128bits(map->data, map->size));
-	enum status status = catalog_content_find(library->catalog, hash.digest, &content, err);
+	catalog_content_hash(map->data, map->size, hash);
+	enum status status = catalog_content_find(library->catalog, hash, &content, err);
 	if (status == STATUS_OK && content)
 		status = catalog_embedding_get(library->catalog, content, library->row.id, embedding, library->engine.embed, found, err);
 	return status;

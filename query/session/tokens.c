@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <xxhash.h>
 
 #include "model/net/vision.h"
 #include "schema/catalog/contents.h"
@@ -183,7 +182,7 @@ static enum status read_stored(struct library *library, int64_t content, enum to
 enum status tokens_of_file(struct library *library, const char *path, enum tokens_kind kind, float *tokens, float *embedding,
 			   int64_t *content, struct err *err)
 {
-	XXH128_canonical_t hash;
+	uint8_t hash[CATALOG_HASH];
 	struct file_map map;
 	size_t n, w;
 	enum status status = file_map_open(path, &map, err);
@@ -192,8 +191,8 @@ enum status tokens_of_file(struct library *library, const char *path, enum token
 	if (status != STATUS_OK)
 		return status;
 	if (library->catalog) {
-		XXH128_canonicalFromHash(&hash, XXH3_128bits(map.data, map.size));
-		status = catalog_content_find(library->catalog, hash.digest, content, err);
+		catalog_content_hash(map.data, map.size, hash);
+		status = catalog_content_find(library->catalog, hash, content, err);
 	}
 	if (status == STATUS_OK && *content && library->row.id)
 		status = read_stored(library, *content, kind, &tokens, &embedding, err);

@@ -3,10 +3,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "model/data/samples.h"
 #include "schema/base/file.h"
+#include "schema/catalog/contents.h"
 #include "schema/catalog/tokens.h"
 
 #include "schema/base/banned.h"
@@ -57,7 +57,6 @@ static enum status read_file(struct lesson *lesson, const char *path, uint8_t **
 
 enum status lesson_add(struct lesson *lesson, const struct lesson_item *told, uint8_t *bytes, size_t size, struct err *err)
 {
-	XXH128_canonical_t hash;
 	enum status status = bytes ? STATUS_OK : read_file(lesson, told->name, &bytes, &size, err);
 
 	if (status != STATUS_OK || !bytes)
@@ -71,8 +70,7 @@ enum status lesson_add(struct lesson *lesson, const struct lesson_item *told, ui
 	item->name = mem_copy(told->name, strlen(told->name));
 	item->question = told->question ? mem_copy(told->question, strlen(told->question)) : NULL;
 	buffer_append(&item->said, told->said.data, told->said.size);
-	XXH128_canonicalFromHash(&hash, XXH3_128bits(bytes, size));
-	memcpy(item->hash, hash.digest, sizeof item->hash);
+	catalog_content_hash(bytes, size, item->hash);
 	if (!item->name || (told->question && !item->question) || item->said.failed) {
 		free(bytes);
 		return err_memory(err, "the photographs to learn from");

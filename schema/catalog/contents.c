@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "schema/catalog/internal.h"
 #include "schema/base/memory.h"
@@ -19,6 +20,14 @@ enum { HALF = 2 /* bytes */ };
 enum status catalog_content_find(struct catalog *catalog, const uint8_t hash[CATALOG_HASH], int64_t *content, struct err *err)
 {
 	return catalog_number(catalog, "SELECT id FROM contents WHERE hash = ?", VALUES(BYTES(hash, CATALOG_HASH)), content, err);
+}
+
+void catalog_content_hash(const void *bytes, size_t size, uint8_t hash[CATALOG_HASH])
+{
+	XXH128_canonical_t canonical;
+
+	XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes, size));
+	memcpy(hash, canonical.digest, CATALOG_HASH);
 }
 
 enum status catalog_content_put(struct catalog *catalog, const uint8_t hash[CATALOG_HASH], int64_t *content, struct err *err)

@@ -1,5 +1,6 @@
 /* contents.h: what belongs to the bytes of a file, wherever it lies: hashes, embeddings, samples.
  *
+ *     catalog_content_hash(bytes, size, hash);
  *     catalog_content_put(catalog, hash, &content, err);                 // the one that is there, or a new one
  *     catalog_embedding_put(catalog, content, model, embedding, dim, err);
  *     catalog_embeddings_get(catalog, contents, n, model, embeddings, dim, found, err);   // one statement for all
@@ -8,6 +9,9 @@
 #define SCHEMA_CATALOG_CONTENTS_H
 
 #include "schema/catalog/catalog.h"
+
+/* The hash that a content is known by: XXH3-128 of a file's bytes, canonical. */
+void catalog_content_hash(const void *bytes, size_t size, uint8_t hash[CATALOG_HASH]);
 
 enum status catalog_content_put(struct catalog *catalog, const uint8_t hash[CATALOG_HASH], int64_t *content, struct err *err);
 /* *content 0: no file of that hash is known. */
