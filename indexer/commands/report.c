@@ -57,12 +57,14 @@ static void print_summary(struct cli *cli, const struct index_report *report, bo
 
 void report_print(struct cli *cli, const struct index_report *report, bool verbose)
 {
+	const size_t failed = report->counts.failed;
+
 	print_lines(cli->log, "coca: ", &report->warnings);
-	if (report->counts.failed) {
-		fprintf(cli->log, report->counts.failed == 1 ? "%zu file was skipped:\n" : "%zu files were skipped:\n", report->counts.failed);
+	if (failed) {
+		fprintf(cli->log, failed == 1 ? "%zu file was skipped:\n" : "%zu files were skipped:\n", failed);
 		print_lines(cli->log, "  ", &report->counts.failures);
-		if (report->counts.failed > INGEST_NAMED_MOST)
-			fprintf(cli->log, "  and %zu more\n", report->counts.failed - INGEST_NAMED_MOST);
+		if (failed > INGEST_NAMED_MOST)
+			fprintf(cli->log, "  and %zu more\n", failed - INGEST_NAMED_MOST);
 	}
 	if (!cli->quiet)
 		print_summary(cli, report, verbose);

@@ -109,7 +109,8 @@ static bool batch_init(struct batch *batch, const struct embedder *e)
 	batch->finite = mem_array(n, sizeof *batch->finite);
 	batch->tokens = e->options.tokens ? mem_array(n, embedder_tokens_size(e)) : NULL;
 	batch->encoder = e->options.encoder ? mem_array(n, embedder_encoder_size(e)) : NULL;
-	return batch->rgb && batch->features && batch->finite && (batch->tokens || !e->options.tokens) && (batch->encoder || !e->options.encoder);
+	return batch->rgb && batch->features && batch->finite && (batch->tokens || !e->options.tokens) &&
+	       (batch->encoder || !e->options.encoder);
 }
 
 static bool buffers_init(struct embedder *e)

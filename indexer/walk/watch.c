@@ -26,8 +26,8 @@ static const double quiet = 1, patience = 30, look = 1, minute = 60, retry = 5;
 /* At most a tenth of the time goes into looking. */
 static const double rest = 9;
 
-static const uint32_t changes = IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF |
-				IN_MOVE_SELF | IN_EXCL_UNLINK;
+static const uint32_t changes = IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE |
+				IN_DELETE_SELF | IN_MOVE_SELF | IN_EXCL_UNLINK;
 
 struct watched {
 	const char *path;
@@ -265,7 +265,8 @@ const char *watch_notice(struct watch *watch)
 	return watch->notice;
 }
 
-enum status watch_open(const char *const *folders, size_t count, const struct watch_options *options, struct watch **watch, struct err *err)
+enum status watch_open(const char *const *folders, size_t count, const struct watch_options *options, struct watch **watch,
+		       struct err *err)
 {
 	struct watch *w = mem_array(1, sizeof *w);
 

@@ -29,7 +29,8 @@ struct watch_options {
 };
 
 /* folders: absolute, resolved; with options.not_name they stay the caller's. */
-enum status watch_open(const char *const *folders, size_t count, const struct watch_options *options, struct watch **watch, struct err *err);
+enum status watch_open(const char *const *folders, size_t count, const struct watch_options *options, struct watch **watch,
+		       struct err *err);
 void watch_close(struct watch *watch); /* takes NULL */
 
 void watch_begin(struct watch *watch, const bool *due);

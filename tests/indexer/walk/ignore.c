@@ -1,19 +1,15 @@
 /* ignore.c: patterns are read as .gitignore reads them. Every line of the table was checked against `git check-ignore`. */
 #include "indexer/walk/ignore.h"
 
+#include "tests/indexer/tree.h"
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "indexer/walk/walk.h"
-#include "schema/base/file.h"
-#include "tests/support.h"
-
 #include "schema/base/banned.h"
-
-static struct err err;
 
 /* path: below the folder of the patterns; with a slash at its end it is a folder. */
 static const struct {
@@ -139,28 +135,12 @@ static void no_pattern_takes_for_ever(void **state)
 
 /* --- in a walk --- */
 
-static void make(const char *root, const char *name, const char *text)
-{
-	const char *path = test_path(root, name);
-	char *folder = strndup(path, (size_t)(strrchr(path, '/') - path));
-
-	assert_ok(path_make_folder(folder, &err), &err);
-	free(folder);
-	test_write(path, text, strlen(text));
-}
-
-/* The photographs found below root, in one string. */
+/* The photographs found below root; what is asked of a path alone says the same. */
 static void expect(const char *root, const struct walk_options *options, const char *expected)
 {
-	struct walk walk = {0};
-	char found[1024] = "";
-	size_t n = 0;
+	struct walk walk;
 
-	assert_ok(walk_root(&walk, root, 0, options, &err), &err);
-	walk_finish(&walk);
-	for (size_t i = 0; i < walk.count; i++)
-		n += (size_t)snprintf(found + n, sizeof found - n, "%s%s", n ? " " : "", walk.photos[i].path + strlen(root) + 1);
-	assert_string_equal(found, expected);
+	assert_string_equal(tree_walk(root, options, &walk), expected);
 	for (size_t i = 0; i < walk.count; i++)
 		assert_false(rules_pass_over(&options->rules, root, walk.photos[i].path));
 	walk_release(&walk);
@@ -168,14 +148,12 @@ static void expect(const char *root, const struct walk_options *options, const c
 
 static const char *sample(void)
 {
-	char *real = realpath(test_folder(), NULL);
-	const char *root = test_path(real, "root");
+	const char *root = tree_root();
 	static const char *const names[] = {"a.jpg", "a.png", "x/a.jpg", "x/a.png", "x/keep.png", "x/y/a.png", "raw/a.jpg", ".private/a.jpg",
 					    "@eaDir/a.jpg", "x/._a.jpg"};
 
-	free(real);
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		make(root, names[i], "x");
+		tree_make(root, names[i], "x");
 	return root;
 }
 
@@ -185,9 +163,9 @@ static void files_in_folders_are_obeyed(void **state)
 	const char *root = sample();
 
 	expect(root, &(struct walk_options){0}, "a.jpg a.png raw/a.jpg x/a.jpg x/a.png x/keep.png x/y/a.png");
-	make(root, ".cocaignore", "# no screenshots\n*.png\nraw/\n");
+	tree_make(root, ".cocaignore", "# no screenshots\n*.png\nraw/\n");
 	expect(root, &(struct walk_options){0}, "a.jpg x/a.jpg");
-	make(root, "x/.cocaignore", "!keep.png\n/a.jpg\n!/y/*\n");
+	tree_make(root, "x/.cocaignore", "!keep.png\n/a.jpg\n!/y/*\n");
 	expect(root, &(struct walk_options){0}, "a.jpg x/keep.png x/y/a.png");
 	assert_true(rules_pass_over(&(struct rules){0}, root, test_path(root, "x/a.jpg")));
 	assert_true(rules_pass_over(&(struct rules){0}, root, test_path(root, "raw/a.jpg")));
@@ -202,7 +180,7 @@ static void the_command_line_decides_over_files(void **state)
 	const char *root = sample();
 	const char *back[] = {"!a.png", "#x"}, *out[] = {"x"};
 
-	make(root, ".cocaignore", "*.png\nraw/\n!x/\n");
+	tree_make(root, ".cocaignore", "*.png\nraw/\n!x/\n");
 	expect(root, &(struct walk_options){.rules.excludes = back, .rules.exclude_count = 2}, "a.jpg a.png x/a.jpg x/a.png x/y/a.png");
 	expect(root, &(struct walk_options){.rules.excludes = out, .rules.exclude_count = 1}, "a.jpg");
 }
@@ -213,9 +191,9 @@ static void what_systems_keep_is_taken_back_by_name_only(void **state)
 	(void)state;
 	const char *root = sample();
 
-	make(root, ".cocaignore", "*\n!*/\n!*.jpg\n");
+	tree_make(root, ".cocaignore", "*\n!*/\n!*.jpg\n");
 	expect(root, &(struct walk_options){0}, "a.jpg raw/a.jpg x/a.jpg");
-	make(root, ".cocaignore", "*.png\n!@eaDir/\n!.private/\n");
+	tree_make(root, ".cocaignore", "*.png\n!@eaDir/\n!.private/\n");
 	expect(root, &(struct walk_options){0}, ".private/a.jpg @eaDir/a.jpg a.jpg raw/a.jpg x/a.jpg");
 }
 

@@ -1,5 +1,5 @@
 /* walk.c: which files a walk takes, in which order, and what it says of the rest. */
-#include "indexer/walk/walk.h"
+#include "tests/indexer/tree.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -9,55 +9,23 @@
 #include <unistd.h>
 
 #include "indexer/walk/path.h"
-#include "schema/base/file.h"
-#include "schema/base/memory.h"
-#include "tests/support.h"
 
 #include "schema/base/banned.h"
-
-static void make(const char *root, const char *name)
-{
-	char path[PATH_MAX];
-	struct err err;
-
-	snprintf(path, sizeof path, "%s/%s", root, name);
-	*strrchr(path, '/') = '\0';
-	assert_ok(path_make_folder(path, &err), &err);
-	test_write(test_path(root, name), "x", 1);
-}
-
-/* "a.jpg b/c.jpg": what a walk finds below root. */
-static const char *names(const char *root, const struct walk_options *options, struct walk *walk)
-{
-	static struct buffer list;
-	struct err err;
-
-	*walk = (struct walk){0};
-	assert_ok(walk_root(walk, root, 0, options, &err), &err);
-	walk_finish(walk);
-	buffer_release(&list);
-	buffer_text(&list, "");
-	for (size_t i = 0; i < walk->count; i++)
-		buffer_format(&list, "%s%s", i ? " " : "", walk->photos[i].path + strlen(root) + 1);
-	return list.data ? list.data : "";
-}
 
 static void expect(const char *root, const struct walk_options *options, const char *expected)
 {
 	struct walk walk;
 
-	assert_string_equal(names(root, options, &walk), expected);
+	assert_string_equal(tree_walk(root, options, &walk), expected);
 	walk_release(&walk);
 }
 
 static const char *sample(const char *const *files)
 {
-	char *real = realpath(test_folder(), NULL);
-	const char *root = test_path(real, "root");
+	const char *root = tree_root();
 
-	free(real);
 	for (; *files; files++)
-		make(root, *files);
+		tree_make(root, *files, "x");
 	return root;
 }
 
@@ -77,7 +45,7 @@ static void tells_size_and_time(void **state)
 	struct walk walk;
 	struct stat st;
 
-	names(root, &(struct walk_options){0}, &walk);
+	tree_walk(root, &(struct walk_options){0}, &walk);
 	assert_int_equal(stat(test_path(root, "a.jpg"), &st), 0);
 	assert_int_equal(walk.photos[0].size, 1);
 	assert_int_equal(walk.photos[0].mtime_ns, file_mtime(&st));
@@ -158,7 +126,7 @@ static void does_not_follow_links_unless_told(void **state)
 
 	assert_int_equal(symlink("b.jpg", test_path(root, "link.jpg")), 0);
 	assert_int_equal(symlink("real", test_path(root, "album")), 0);
-	assert_string_equal(names(root, &(struct walk_options){0}, &walk), "b.jpg real/a.jpg");
+	assert_string_equal(tree_walk(root, &(struct walk_options){0}, &walk), "b.jpg real/a.jpg");
 	assert_int_equal(walk.links, 1);
 	walk_release(&walk);
 	expect(root, &(struct walk_options){.rules.follow = true}, "b.jpg link.jpg real/a.jpg");
@@ -186,7 +154,7 @@ static void names_what_is_not_regular(void **state)
 	struct walk walk;
 
 	assert_int_equal(mkfifo(test_path(root, "pipe.jpg"), 0600), 0);
-	assert_string_equal(names(root, &(struct walk_options){0}, &walk), "dir.jpg/a.jpg pipe.jpg");
+	assert_string_equal(tree_walk(root, &(struct walk_options){0}, &walk), "dir.jpg/a.jpg pipe.jpg");
 	assert_true(walk.photos[0].regular);
 	assert_false(walk.photos[1].regular);
 	walk_release(&walk);
@@ -199,7 +167,7 @@ static void counts_formats_that_are_not_supported(void **state)
 	struct walk walk;
 	size_t jxl = 0, all = 0;
 
-	assert_string_equal(names(root, &(struct walk_options){0}, &walk), "");
+	assert_string_equal(tree_walk(root, &(struct walk_options){0}, &walk), "");
 	for (size_t i = 0; i < WALK_FORMATS; i++) {
 		all += walk.unsupported[i];
 		if (walk.unsupported[i] && strcmp(walk_format_name(i), "jxl") == 0)
@@ -225,7 +193,6 @@ static void goes_deep(void **state)
 	const char *root = sample((const char *[]){"top.jpg", NULL});
 	struct buffer path = {0};
 	struct walk walk;
-	struct err err;
 
 	buffer_text(&path, root);
 	for (int i = 0; i < 1500; i++)
@@ -233,7 +200,7 @@ static void goes_deep(void **state)
 	assert_ok(path_make_folder(path.data, &err), &err);
 	buffer_text(&path, "/a.jpg");
 	test_write(path.data, "x", 1);
-	names(root, &(struct walk_options){0}, &walk);
+	tree_walk(root, &(struct walk_options){0}, &walk);
 	assert_int_equal(walk.count, 2);
 	assert_string_equal(walk.photos[0].path, path.data);
 	assert_ptr_equal(walk_find(&walk, path.data), &walk.photos[0]);
@@ -259,7 +226,7 @@ static void reports_what_is_too_deep(void **state)
 		assert_int_equal(chdir(name), 0);
 	}
 	assert_int_equal(chdir(here), 0);
-	assert_string_equal(names(root, &(struct walk_options){0}, &walk), "a.jpg");
+	assert_string_equal(tree_walk(root, &(struct walk_options){0}, &walk), "a.jpg");
 	assert_int_equal(walk.trouble_count, 1);
 	walk_release(&walk);
 	free(here);
@@ -278,7 +245,7 @@ static void reports_a_folder_that_cannot_be_read(void **state)
 	assert_int_equal(chmod(base, 0755), 0);
 	if (user == 0) /* who reads everything */
 		assert_int_equal(seteuid(65534), 0);
-	names(root, &(struct walk_options){0}, &walk);
+	tree_walk(root, &(struct walk_options){0}, &walk);
 	assert_int_equal(seteuid(user), 0);
 	free(base);
 	assert_int_equal(chmod(closed, 0700), 0);
@@ -294,7 +261,6 @@ static void lists_overlapping_roots_once(void **state)
 	const char *root = sample((const char *[]){"a.jpg", "b/c.jpg", ".h/d.jpg", NULL});
 	struct walk_options options = {0};
 	struct walk walk = {0};
-	struct err err;
 
 	assert_ok(walk_root(&walk, root, 0, &options, &err), &err);
 	assert_ok(walk_root(&walk, test_path(root, ".h"), 1, &options, &err), &err);
@@ -312,7 +278,6 @@ static void takes_a_single_file_as_root(void **state)
 	(void)state;
 	const char *root = sample((const char *[]){"photo", NULL});
 	struct walk walk = {0};
-	struct err err;
 
 	assert_ok(walk_root(&walk, test_path(root, "photo"), 0, &(struct walk_options){0}, &err), &err);
 	assert_int_equal(walk.count, 1);
@@ -326,7 +291,6 @@ static void stops_when_interrupted(void **state)
 	const char *root = sample((const char *[]){"a.jpg", NULL});
 	volatile sig_atomic_t interrupted = 1;
 	struct walk walk = {0};
-	struct err err;
 
 	assert_int_equal(walk_root(&walk, root, 0, &(struct walk_options){.interrupted = &interrupted}, &err), STATUS_INTERRUPTED);
 	walk_release(&walk);
