@@ -1,5 +1,5 @@
 /* image.c: see image.h. Knows which codec reads what, limits, EXIF orientation and the geometry of crops; the codecs are in
- * image_FORMAT.c, colour profiles in colour.c, the resampling in resize.c.
+ * FORMAT.c, colour profiles in colour.c, the resampling in resize.c.
  */
 #include "model/image/image.h"
 

@@ -1,7 +1,6 @@
 /* prompts.c: see prompts.h. */
 #include "model/words/prompts.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
