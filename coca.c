@@ -16,7 +16,9 @@
 #include "model/commands/commands.h"
 #include "model/math/int8.h"
 #include "query/commands/commands.h"
+#include "query/commands/open.h"
 #include "schema/base/blas.h"
+#include "schema/base/clock.h"
 #include "schema/cli/options.h"
 #include "schema/cli/pages.h"
 #include "schema/cli/progress.h"
@@ -213,6 +215,8 @@ static int run(const struct command *command, struct cli *cli, const struct argu
 {
 	char *database = default_database(args->common.database);
 	char *model = default_model(args->common.model);
+	struct library library = {0};
+	struct err err;
 	int code = EXIT_FAILED;
 
 	if (!database) {
@@ -229,7 +233,13 @@ static int run(const struct command *command, struct cli *cli, const struct argu
 		coca_prefer(args->common.precision == 0 ? PRECISION_FP32 : PRECISION_INT8);
 	if (command->handles_interrupt)
 		catch_interrupts();
-	code = command->run(cli, args);
+	cli->needs = command->needs;
+	cli->started = clock_now();
+	enum status status = command->check ? command->check(cli, args, &err) : STATUS_OK;
+	if (status == STATUS_OK)
+		status = open_needs(cli, &library, &err);
+	code = status == STATUS_OK ? command->run(cli, args) : open_failed(cli, &err);
+	library_close(&library);
 	if (fflush(cli->out) != 0 || ferror(cli->out)) {
 		fprintf(cli->log, "coca: cannot write the results: %s\n", strerror(errno));
 		code = EXIT_FAILED;

@@ -34,26 +34,28 @@ static enum status forget(struct catalog *catalog, const char *folder, bool prun
 	return status;
 }
 
+static enum status check(struct cli *cli, const struct arguments *args, struct err *err)
+{
+	(void)cli;
+	return args->count ? STATUS_OK : err_set(err, STATUS_USAGE, "forget what? hint: coca forget DIR");
+}
+
 static int run(struct cli *cli, const struct arguments *args)
 {
 	const struct options *given = args->options;
-	struct catalog *catalog = NULL;
 	size_t photos = 0;
 	struct err err;
 	enum status status = STATUS_OK;
 
-	if (args->count == 0)
-		status = err_set(&err, STATUS_USAGE, "forget what? hint: coca forget DIR");
-	if (status == STATUS_OK)
-		status = catalog_open(cli->database, CATALOG_WRITE, &catalog, &err);
 	for (size_t i = 0; i < args->count && status == STATUS_OK; i++) {
-		status = forget(catalog, args->words[i], given->prune, &photos, &err);
+		status = forget(cli->catalog, args->words[i], given->prune, &photos, &err);
 		if (status == STATUS_OK && !cli->quiet)
 			fprintf(cli->log, "forgot %zu photo%s of '%s'%s\n", photos, photos == 1 ? "" : "s", args->words[i],
 				given->prune ? "" : "; what was embedded is kept for a return; hint: --prune");
 	}
-	int code = status == STATUS_OK ? EXIT_DONE : cli_fail(cli, &err);
-	catalog_close(catalog);
+	if (status == STATUS_OK)
+		return EXIT_DONE;
+	int code = cli_fail(cli, &err);
 	return status == STATUS_NOT_FOUND ? EXIT_NO_RESULT : code;
 }
 
@@ -64,5 +66,7 @@ const struct command command_forget = {
 	.options = options,
 	.options_size = sizeof(struct options),
 	.details = help_forget,
+	.needs = NEEDS_CATALOG_WRITER,
+	.check = check,
 	.run = run,
 };

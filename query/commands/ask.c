@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "query/commands/open.h"
+#include "query/session/library.h"
 #include "model/net/answer_states.h"
 #include "query/teach/choices.h"
 #include "query/show/format.h"
@@ -45,7 +45,7 @@ static const struct option_spec options[] = {
 
 struct asking {
 	struct cli *cli;
-	struct library library;
+	struct library *library;
 	const char *question;
 	struct choices choices;
 	struct head head;
@@ -77,31 +77,31 @@ static enum status add_text(struct asking *a, const char *answer, struct err *er
 
 	buffer_format(&text, answer ? "%s %s" : "%s", a->question, answer);
 	enum status status = text.failed ? err_memory(err, "a question")
-					 : engine_text_ids(&a->library.engine, text.data, text.size, &ids, to, &cut, err);
+					 : engine_text_ids(&a->library->engine, text.data, text.size, &ids, to, &cut, err);
 	buffer_release(&text);
 	if (status != STATUS_OK)
 		return status;
 	a->text_count++;
 	if (cut)
 		listener_note(&a->cli->listener, "the question%s is longer than the model's %zu ids: what is behind them is not used",
-		     answer ? " with its answer" : "", coca_config(a->library.engine.model)->context_length);
+		     answer ? " with its answer" : "", coca_config(a->library->engine.model)->context_length);
 	return STATUS_OK;
 }
 
 /* Tokens of the pictures that say how likely each text is anyway: photographs of the library, or noise. */
 static enum status load_nulls(struct asking *a, int64_t asked, size_t *count, struct err *err)
 {
-	size_t each = a->library.engine.tokens * a->library.engine.width, n = 0;
+	size_t each = a->library->engine.tokens * a->library->engine.width, n = 0;
 	enum status status = STATUS_OK;
 
 	for (size_t i = 0; i < a->null_count && n < SCORE_NULLS && status == STATUS_OK; i++) {
 		enum tokens_found found = TOKENS_AWAY;
 		if (a->nulls[i] != asked)
-			status = tokens_of_content(&a->library, TOKENS_IMAGE, a->nulls[i], a->tokens + (1 + n) * each, &found, err);
+			status = tokens_of_content(a->library, TOKENS_IMAGE, a->nulls[i], a->tokens + (1 + n) * each, &found, err);
 		n += found != TOKENS_AWAY;
 	}
 	for (size_t number = 1; n < SCORE_NULLS && status == STATUS_OK; number++, n++)
-		status = match_noise(&a->library.engine, number, a->tokens + (1 + n) * each, err);
+		status = match_noise(&a->library->engine, number, a->tokens + (1 + n) * each, err);
 	*count = n;
 	return status;
 }
@@ -116,7 +116,7 @@ static enum status rank_choices(struct asking *a, int64_t content, struct err *e
 		for (size_t i = 0; i <= n; i++)
 			a->pairs[P++] = (struct coca_pair){i, c};
 	if (status == STATUS_OK)
-		status = coca_likelihood(a->library.engine.model, a->library.engine.state, a->tokens, 1 + n, a->texts, C, a->pairs, P,
+		status = coca_likelihood(a->library->engine.model, a->library->engine.state, a->tokens, 1 + n, a->texts, C, a->pairs, P,
 					 a->sums, NULL, err);
 	if (status != STATUS_OK)
 		return status;
@@ -139,12 +139,12 @@ static enum status rank_choices(struct asking *a, int64_t content, struct err *e
 /* Tokens and states are rounded as those it learned from. */
 static enum status rank_answers(struct asking *a, struct err *err)
 {
-	size_t n = a->texts[0].count, W = a->library.engine.width, size = packed_tokens_size(n, W);
+	size_t n = a->texts[0].count, W = a->library->engine.width, size = packed_tokens_size(n, W);
 	void *blob = mem_array(size, 1);
 	enum status status = blob ? STATUS_OK : err_memory(err, "an answer");
 
 	if (status == STATUS_OK)
-		status = answer_states_make(a->library.engine.model, a->library.engine.state, a->tokens, a->texts, a->states, err);
+		status = answer_states_make(a->library->engine.model, a->library->engine.state, a->tokens, a->texts, a->states, err);
 	if (status == STATUS_OK) {
 		packed_tokens_write(a->states, n, W, blob);
 		status = packed_tokens_read(blob, size, n, W, a->states, err);
@@ -170,7 +170,7 @@ static enum status print(struct asking *a, const char *path, struct err *err)
 static enum status ask(struct asking *a, const char *path, struct err *err)
 {
 	int64_t content;
-	enum status status = tokens_of_file(&a->library, path, TOKENS_IMAGE, a->tokens, NULL, &content, err);
+	enum status status = tokens_of_file(a->library, path, TOKENS_IMAGE, a->tokens, NULL, &content, err);
 
 	if (status != STATUS_OK && status != STATUS_MEMORY) {
 		cli_fail(a->cli, err);
@@ -186,18 +186,26 @@ static enum status ask(struct asking *a, const char *path, struct err *err)
 
 /* ---- command ---------------------------------------------------------------------------------------------------- */
 
-static enum status parse(const struct arguments *args, struct asking *a, struct err *err)
+static enum status check(struct cli *cli, const struct arguments *args, struct err *err)
 {
 	const struct options *given = args->options;
 
+	(void)cli;
 	if (args->count < 2)
 		return err_set(err, STATUS_USAGE, "coca ask takes photographs and, last, a question");
 	if (!given->choices == !given->head)
 		return err_set(err, STATUS_USAGE, "coca ask takes --head HEAD, which was taught answers, or --choices A,B,C, one of them");
+	if (!*args->words[args->count - 1])
+		return err_set(err, STATUS_USAGE, "the question is empty");
+	return STATUS_OK;
+}
+
+static enum status parse(const struct arguments *args, struct asking *a, struct err *err)
+{
+	const struct options *given = args->options;
+
 	a->question = args->words[args->count - 1];
 	a->several = args->count > 2;
-	if (!*a->question)
-		return err_set(err, STATUS_USAGE, "the question is empty");
 	a->limit = given->limit;
 	a->format = given->format;
 	return given->choices ? choices_split(given->choices, &a->choices, err) : STATUS_OK;
@@ -211,18 +219,18 @@ static enum status prepare_nulls(struct asking *a, struct err *err)
 	a->nulls = mem_array(most, sizeof *a->nulls);
 	if (!a->nulls)
 		return err_memory(err, "photographs");
-	if (!a->library.catalog || !a->library.row.id)
+	if (!a->library->catalog || !a->library->row.id)
 		return STATUS_OK;
-	return catalog_contents_sample(a->library.catalog, most, a->nulls, &a->null_count, err);
+	return catalog_contents_sample(a->library->catalog, most, a->nulls, &a->null_count, err);
 }
 
 static enum status prepare(struct asking *a, const char *head, struct err *err)
 {
-	enum status status = open_library(a->cli, LIBRARY_READ_OR_EMPTY, &a->library, err);
-	const struct engine *engine = &a->library.engine;
+	const struct engine *engine = &a->library->engine;
+	enum status status = STATUS_OK;
 
-	if (status == STATUS_OK && head)
-		status = labelling_find(&a->library, head, true, &a->head, err);
+	if (head)
+		status = labelling_find(a->library, head, true, &a->head, err);
 	if (status == STATUS_OK && head)
 		status = head_pass_new(&a->head, 1, coca_config(engine->model)->context_length, &a->pass, err);
 	if (status == STATUS_OK && !head)
@@ -261,12 +269,11 @@ static void release(struct asking *a)
 	head_pass_free(a->pass);
 	head_release(&a->head);
 	choices_release(&a->choices);
-	library_close(&a->library);
 }
 
 static int run(struct cli *cli, const struct arguments *args)
 {
-	struct asking a = {.cli = cli};
+	struct asking a = {.cli = cli, .library = cli->library};
 	struct err err;
 	int code = EXIT_DONE;
 	enum status status = parse(args, &a, &err);
@@ -290,6 +297,8 @@ const struct command command_ask = {
 	.options = options,
 	.options_size = sizeof(struct options),
 	.details = help_ask,
+	.needs = NEEDS_LIBRARY_OR_NONE,
+	.check = check,
 	.run = run,
 	.passive_threads = true,
 };

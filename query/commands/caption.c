@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "query/commands/open.h"
+#include "query/session/library.h"
 #include "query/find/caption.h"
 #include "query/show/format.h"
 #include "query/ask/parse.h"
@@ -53,7 +53,7 @@ struct work {
 
 struct captioning {
 	struct cli *cli;
-	struct library library;
+	struct library *library;
 	size_t beams, most;
 	enum format format;
 	bool store;
@@ -95,12 +95,12 @@ static enum status add_folder(struct captioning *c, const char *folder, struct e
 	double likelihood;
 	enum status status = STATUS_OK;
 
-	if (c->library.catalog)
-		status = catalog_filter(c->library.catalog, &filter, &contents, &n, err);
+	if (c->library->catalog)
+		status = catalog_filter(c->library->catalog, &filter, &contents, &n, err);
 	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
 		int64_t text = 0;
 		if (c->store)
-			status = catalog_caption_get(c->library.catalog, contents[i], c->library.row.id, &text, &likelihood, err);
+			status = catalog_caption_get(c->library->catalog, contents[i], c->library->row.id, &text, &likelihood, err);
 		if (status == STATUS_OK && text)
 			c->kept++;
 		else if (status == STATUS_OK)
@@ -140,7 +140,7 @@ static enum status add_word(struct captioning *c, const char *word, struct err *
 /* A photograph that cannot be had is named and counted. */
 static enum status load(struct captioning *c, const struct work *work, struct err *err)
 {
-	struct engine *engine = &c->library.engine;
+	struct engine *engine = &c->library->engine;
 	float *tokens = c->tokens + c->batched * engine->tokens * engine->width;
 	struct photo_filter filter = {.in = work->in};
 	struct buffer *path = &c->paths[c->batched];
@@ -150,11 +150,11 @@ static enum status load(struct captioning *c, const struct work *work, struct er
 	c->contents[c->batched] = work->content;
 	if (work->path) {
 		buffer_text(path, work->path);
-		status = tokens_of_file(&c->library, work->path, TOKENS_IMAGE, tokens, NULL, &c->contents[c->batched], err);
+		status = tokens_of_file(c->library, work->path, TOKENS_IMAGE, tokens, NULL, &c->contents[c->batched], err);
 	} else {
-		status = library_path(&c->library, work->content, &filter, path, err);
+		status = library_path(c->library, work->content, &filter, path, err);
 		if (status == STATUS_OK)
-			status = tokens_of_content(&c->library, TOKENS_IMAGE, work->content, tokens, &found, err);
+			status = tokens_of_content(c->library, TOKENS_IMAGE, work->content, tokens, &found, err);
 		if (status == STATUS_OK && !found)
 			status = err_set(err, STATUS_NOT_FOUND, "cannot read '%s': it is away or has changed, and its image tokens are not stored",
 					 path->data ? path->data : "");
@@ -173,13 +173,13 @@ static enum status load(struct captioning *c, const struct work *work, struct er
 
 static enum status store(struct captioning *c, int64_t content, const struct written *written, struct err *err)
 {
-	struct catalog *catalog = c->library.catalog;
+	struct catalog *catalog = c->library->catalog;
 	struct catalog_text text = {
 		.collection = CAPTION_COLLECTION, .photo_content = content, .text = written->text, .text_size = strlen(written->text)};
 	enum status status = catalog_text_put(catalog, &text, err);
 
 	if (status == STATUS_OK)
-		status = catalog_caption_put(catalog, content, c->library.row.id, text.id, (double)written->likelihood, err);
+		status = catalog_caption_put(catalog, content, c->library->row.id, text.id, (double)written->likelihood, err);
 	c->stored += status == STATUS_OK;
 	return status;
 }
@@ -208,7 +208,7 @@ static enum status flush(struct captioning *c, struct err *err)
 {
 	struct written written[CAPTION_BATCH] = {0};
 	struct buffer out = {0};
-	enum status status = c->batched ? caption_write(&c->library.engine, c->tokens, c->batched, c->beams, c->most, written, err) : STATUS_OK;
+	enum status status = c->batched ? caption_write(&c->library->engine, c->tokens, c->batched, c->beams, c->most, written, err) : STATUS_OK;
 
 	for (size_t i = 0; i < c->batched && status == STATUS_OK; i++) {
 		bool stored = c->store && c->contents[i];
@@ -228,9 +228,9 @@ static enum status flush(struct captioning *c, struct err *err)
 	while (c->batched)
 		buffer_release(&c->paths[--c->batched]);
 	if (status == STATUS_OK && c->store && clock_now() - c->committed > COMMIT_SECONDS) {
-		status = catalog_commit(c->library.catalog, err);
+		status = catalog_commit(c->library->catalog, err);
 		if (status == STATUS_OK)
-			status = catalog_begin(c->library.catalog, err);
+			status = catalog_begin(c->library->catalog, err);
 		c->committed = clock_now();
 	}
 	return status;
@@ -239,7 +239,7 @@ static enum status flush(struct captioning *c, struct err *err)
 static enum status caption_all(struct captioning *c, struct err *err)
 {
 	struct progress progress;
-	enum status status = c->store ? catalog_begin(c->library.catalog, err) : STATUS_OK;
+	enum status status = c->store ? catalog_begin(c->library->catalog, err) : STATUS_OK;
 	size_t i = 0;
 
 	c->committed = clock_now();
@@ -253,7 +253,7 @@ static enum status caption_all(struct captioning *c, struct err *err)
 	}
 	progress_end(&progress);
 	if (c->store && status == STATUS_OK)
-		status = catalog_commit(c->library.catalog, err);
+		status = catalog_commit(c->library->catalog, err);
 	if (status == STATUS_OK && i < c->count)
 		status = err_set(err, STATUS_INTERRUPTED, c->store ? "interrupted; what was captioned is kept; run it again to go on" : "interrupted");
 	return status;
@@ -265,17 +265,17 @@ static enum status embed(struct captioning *c, struct err *err)
 	struct vectors_options texts = {.set = VECTORS_TEXTS};
 	struct vectors *vectors = NULL;
 	size_t n;
-	enum status status = texts_embed(&c->cli->listener, &c->library.engine, c->library.catalog, &c->library.row, &n, err);
+	enum status status = texts_embed(&c->cli->listener, &c->library->engine, c->library->catalog, &c->library->row, &n, err);
 
 	if (status == STATUS_OK)
-		status = vectors_open(c->library.catalog, &c->library.row, &texts, &vectors, err);
+		status = vectors_open(c->library->catalog, &c->library->row, &texts, &vectors, err);
 	vectors_close(vectors);
 	return status;
 }
 
 /* ---- command ---------------------------------------------------------------------------------------------------- */
 
-static enum status parse(const struct arguments *args, struct captioning *c, struct err *err)
+static enum status check(struct cli *cli, const struct arguments *args, struct err *err)
 {
 	const struct options *given = args->options;
 
@@ -283,18 +283,21 @@ static enum status parse(const struct arguments *args, struct captioning *c, str
 		return err_set(err, STATUS_USAGE, "coca caption takes photographs, folders, or --all");
 	if (args->count && given->all)
 		return err_set(err, STATUS_USAGE, "--all stands for the whole library: give it or photographs");
-	c->store = given->store;
-	c->beams = given->beams;
-	c->most = given->most;
-	c->format = given->format;
+	if (given->store)
+		cli->needs = NEEDS_LIBRARY_WRITER;
 	return STATUS_OK;
 }
 
 static enum status prepare(struct captioning *c, const struct arguments *args, struct err *err)
 {
-	struct engine *engine = &c->library.engine;
-	enum status status = open_library(c->cli, c->store ? LIBRARY_WRITE : LIBRARY_READ_OR_EMPTY, &c->library, err);
+	const struct options *given = args->options;
+	const struct engine *engine = &c->library->engine;
+	enum status status = STATUS_OK;
 
+	c->store = given->store;
+	c->beams = given->beams;
+	c->most = given->most;
+	c->format = given->format;
 	if (status == STATUS_OK && args->count == 0)
 		status = add_folder(c, NULL, err);
 	for (size_t i = 0; i < args->count && status == STATUS_OK; i++)
@@ -316,18 +319,15 @@ static void release(struct captioning *c)
 	free(c->folders);
 	free(c->work);
 	free(c->tokens);
-	library_close(&c->library);
 }
 
 static int run(struct cli *cli, const struct arguments *args)
 {
-	struct captioning c = {.cli = cli};
+	struct captioning c = {.cli = cli, .library = cli->library};
 	struct err err;
 	int code = EXIT_DONE;
-	enum status status = parse(args, &c, &err);
+	enum status status = prepare(&c, args, &err);
 
-	if (status == STATUS_OK)
-		status = prepare(&c, args, &err);
 	if (status == STATUS_OK && c.count)
 		status = caption_all(&c, &err);
 	if (status == STATUS_OK && c.store)
@@ -351,6 +351,8 @@ const struct command command_caption = {
 	.options = options,
 	.options_size = sizeof(struct options),
 	.details = help_caption,
+	.needs = NEEDS_LIBRARY_OR_NONE,
+	.check = check,
 	.run = run,
 	.passive_threads = true,
 	.handles_interrupt = true,

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "query/commands/open.h"
+#include "query/session/library.h"
 #include "query/teach/classes.h"
 #include "query/teach/choices.h"
 #include "query/show/format.h"
@@ -41,7 +41,7 @@ static const struct option_spec options[] = {
 
 struct classifier {
 	struct cli *cli;
-	struct library library;
+	struct library *library;
 	struct choices labels;
 	struct head head;             /* of --head; else zeroed, and labels are words */
 	struct head_pass *pass;       /* NULL: without a head */
@@ -58,7 +58,7 @@ struct classifier {
 static enum status print(struct classifier *c, const char *path, size_t path_size, struct err *err)
 {
 	struct choices_said said = {.format = c->format, .path = path, .path_size = path_size, .headed = c->several};
-	struct engine *engine = &c->library.engine;
+	struct engine *engine = &c->library->engine;
 	struct buffer out = {0};
 
 	if (c->pass) {
@@ -76,7 +76,7 @@ static enum status classify_file(struct classifier *c, const char *path, struct 
 {
 	bool reads_tokens = c->pass && c->head.n;
 	int64_t content;
-	enum status status = tokens_of_file(&c->library, path, TOKENS_ENCODER, reads_tokens ? c->tokens : NULL,
+	enum status status = tokens_of_file(c->library, path, TOKENS_ENCODER, reads_tokens ? c->tokens : NULL,
 					    reads_tokens ? NULL : c->photo, &content, err);
 
 	if (status == STATUS_OK)
@@ -93,11 +93,11 @@ static enum status classify_content(void *context, int64_t content, const float 
 	struct classifier *c = context;
 	struct buffer path = {0};
 	enum tokens_found found = TOKENS_STORED;
-	enum status status = library_path(&c->library, content, NULL, &path, err);
+	enum status status = library_path(c->library, content, NULL, &path, err);
 
-	memcpy(c->photo, embedding, c->library.engine.embed * sizeof *embedding);
+	memcpy(c->photo, embedding, c->library->engine.embed * sizeof *embedding);
 	if (status == STATUS_OK && path.data && c->pass && c->head.n)
-		status = tokens_of_content(&c->library, TOKENS_ENCODER, content, c->tokens, &found, err);
+		status = tokens_of_content(c->library, TOKENS_ENCODER, content, c->tokens, &found, err);
 	c->again += found == TOKENS_ENCODED;
 	if (status == STATUS_OK && path.data && found)
 		status = print(c, path.data, path.size, err);
@@ -105,8 +105,15 @@ static enum status classify_content(void *context, int64_t content, const float 
 	return status;
 }
 
-static enum status read_labels(const struct options *given, struct choices *labels, struct err *err)
+static enum status check(struct cli *cli, const struct arguments *args, struct err *err)
 {
+	const struct options *given = args->options;
+
+	(void)cli;
+	if (args->count == 0 && !given->all)
+		return err_set(err, STATUS_USAGE, "coca classify takes photographs, or --all");
+	if (args->count && given->all)
+		return err_set(err, STATUS_USAGE, "--all stands for the whole library: give it or photographs");
 	if (given->head) {
 		if (given->labels || given->labels_file || given->templates)
 			return err_set(err, STATUS_USAGE,
@@ -115,26 +122,24 @@ static enum status read_labels(const struct options *given, struct choices *labe
 	}
 	if (!given->labels == !given->labels_file)
 		return err_set(err, STATUS_USAGE, "coca classify takes --labels A,B,C, --labels-file FILE or --head HEAD, one of them");
-	return given->labels ? choices_split(given->labels, labels, err) : choices_read(given->labels_file, labels, err);
+	return STATUS_OK;
 }
 
 static enum status parse(const struct options *given, size_t photos, struct classifier *c, struct err *err)
 {
-	if (photos == 0 && !given->all)
-		return err_set(err, STATUS_USAGE, "coca classify takes photographs, or --all");
-	if (photos && given->all)
-		return err_set(err, STATUS_USAGE, "--all stands for the whole library: give it or photographs");
 	c->exact = given->exact;
 	c->several = given->all || photos > 1;
 	c->limit = given->limit;
 	c->format = given->format;
-	return read_labels(given, &c->labels, err);
+	if (given->head)
+		return STATUS_OK;
+	return given->labels ? choices_split(given->labels, &c->labels, err) : choices_read(given->labels_file, &c->labels, err);
 }
 
 static enum status prepare_head(struct classifier *c, const char *name, struct err *err)
 {
-	size_t size = tokens_floats(&c->library.engine, TOKENS_ENCODER);
-	enum status status = labelling_find(&c->library, name, false, &c->head, err);
+	size_t size = tokens_floats(&c->library->engine, TOKENS_ENCODER);
+	enum status status = labelling_find(c->library, name, false, &c->head, err);
 
 	if (status == STATUS_OK)
 		status = head_pass_new(&c->head, 1, c->head.n ? size / c->head.D : 1, &c->pass, err);
@@ -142,7 +147,7 @@ static enum status prepare_head(struct classifier *c, const char *name, struct e
 		return status;
 	size_t C = c->head.labels_count;
 	c->tokens = mem_floats(size);
-	c->photo = mem_floats(c->library.engine.embed);
+	c->photo = mem_floats(c->library->engine.embed);
 	c->ranked = mem_array(C, sizeof *c->ranked);
 	c->limit = c->limit < C ? c->limit : C;
 	return c->tokens && c->photo && c->ranked ? STATUS_OK : err_memory(err, "labels");
@@ -150,27 +155,24 @@ static enum status prepare_head(struct classifier *c, const char *name, struct e
 
 static enum status prepare(struct classifier *c, const char *templates, const char *head, struct err *err)
 {
-	enum status status = open_library(c->cli, LIBRARY_READ_OR_EMPTY, &c->library, err);
-	size_t n = c->labels.count, embed = c->library.engine.embed;
+	size_t n = c->labels.count, embed = c->library->engine.embed;
 
-	if (status != STATUS_OK)
-		return status;
 	if (head)
 		return prepare_head(c, head, err);
 	c->limit = c->limit < n ? c->limit : n;
-	c->library.engine.exact = c->exact;
+	c->library->engine.exact = c->exact;
 	c->embeddings = mem_floats(mem_product(n, embed));
 	c->photo = mem_floats(embed);
 	c->ranked = mem_array(n, sizeof *c->ranked);
 	if (!c->embeddings || !c->photo || !c->ranked)
 		return err_memory(err, "labels");
-	return classes_embed(&c->cli->listener, &c->library.engine, c->labels.names, n, templates, c->embeddings, err);
+	return classes_embed(&c->cli->listener, &c->library->engine, c->labels.names, n, templates, c->embeddings, err);
 }
 
 static int run(struct cli *cli, const struct arguments *args)
 {
 	const struct options *given = args->options;
-	struct classifier c = {.cli = cli};
+	struct classifier c = {.cli = cli, .library = cli->library};
 	struct err err;
 	int code = EXIT_DONE;
 	enum status status = parse(given, args->count, &c, &err);
@@ -179,8 +181,8 @@ static int run(struct cli *cli, const struct arguments *args)
 		status = prepare(&c, given->templates, given->head, &err);
 	for (size_t i = 0; i < args->count && status == STATUS_OK; i++)
 		status = classify_file(&c, args->words[i], &err);
-	if (status == STATUS_OK && args->count == 0 && c.library.row.id)
-		status = catalog_embeddings_each(c.library.catalog, c.library.row.id, c.library.engine.embed, classify_content, &c, &err);
+	if (status == STATUS_OK && args->count == 0 && c.library->row.id)
+		status = catalog_embeddings_each(c.library->catalog, c.library->row.id, c.library->engine.embed, classify_content, &c, &err);
 	if (status != STATUS_OK) {
 		code = cli_fail(cli, &err);
 	} else if (c.failed) {
@@ -199,7 +201,6 @@ static int run(struct cli *cli, const struct arguments *args)
 	free(c.embeddings);
 	free(c.photo);
 	free(c.ranked);
-	library_close(&c.library);
 	return code;
 }
 
@@ -210,6 +211,8 @@ const struct command command_classify = {
 	.options = options,
 	.options_size = sizeof(struct options),
 	.details = help_classify,
+	.needs = NEEDS_LIBRARY_OR_NONE,
+	.check = check,
 	.run = run,
 	.passive_threads = true,
 };

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "query/commands/open.h"
 #include "query/find/duplicates.h"
 #include "query/show/format.h"
 #include "query/session/library.h"
@@ -49,7 +48,7 @@ struct work {
 	struct duplicates found;
 };
 
-static enum status parse(struct work *w, const struct arguments *args, struct err *err)
+static enum status check(struct cli *cli, const struct arguments *args, struct err *err)
 {
 	const struct options *given = args->options;
 
@@ -57,6 +56,13 @@ static enum status parse(struct work *w, const struct arguments *args, struct er
 		return err_set(err, STATUS_USAGE, "coca duplicates takes no words; hint: --in DIR");
 	if (given->format == FORMAT_PATHS0)
 		return err_set(err, STATUS_USAGE, "--format takes text or json: a list of paths would not say which belong together");
+	if (given->find.exact)
+		cli->needs = NEEDS_CATALOG;
+	return STATUS_OK;
+}
+
+static enum status parse(struct work *w, const struct options *given, struct err *err)
+{
 	w->page = given->page;
 	w->format = given->format;
 	w->options = given->find;
@@ -175,29 +181,22 @@ static enum status print(struct work *w, struct catalog *catalog, struct err *er
 static int run(struct cli *cli, const struct arguments *args)
 {
 	struct work w = {.cli = cli};
-	struct library library = {0};
+	struct library *library = cli->library;
 	struct err err;
-	enum status status = parse(&w, args, &err);
+	enum status status = parse(&w, args->options, &err);
 	int code = EXIT_DONE;
 
-	if (status == STATUS_OK && w.options.exact)
-		status = catalog_open(cli->database, CATALOG_READ, &library.catalog, &err);
-	else if (status == STATUS_OK)
-		status = open_library(cli, LIBRARY_READ, &library, &err);
 	if (status == STATUS_OK)
-		status = duplicates_find(library.catalog, w.options.exact ? NULL : &library.row, &w.options, &w.found, &err);
+		status = duplicates_find(library->catalog, w.options.exact ? NULL : &library->row, &w.options, &w.found, &err);
 	if (status == STATUS_OK)
-		status = print(&w, library.catalog, &err);
+		status = print(&w, library->catalog, &err);
 	if (status == STATUS_OK && !w.found.group_count) {
 		fprintf(cli->log, "coca: no photograph is there twice\n");
 		code = EXIT_NO_RESULT;
 	}
 	duplicates_release(&w.found);
 	free(w.in);
-	if (status != STATUS_OK)
-		return open_failed(cli, &library, &err);
-	library_close(&library);
-	return code;
+	return status == STATUS_OK ? code : cli_fail(cli, &err);
 }
 
 const struct command command_duplicates = {
@@ -207,6 +206,8 @@ const struct command command_duplicates = {
 	.options = options,
 	.options_size = sizeof(struct options),
 	.details = help_duplicates,
+	.needs = NEEDS_LIBRARY,
+	.check = check,
 	.run = run,
 	.passive_threads = true,
 };

@@ -300,10 +300,20 @@ static enum status eval_pairs(struct cli *cli, struct engine *engine, const stru
 	return STATUS_OK;
 }
 
+static enum status check(struct cli *cli, const struct arguments *args, struct err *err)
+{
+	struct evaluation e = {0};
+	enum status status = parse(args, &e, err);
+
+	(void)cli;
+	free((void *)e.shards);
+	return status;
+}
+
 static int run(struct cli *cli, const struct arguments *args)
 {
 	struct evaluation e = {0};
-	struct engine engine = {0};
+	struct engine *engine = &cli->library->engine;
 	struct evalset set = {0};
 	struct buffer out = {0};
 	struct err err;
@@ -311,23 +321,21 @@ static int run(struct cli *cli, const struct arguments *args)
 	int code = EXIT_DONE;
 	enum status status = parse(args, &e, &err);
 
-	if (status == STATUS_OK)
-		status = engine_open(cli->model, &engine, &err);
 	if (status == STATUS_OK && e.sweep)
-		status = sweep_print(&cli->listener, &engine, e.shards, e.shard_count, &e.choice, e.depth, e.format == FORMAT_JSON, &out,
+		status = sweep_print(&cli->listener, engine, e.shards, e.shard_count, &e.choice, e.depth, e.format == FORMAT_JSON, &out,
 				     &set.skipped, &err);
 	else if (status == STATUS_OK)
-		status = evalset_load(&cli->listener, &engine, e.shards, e.shard_count, &e.choice, &set, &err);
+		status = evalset_load(&cli->listener, engine, e.shards, e.shard_count, &e.choice, &set, &err);
 	if (status != STATUS_OK || e.sweep)
 		; /* all is said */
 	else if (set.photos == 0)
 		nothing = "the shards hold no sample with an image that can be read and a caption";
 	else if (e.choice.classes)
-		status = eval_classes(cli, &engine, &e, &set, ((const struct options *)args->options)->templates, &out, &err);
+		status = eval_classes(cli, engine, &e, &set, ((const struct options *)args->options)->templates, &out, &err);
 	else if (e.choice.pairs)
-		status = eval_pairs(cli, &engine, &e, &set, &out, &nothing, &err);
+		status = eval_pairs(cli, engine, &e, &set, &out, &nothing, &err);
 	else
-		status = eval_recalls(cli, &engine, &e, &set, &out, &err);
+		status = eval_recalls(cli, engine, &e, &set, &out, &err);
 	if (status == STATUS_OK)
 		status = format_print(cli->out, &out, &err);
 	if (status != STATUS_OK) {
@@ -340,7 +348,6 @@ static int run(struct cli *cli, const struct arguments *args)
 	}
 	buffer_release(&out);
 	evalset_release(&set);
-	engine_close(&engine);
 	free((void *)e.shards);
 	return code;
 }
@@ -352,6 +359,8 @@ const struct command command_eval = {
 	.options = options,
 	.options_size = sizeof(struct options),
 	.details = help_eval,
+	.needs = NEEDS_MODEL,
+	.check = check,
 	.run = run,
 	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */
 };

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "query/commands/open.h"
+#include "query/session/library.h"
 #include "query/show/format.h"
 #include "query/teach/labelling.h"
 #include "schema/catalog/heads.h"
@@ -113,14 +113,9 @@ static enum status list_head(void *context, const struct catalog_head *row, stru
 static enum status list(struct cli *cli, const struct arguments *args, int *code, struct err *err)
 {
 	const struct options *given = args->options;
-	struct listing l = {.cli = cli, .labels = args->count > 1, .format = given->format};
+	struct listing l = {.cli = cli, .labels = args->count > 1, .format = given->format, .catalog = cli->catalog};
 
-	if (args->count > 2)
-		return err_set(err, STATUS_USAGE, "coca heads list takes one name at most");
-	enum status status = catalog_open(cli->database, CATALOG_READ, &l.catalog, err);
-	if (status == STATUS_OK)
-		status = catalog_heads_each(l.catalog, l.labels ? args->words[1] : NULL, list_head, &l, err);
-	catalog_close(l.catalog);
+	enum status status = catalog_heads_each(l.catalog, l.labels ? args->words[1] : NULL, list_head, &l, err);
 	if (status == STATUS_OK && l.count == 0) {
 		fprintf(cli->log, "coca: no head is installed; hint: coca tune labels --name NAME teaches one\n");
 		*code = EXIT_NO_RESULT;
@@ -153,16 +148,11 @@ static enum status install(struct library *library, const char *path, const char
 
 static enum status add(struct cli *cli, const struct arguments *args, struct err *err)
 {
-	const char *name = ((const struct options *)args->options)->name;
-	struct library library = {0};
+	const struct options *given = args->options;
 	enum status status = STATUS_OK;
 
-	if (args->count < 2 || (name && args->count > 2))
-		return err_set(err, STATUS_USAGE, args->count < 2 ? "coca heads add takes files" : "--name goes with one file");
-	status = open_library(cli, LIBRARY_WRITE, &library, err);
 	for (size_t i = 1; i < args->count && status == STATUS_OK; i++)
-		status = install(&library, args->words[i], name, err);
-	library_close(&library);
+		status = install(cli->library, args->words[i], given->name, err);
 	return status;
 }
 
@@ -179,50 +169,66 @@ static enum status write_head(void *context, const struct catalog_head *row, str
 
 static enum status save(struct cli *cli, const struct arguments *args, struct err *err)
 {
-	struct catalog *catalog = NULL;
-
-	if (args->count != 3)
-		return err_set(err, STATUS_USAGE, "coca heads save takes a name and a file");
-	enum status status = catalog_open(cli->database, CATALOG_READ, &catalog, err);
-	if (status == STATUS_OK)
-		status = catalog_heads_each(catalog, args->words[1], write_head, (void *)args->words[2], err);
-	catalog_close(catalog);
-	return status;
+	return catalog_heads_each(cli->catalog, args->words[1], write_head, (void *)args->words[2], err);
 }
 
 static enum status forget(struct cli *cli, const struct arguments *args, struct err *err)
 {
-	struct catalog *catalog = NULL;
+	enum status status = STATUS_OK;
 
-	if (args->count < 2)
-		return err_set(err, STATUS_USAGE, "coca heads forget takes names");
-	enum status status = catalog_open(cli->database, CATALOG_WRITE, &catalog, err);
 	for (size_t i = 1; i < args->count && status == STATUS_OK; i++) {
-		status = catalog_head_forget(catalog, args->words[i], err);
+		status = catalog_head_forget(cli->catalog, args->words[i], err);
 		if (status == STATUS_OK)
 			listener_note(&cli->listener, "the head '%s' is forgotten, with all that it said", args->words[i]);
 	}
-	catalog_close(catalog);
 	return status;
+}
+
+/* ---- command ---------------------------------------------------------------------------------------------------- */
+
+static bool is_asked(const struct arguments *args, const char *what)
+{
+	return strcmp(args->count ? args->words[0] : "list", what) == 0;
+}
+
+static enum status check(struct cli *cli, const struct arguments *args, struct err *err)
+{
+	const struct options *given = args->options;
+
+	if (is_asked(args, "list")) {
+		if (args->count > 2)
+			return err_set(err, STATUS_USAGE, "coca heads list takes one name at most");
+	} else if (is_asked(args, "add")) {
+		if (args->count < 2 || (given->name && args->count > 2))
+			return err_set(err, STATUS_USAGE, args->count < 2 ? "coca heads add takes files" : "--name goes with one file");
+		cli->needs = NEEDS_LIBRARY_WRITER;
+	} else if (is_asked(args, "save")) {
+		if (args->count != 3)
+			return err_set(err, STATUS_USAGE, "coca heads save takes a name and a file");
+	} else if (is_asked(args, "forget")) {
+		if (args->count < 2)
+			return err_set(err, STATUS_USAGE, "coca heads forget takes names");
+		cli->needs = NEEDS_CATALOG_WRITER;
+	} else {
+		return err_set(err, STATUS_USAGE, "coca heads takes list, add, save or forget, not '%s'", args->words[0]);
+	}
+	return STATUS_OK;
 }
 
 static int run(struct cli *cli, const struct arguments *args)
 {
-	const char *what = args->count ? args->words[0] : "list";
 	struct err err;
 	int code = EXIT_DONE;
 	enum status status;
 
-	if (strcmp(what, "list") == 0)
+	if (is_asked(args, "list"))
 		status = list(cli, args, &code, &err);
-	else if (strcmp(what, "add") == 0)
+	else if (is_asked(args, "add"))
 		status = add(cli, args, &err);
-	else if (strcmp(what, "save") == 0)
+	else if (is_asked(args, "save"))
 		status = save(cli, args, &err);
-	else if (strcmp(what, "forget") == 0)
-		status = forget(cli, args, &err);
 	else
-		status = err_set(&err, STATUS_USAGE, "coca heads takes list, add, save or forget, not '%s'", what);
+		status = forget(cli, args, &err);
 	return status == STATUS_OK ? code : cli_fail(cli, &err);
 }
 
@@ -233,6 +239,8 @@ const struct command command_heads = {
 	.options = options,
 	.options_size = sizeof(struct options),
 	.details = help_heads,
+	.needs = NEEDS_CATALOG,
+	.check = check,
 	.run = run,
 	.passive_threads = true,
 };

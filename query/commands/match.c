@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "query/commands/open.h"
+#include "query/session/library.h"
 #include "query/show/format.h"
 #include "query/find/match.h"
 #include "query/session/tokens.h"
@@ -34,7 +34,7 @@ static const struct option_spec options[] = {
 
 struct asking {
 	struct cli *cli;
-	struct library library;
+	struct library *library;
 	struct matcher matcher;
 	size_t limit, depth;
 	enum format format;
@@ -86,7 +86,7 @@ static enum status print(struct asking *a, const char *file, const struct match 
 	for (size_t i = 0; i < count && status == STATUS_OK; i++) {
 		struct buffer photo = {0};
 		if (a->format == FORMAT_JSON && matches[i].content)
-			status = library_path(&a->library, matches[i].content, NULL, &photo, err);
+			status = library_path(a->library, matches[i].content, NULL, &photo, err);
 		if (a->format == FORMAT_JSON) {
 			match_json(file, i + 1, &matches[i], &photo, &out);
 		} else {
@@ -107,7 +107,7 @@ static enum status ask(struct asking *a, const char *file, size_t *skipped, stru
 	struct match *matches = NULL;
 	size_t count;
 	int64_t content;
-	enum status status = tokens_of_file(&a->library, file, TOKENS_IMAGE, a->tokens, a->embedding, &content, err);
+	enum status status = tokens_of_file(a->library, file, TOKENS_IMAGE, a->tokens, a->embedding, &content, err);
 
 	if (status != STATUS_OK && status != STATUS_MEMORY) {
 		cli_fail(a->cli, err);
@@ -124,28 +124,28 @@ static enum status ask(struct asking *a, const char *file, size_t *skipped, stru
 	return status;
 }
 
-static enum status parse(const struct arguments *args, struct asking *a, struct err *err)
+static enum status check(struct cli *cli, const struct arguments *args, struct err *err)
 {
 	const struct options *given = args->options;
 
+	(void)cli;
 	if (args->count == 0)
 		return err_set(err, STATUS_USAGE, "coca match takes photographs");
 	if (given->no_rerank && given->rerank)
 		return err_set(err, STATUS_USAGE, "--no-rerank contradicts --rerank");
+	return STATUS_OK;
+}
+
+static enum status prepare(struct asking *a, const struct arguments *args, struct err *err)
+{
+	const struct options *given = args->options;
+	const struct engine *engine = &a->library->engine;
+
 	a->limit = given->limit;
 	a->depth = given->no_rerank ? 0 : given->rerank ? given->rerank : SCORE_DEPTH;
 	a->format = given->format;
 	a->several = args->count > 1;
-	return STATUS_OK;
-}
-
-static enum status prepare(struct asking *a, const char *collection, struct err *err)
-{
-	struct engine *engine = &a->library.engine;
-	enum status status = open_library(a->cli, LIBRARY_READ_OR_EMPTY, &a->library, err);
-
-	if (status == STATUS_OK)
-		status = match_open(&a->library, collection, &a->matcher, err);
+	enum status status = match_open(a->library, given->collection, &a->matcher, err);
 	if (status != STATUS_OK)
 		return status;
 	a->embedding = mem_floats(engine->embed);
@@ -156,14 +156,11 @@ static enum status prepare(struct asking *a, const char *collection, struct err 
 static int run(struct cli *cli, const struct arguments *args)
 {
 	const char *collection = ((const struct options *)args->options)->collection;
-	struct asking a = {.cli = cli};
+	struct asking a = {.cli = cli, .library = cli->library};
 	struct err err;
 	size_t skipped = 0;
 	int code = EXIT_DONE;
-	enum status status = parse(args, &a, &err);
-
-	if (status == STATUS_OK)
-		status = prepare(&a, collection, &err);
+	enum status status = prepare(&a, args, &err);
 	bool nothing = status == STATUS_OK && a.matcher.count == 0;
 	for (size_t i = 0; i < args->count && status == STATUS_OK && !nothing; i++)
 		status = ask(&a, args->words[i], &skipped, &err);
@@ -180,7 +177,6 @@ static int run(struct cli *cli, const struct arguments *args)
 	free(a.embedding);
 	free(a.tokens);
 	match_close(&a.matcher);
-	library_close(&a.library);
 	return code;
 }
 
@@ -191,6 +187,8 @@ const struct command command_match = {
 	.options = options,
 	.options_size = sizeof(struct options),
 	.details = help_match,
+	.needs = NEEDS_LIBRARY_OR_NONE,
+	.check = check,
 	.run = run,
 	.passive_threads = true,
 };

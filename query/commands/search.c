@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "query/commands/open.h"
 #include "query/find/background.h"
 #include "query/show/explain.h"
 #include "query/teach/labelling.h"
@@ -54,7 +53,7 @@ static const struct option_spec options[] = {
 struct search {
 	struct cli *cli;
 	struct query query;
-	struct library library;
+	struct library *library;
 	struct engine other;             /* --rerank-model; zeroed without */
 	struct catalog_model other_row;
 	struct reranker reranker;
@@ -131,8 +130,8 @@ static enum status prepare_texts(struct search *s, struct err *err)
 
 static enum status prepare_reranker(struct search *s, const char *other, struct err *err)
 {
-	struct engine *engine = &s->library.engine;
-	const struct catalog_model *row = &s->library.row;
+	struct engine *engine = &s->library->engine;
+	const struct catalog_model *row = &s->library->row;
 	enum status status;
 
 	if (other) {
@@ -141,7 +140,7 @@ static enum status prepare_reranker(struct search *s, const char *other, struct 
 			return status;
 		engine = &s->other;
 		row = &s->other_row;
-		status = engine_identify(engine, s->library.catalog, &s->other_row, err);
+		status = engine_identify(engine, s->library->catalog, &s->other_row, err);
 		if (status == STATUS_NOT_FOUND)
 			row = NULL;
 		else if (status != STATUS_OK)
@@ -149,9 +148,9 @@ static enum status prepare_reranker(struct search *s, const char *other, struct 
 	}
 	s->reranker = (struct reranker){
 		.engine = engine,
-		.catalog = s->library.catalog,
+		.catalog = s->library->catalog,
 		.row = row,
-		.logit_scale = (double)coca_logit_scale(s->library.engine.model),
+		.logit_scale = (double)coca_logit_scale(s->library->engine.model),
 	};
 	return STATUS_OK;
 }
@@ -165,13 +164,13 @@ static void notice_terms(struct search *s)
 			listener_note(&s->cli->listener, "'%s' is taken as the photograph of that name; hint: text:%s for the word", t->value, t->value);
 		if (t->cut)
 			listener_note(&s->cli->listener, "'%.60s' is longer than the model's %zu ids: what is behind them is not used", t->value,
-			     coca_config(s->library.engine.model)->context_length);
+			     coca_config(s->library->engine.model)->context_length);
 	}
 }
 
 static enum status find(struct search *s, float *embedding, struct times *times, struct err *err)
 {
-	struct library *library = &s->library;
+	struct library *library = s->library;
 	struct passing passing = {0};
 	size_t most = s->limit > s->depth ? s->limit : s->depth;
 	enum status status = compose_embed(library, &s->query.composition, embedding, err);
@@ -213,7 +212,7 @@ static enum status rerank(struct search *s, const float *embedding, struct err *
 		listener_note(&s->cli->listener, "%zu photos could not be reranked, as their files are away: they keep their similarity", s->reranker.kept);
 	/* Of a sum, embedding and likelihoods need not agree; what passes a filter need not be near. */
 	if (photo_filter_empty(&s->query.filter) && s->query.composition.count == 1) {
-		struct trust trust = {&s->reranker, &s->library.engine, &s->library.row, s->vectors, embedding};
+		struct trust trust = {&s->reranker, &s->library->engine, &s->library->row, s->vectors, embedding};
 		status = trust_check(&trust, s->candidates, s->count, &doubtful, err);
 	}
 	if (doubtful)
@@ -225,7 +224,7 @@ static enum status rerank(struct search *s, const float *embedding, struct err *
 static enum status judge(struct search *s, const float *embedding, bool reranked, struct err *err)
 {
 	struct reranker *reranker = reranked ? &s->reranker : NULL;
-	enum status status = background_make(&s->library, reranker, embedding, s->candidates, s->count, &s->background, err);
+	enum status status = background_make(s->library, reranker, embedding, s->candidates, s->count, &s->background, err);
 	size_t kept = 0;
 
 	if (status != STATUS_OK)
@@ -250,7 +249,7 @@ static enum status judge(struct search *s, const float *embedding, bool reranked
 
 static enum status answer(struct search *s, struct times *times, struct err *err)
 {
-	struct library *library = &s->library;
+	struct library *library = s->library;
 	float *embedding = mem_floats(library->engine.embed);
 	bool reranked = false;
 	enum status status = embedding ? find(s, embedding, times, err) : err_memory(err, "an embedding");
@@ -276,7 +275,7 @@ static enum status print(struct search *s, struct err *err)
 {
 	if (s->explain && s->count)
 		s->results.why = &s->why;
-	return output_results(s->cli, &s->output, s->query.text, s->library.catalog, &s->results, err);
+	return output_results(s->cli, &s->output, s->query.text, s->library->catalog, &s->results, err);
 }
 
 static void explain_nothing(struct search *s)
@@ -308,14 +307,12 @@ static void release(struct search *s)
  * every photograph yet. */
 static int run_list(struct search *s)
 {
-	struct library *library = &s->library;
+	struct library *library = s->library;
 	struct photo_filter *filter = &s->query.filter;
 	struct err err;
 	int code = EXIT_DONE;
-	enum status status = catalog_open(s->cli->database, CATALOG_READ, &library->catalog, &err);
+	enum status status = labelling_resolve(library, &s->query, &err);
 
-	if (status == STATUS_OK)
-		status = labelling_resolve(library, &s->query, &err);
 	if (status == STATUS_OK)
 		status = filter->label_count ? labelling_list(library->catalog, filter, s->limit, &s->results, &err)
 					     : search_newest(library->catalog, filter, s->limit, &s->results, &err);
@@ -328,15 +325,26 @@ static int run_list(struct search *s)
 		code = EXIT_NO_RESULT;
 	}
 	release(s);
-	library_close(library);
 	return code;
+}
+
+/* Filters alone need no model. */
+static enum status check(struct cli *cli, const struct arguments *args, struct err *err)
+{
+	struct search s = {.cli = cli};
+	enum status status = parse(&s, args, err);
+
+	if (status == STATUS_OK && !s.query.composition.count)
+		cli->needs = NEEDS_CATALOG;
+	query_release(&s.query);
+	return status;
 }
 
 static int run(struct cli *cli, const struct arguments *args)
 {
 	const struct options *given = args->options;
-	struct search s = {.cli = cli};
-	struct times times = {.last = clock_now()};
+	struct search s = {.cli = cli, .library = cli->library};
+	struct times times = {.last = cli->started};
 	struct err err;
 	int code = EXIT_DONE;
 	enum status status = parse(&s, args, &err);
@@ -344,12 +352,10 @@ static int run(struct cli *cli, const struct arguments *args)
 	if (status == STATUS_OK && !s.query.composition.count)
 		return run_list(&s);
 	if (status == STATUS_OK)
-		status = open_library(cli, LIBRARY_READ, &s.library, &err);
-	if (status == STATUS_OK)
-		status = labelling_resolve(&s.library, &s.query, &err);
+		status = labelling_resolve(s.library, &s.query, &err);
 	if (status == STATUS_OK && s.depth)
 		status = prepare_reranker(&s, given->rerank_model, &err);
-	s.library.engine.exact = s.other.exact = given->exact;
+	s.library->engine.exact = s.other.exact = given->exact;
 	lap(&times, &times.open);
 	if (status == STATUS_OK)
 		status = answer(&s, &times, &err);
@@ -363,10 +369,7 @@ static int run(struct cli *cli, const struct arguments *args)
 		fprintf(cli->log, "coca: open %.1f ms, embed %.1f, find %.1f, rerank %.1f, match %.1f, list %.1f\n", 1e3 * times.open,
 			1e3 * times.embed, 1e3 * times.find, 1e3 * times.rerank, 1e3 * times.match, 1e3 * times.list);
 	release(&s);
-	if (status != STATUS_OK)
-		return open_failed(cli, &s.library, &err);
-	library_close(&s.library);
-	return code;
+	return status == STATUS_OK ? code : cli_fail(cli, &err);
 }
 
 const struct command command_search = {
@@ -376,6 +379,8 @@ const struct command command_search = {
 	.options = options,
 	.options_size = sizeof(struct options),
 	.details = help_search,
+	.needs = NEEDS_LIBRARY,
+	.check = check,
 	.run = run,
 	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */
 };

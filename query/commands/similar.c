@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#include "query/commands/open.h"
 #include "query/find/background.h"
 #include "query/ask/compose.h"
 #include "query/session/library.h"
@@ -37,7 +36,7 @@ struct similar {
 	size_t limit;
 	struct composition query;  /* the file */
 	struct output output;
-	struct library library;
+	struct library *library;
 	struct vectors *vectors;
 	struct candidate *candidates;
 	size_t count;
@@ -47,7 +46,7 @@ struct similar {
 static enum status find(struct similar *s, const float *embedding, struct err *err)
 {
 	static const struct photo_filter all;
-	struct library *library = &s->library;
+	struct library *library = s->library;
 	struct background background;
 	enum status status = vectors_open(library->catalog, &library->row, NULL, &s->vectors, err);
 
@@ -66,23 +65,31 @@ static enum status find(struct similar *s, const float *embedding, struct err *e
 
 static enum status answer(struct similar *s, struct cli *cli, struct err *err)
 {
-	float *embedding = mem_floats(s->library.engine.embed);
-	enum status status = embedding ? compose_embed(&s->library, &s->query, embedding, err) : err_memory(err, "an embedding");
+	float *embedding = mem_floats(s->library->engine.embed);
+	enum status status = embedding ? compose_embed(s->library, &s->query, embedding, err) : err_memory(err, "an embedding");
 
 	if (status == STATUS_OK)
 		status = find(s, embedding, err);
 	if (status == STATUS_OK)
-		status = output_results(cli, &s->output, s->file, s->library.catalog, &s->results, err);
+		status = output_results(cli, &s->output, s->file, s->library->catalog, &s->results, err);
 	free(embedding);
 	return status;
+}
+
+static enum status check(struct cli *cli, const struct arguments *args, struct err *err)
+{
+	const struct options *given = args->options;
+	struct output unused;
+
+	if (args->count != 1)
+		return err_set(err, STATUS_USAGE, "coca similar takes one file");
+	return output_parse(&given->output, cli->out, &unused, err);
 }
 
 static enum status parse(struct similar *s, const struct arguments *args, FILE *stream, struct err *err)
 {
 	const struct options *given = args->options;
 
-	if (args->count != 1)
-		return err_set(err, STATUS_USAGE, "coca similar takes one file");
 	s->file = args->words[0];
 	s->limit = given->limit;
 	enum status status = output_parse(&given->output, stream, &s->output, err);
@@ -98,14 +105,12 @@ static enum status parse(struct similar *s, const struct arguments *args, FILE *
 static int run(struct cli *cli, const struct arguments *args)
 {
 	const struct options *given = args->options;
-	struct similar s = {0};
+	struct similar s = {.library = cli->library};
 	struct err err;
 	int code = EXIT_DONE;
 	enum status status = parse(&s, args, cli->out, &err);
 
-	if (status == STATUS_OK)
-		status = open_library(cli, LIBRARY_READ, &s.library, &err);
-	s.library.engine.exact = given->exact;
+	s.library->engine.exact = given->exact;
 	if (status == STATUS_OK)
 		status = answer(&s, cli, &err);
 	if (status == STATUS_OK && s.results.count == 0) {
@@ -117,10 +122,7 @@ static int run(struct cli *cli, const struct arguments *args)
 	free(s.candidates);
 	free(s.path);
 	vectors_close(s.vectors);
-	if (status != STATUS_OK)
-		return open_failed(cli, &s.library, &err);
-	library_close(&s.library);
-	return code;
+	return status == STATUS_OK ? code : cli_fail(cli, &err);
 }
 
 const struct command command_similar = {
@@ -130,6 +132,8 @@ const struct command command_similar = {
 	.options = options,
 	.options_size = sizeof(struct options),
 	.details = help_similar,
+	.needs = NEEDS_LIBRARY,
+	.check = check,
 	.run = run,
 	.passive_threads = true, /* waiting threads that spin cost ten times the latency on a busy machine */
 };

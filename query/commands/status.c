@@ -7,7 +7,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "query/commands/open.h"
 #include "query/show/format.h"
 #include "query/session/library.h"
 #include "schema/catalog/maintenance.h"
@@ -110,31 +109,26 @@ static void print_model(const struct cli *cli, const struct engine *engine, cons
 
 static int run(struct cli *cli, const struct arguments *args)
 {
-	struct library library;
+	struct library *library = cli->library;
 	struct buffer out = {0};
 	struct err err;
-	enum status status = open_library(cli, LIBRARY_READ, &library, &err);
-	bool known = status == STATUS_OK;
+	enum status status = STATUS_OK;
+	bool known = library->row.id != 0;
 
 	/* Where there is no library, or none of this model, the rest is still told. */
-	if (library.empty)
-		status = STATUS_OK;
-	if (status == STATUS_OK && !library.engine.model)
-		status = engine_open(cli->model, &library.engine, &err);
 	if (status == STATUS_OK) {
 		buffer_text(&out, "catalog        ");
 		format_visible(cli->database, strlen(cli->database), &out);
-		buffer_format(&out, " (%s%s)\n", database_origin(args), library.catalog ? "" : "; not made yet: coca index DIR");
-		print_model(cli, &library.engine, model_origin(args, cli), &out);
-		if (library.catalog)
-			status = print_library(&library, known, &out, &err);
+		buffer_format(&out, " (%s%s)\n", database_origin(args), library->catalog ? "" : "; not made yet: coca index DIR");
+		print_model(cli, &library->engine, model_origin(args, cli), &out);
+		if (library->catalog)
+			status = print_library(library, known, &out, &err);
 	}
-	if (status == STATUS_OK && library.catalog && !known)
+	if (status == STATUS_OK && library->catalog && !known)
 		listener_note(&cli->listener, "nothing is indexed by this model yet; hint: coca index DIR");
 	if (status == STATUS_OK)
 		status = format_print(cli->out, &out, &err);
 	buffer_release(&out);
-	library_close(&library);
 	return status == STATUS_OK ? EXIT_DONE : cli_fail(cli, &err);
 }
 
@@ -142,5 +136,6 @@ const struct command command_status = {
 	.name = "status",
 	.synopsis = "",
 	.summary = "show the catalog and model in use, and what the library holds",
+	.needs = NEEDS_LIBRARY_OR_NONE,
 	.run = run,
 };

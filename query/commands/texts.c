@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "query/commands/open.h"
+#include "query/session/library.h"
 #include "query/show/format.h"
 #include "query/find/texts.h"
 #include "schema/catalog/texts.h"
@@ -66,19 +66,15 @@ static enum status refresh(struct library *library, struct err *err)
 
 static int add(struct cli *cli, const struct arguments *args, const char *given)
 {
-	struct library library = {0};
+	struct library *library = cli->library;
 	struct texts_report report = {0};
 	struct err err;
 	size_t embedded, skipped = 0;
 	enum status status = STATUS_OK;
 
-	if (args->count < 2)
-		status = err_set(&err, STATUS_USAGE, "coca texts add takes a file, or - for standard input");
-	if (status == STATUS_OK)
-		status = open_library(cli, LIBRARY_WRITE, &library, &err);
 	for (size_t i = 1; i < args->count && status == STATUS_OK; i++) {
 		char *collection = given ? mem_copy(given, strlen(given)) : texts_collection(args->words[i]);
-		status = collection ? texts_add(&library, args->words[i], collection, &report, &err) : err_memory(&err, "a name");
+		status = collection ? texts_add(library, args->words[i], collection, &report, &err) : err_memory(&err, "a name");
 		if (status == STATUS_OK)
 			print_report(cli, collection, &report);
 		skipped += report.unknown + report.malformed;
@@ -86,10 +82,9 @@ static int add(struct cli *cli, const struct arguments *args, const char *given)
 		free(collection);
 	}
 	if (status == STATUS_OK)
-		status = texts_embed(&cli->listener, &library.engine, library.catalog, &library.row, &embedded, &err);
+		status = texts_embed(&cli->listener, &library->engine, library->catalog, &library->row, &embedded, &err);
 	if (status == STATUS_OK)
-		status = refresh(&library, &err);
-	library_close(&library);
+		status = refresh(library, &err);
 	if (status != STATUS_OK)
 		return cli_fail(cli, &err);
 	return skipped ? EXIT_SKIPPED : EXIT_DONE;
@@ -98,7 +93,7 @@ static int add(struct cli *cli, const struct arguments *args, const char *given)
 /* ---- list ------------------------------------------------------------------------------------------------------- */
 
 struct listing {
-	struct library library;
+	struct library *library;
 	enum format format;
 	struct buffer out;
 	size_t count;
@@ -129,7 +124,7 @@ static enum status list_text(void *context, const struct catalog_text *text, con
 {
 	struct listing *l = context;
 	struct buffer path = {0};
-	enum status status = text->photo_content ? library_path(&l->library, text->photo_content, NULL, &path, err) : STATUS_OK;
+	enum status status = text->photo_content ? library_path(l->library, text->photo_content, NULL, &path, err) : STATUS_OK;
 
 	if (status == STATUS_OK && l->format == FORMAT_JSON) {
 		buffer_format(&l->out, "{\"id\":%lld,\"collection\":", (long long)text->id);
@@ -159,22 +154,17 @@ static enum status list_text(void *context, const struct catalog_text *text, con
 
 static int list(struct cli *cli, const struct arguments *args, const char *collection)
 {
-	struct listing l = {.format = ((const struct options *)args->options)->format};
+	struct listing l = {.format = ((const struct options *)args->options)->format, .library = cli->library};
 	struct err err;
 	enum status status = STATUS_OK;
 
-	if (args->count != 1)
-		status = err_set(&err, STATUS_USAGE, "coca texts list takes no words; hint: --collection NAME");
-	if (status == STATUS_OK)
-		status = open_library(cli, LIBRARY_READ_OR_EMPTY, &l.library, &err);
-	if (status == STATUS_OK && l.library.catalog && collection)
-		status = catalog_texts_each(l.library.catalog, l.library.row.id, l.library.engine.embed, collection, list_text, &l, &err);
-	else if (status == STATUS_OK && l.library.catalog)
-		status = catalog_collections_each(l.library.catalog, l.library.row.id, list_collection, &l, &err);
+	if (l.library->catalog && collection)
+		status = catalog_texts_each(l.library->catalog, l.library->row.id, l.library->engine.embed, collection, list_text, &l, &err);
+	else if (l.library->catalog)
+		status = catalog_collections_each(l.library->catalog, l.library->row.id, list_collection, &l, &err);
 	if (status == STATUS_OK)
 		status = format_print(cli->out, &l.out, &err);
 	buffer_release(&l.out);
-	library_close(&l.library);
 	if (status != STATUS_OK)
 		return cli_fail(cli, &err);
 	if (l.count)
@@ -190,19 +180,10 @@ static int list(struct cli *cli, const struct arguments *args, const char *colle
 
 static int forget(struct cli *cli, const struct arguments *args)
 {
-	struct catalog *catalog = NULL;
 	struct err err;
 	size_t n = 0;
-	enum status status = STATUS_OK;
 
-	if (args->count != 2)
-		status = err_set(&err, STATUS_USAGE, "coca texts forget takes the name of a collection");
-	if (status == STATUS_OK)
-		status = catalog_open(cli->database, CATALOG_WRITE, &catalog, &err);
-	if (status == STATUS_OK)
-		status = catalog_texts_forget(catalog, args->words[1], &n, &err);
-	catalog_close(catalog);
-	if (status != STATUS_OK)
+	if (catalog_texts_forget(cli->catalog, args->words[1], &n, &err) != STATUS_OK)
 		return cli_fail(cli, &err);
 	if (n == 0) {
 		err_set(&err, STATUS_NOT_FOUND, "there is no collection '%s'; hint: coca texts list", args->words[1]);
@@ -215,24 +196,33 @@ static int forget(struct cli *cli, const struct arguments *args)
 
 /* ---- command ---------------------------------------------------------------------------------------------------- */
 
+static enum status check(struct cli *cli, const struct arguments *args, struct err *err)
+{
+	const struct options *given = args->options;
+	const char *what = args->count ? args->words[0] : "";
+
+	if (given->collection && !*given->collection)
+		return err_set(err, STATUS_USAGE, "--collection needs a name");
+	if (strcmp(what, "add") == 0) {
+		cli->needs = NEEDS_LIBRARY_WRITER;
+		return args->count > 1 ? STATUS_OK : err_set(err, STATUS_USAGE, "coca texts add takes a file, or - for standard input");
+	}
+	if (strcmp(what, "list") == 0)
+		return args->count == 1 ? STATUS_OK : err_set(err, STATUS_USAGE, "coca texts list takes no words; hint: --collection NAME");
+	if (strcmp(what, "forget") == 0) {
+		cli->needs = NEEDS_CATALOG_WRITER;
+		return args->count == 2 ? STATUS_OK : err_set(err, STATUS_USAGE, "coca texts forget takes the name of a collection");
+	}
+	return err_set(err, STATUS_USAGE, "coca texts takes add, list or forget, not '%s'", what);
+}
+
 static int run(struct cli *cli, const struct arguments *args)
 {
-	const char *what = args->count ? args->words[0] : "";
-	const char *collection = ((const struct options *)args->options)->collection;
-	struct err err;
+	const struct options *given = args->options;
 
-	if (collection && !*collection) {
-		err_set(&err, STATUS_USAGE, "--collection needs a name");
-		return cli_fail(cli, &err);
-	}
-	if (strcmp(what, "add") == 0)
-		return add(cli, args, collection);
-	if (strcmp(what, "list") == 0)
-		return list(cli, args, collection);
-	if (strcmp(what, "forget") == 0)
-		return forget(cli, args);
-	err_set(&err, STATUS_USAGE, "coca texts takes add, list or forget, not '%s'", what);
-	return cli_fail(cli, &err);
+	if (strcmp(args->words[0], "add") == 0)
+		return add(cli, args, given->collection);
+	return strcmp(args->words[0], "list") == 0 ? list(cli, args, given->collection) : forget(cli, args);
 }
 
 const struct command command_texts = {
@@ -242,6 +232,8 @@ const struct command command_texts = {
 	.options = options,
 	.options_size = sizeof(struct options),
 	.details = help_texts,
+	.needs = NEEDS_LIBRARY_OR_NONE,
+	.check = check,
 	.run = run,
 	.passive_threads = true,
 	.handles_interrupt = true,

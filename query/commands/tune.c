@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "query/commands/open.h"
+#include "query/session/library.h"
 #include "query/show/format.h"
 #include "query/teach/labelling.h"
 #include "query/teach/teach.h"
@@ -78,7 +78,7 @@ struct tuning {
 	struct cli *cli;
 	const struct arguments *args;
 	const struct options *given;
-	struct library library;
+	struct library *library;
 	struct lesson lesson;
 	struct query filters;        /* of --pick and --rest */
 	struct teach_options how;
@@ -325,9 +325,9 @@ static enum status keep(struct tuning *t, struct head *head, struct err *err)
 	enum status status = given->out ? head_save(head, given->out, err) : STATUS_OK;
 
 	if (status == STATUS_OK && given->name)
-		status = library_write(&t->library, t->cli->database, err);
+		status = library_write(t->library, t->cli->database, err);
 	if (status == STATUS_OK && given->name)
-		status = labelling_install(&t->library, given->name, head, err);
+		status = labelling_install(t->library, given->name, head, err);
 	if (!given->out && !given->name && !given->compare)
 		listener_note(&t->cli->listener, "the head is not kept; hint: --name NAME installs it, --out FILE writes it");
 	return status;
@@ -335,11 +335,10 @@ static enum status keep(struct tuning *t, struct head *head, struct err *err)
 
 static enum status tune(struct tuning *t, struct taught *taught, struct err *err)
 {
-	enum status status = open_library(t->cli, LIBRARY_READ_OR_EMPTY, &t->library, err);
+	enum status status;
 
-	t->lesson = (struct lesson){.listener = &t->cli->listener, .library = &t->library, .answers = t->answers};
-	if (status == STATUS_OK)
-		status = read_lesson(t, err);
+	t->lesson = (struct lesson){.listener = &t->cli->listener, .library = t->library, .answers = t->answers};
+	status = read_lesson(t, err);
 	if (status == STATUS_OK)
 		status = check_lesson(t, err);
 	if (status != STATUS_OK)
@@ -362,9 +361,18 @@ static enum status tune(struct tuning *t, struct taught *taught, struct err *err
 	return status == STATUS_OK ? keep(t, &taught->head, err) : status;
 }
 
-static int run(struct cli *cli, const struct arguments *args)
+static enum status check(struct cli *cli, const struct arguments *args, struct err *err)
 {
 	struct tuning t = {.cli = cli, .args = args, .given = args->options};
+	enum status status = parse(&t, err);
+
+	query_release(&t.filters);
+	return status;
+}
+
+static int run(struct cli *cli, const struct arguments *args)
+{
+	struct tuning t = {.cli = cli, .args = args, .given = args->options, .library = cli->library};
 	struct taught taught = {0};
 	struct err err;
 	enum status status = parse(&t, &err);
@@ -380,7 +388,6 @@ static int run(struct cli *cli, const struct arguments *args)
 	buffer_release(&t.table);
 	lesson_release(&t.lesson);
 	query_release(&t.filters);
-	library_close(&t.library);
 	return code;
 }
 
@@ -391,6 +398,8 @@ const struct command command_tune = {
 	.options = options,
 	.options_size = sizeof(struct options),
 	.details = help_tune,
+	.needs = NEEDS_LIBRARY_OR_NONE,
+	.check = check,
 	.run = run,
 	.handles_interrupt = true,
 	.passive_threads = true,

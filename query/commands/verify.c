@@ -100,32 +100,32 @@ static enum status repair(struct cli *cli, struct err *err)
 static int run(struct cli *cli, const struct arguments *args)
 {
 	const struct options *given = args->options;
-	struct library library = {0};
+	struct library *library = cli->library;
 	struct err err;
 	size_t problems = 0;
 	enum status status = STATUS_OK;
 
 	if (given->repair)
 		status = repair(cli, &err);
+	cli->needs = NEEDS_LIBRARY;
 	if (status == STATUS_OK)
-		status = open_library(cli, LIBRARY_READ, &library, &err);
+		status = open_needs(cli, library, &err);
 	/* A catalog without rows of this model can be checked all the same. */
 	bool known = status == STATUS_OK;
-	if (status == STATUS_NOT_FOUND && library.catalog && library.empty)
+	if (status == STATUS_NOT_FOUND && library->catalog && library->empty)
 		status = STATUS_OK;
 	if (status == STATUS_OK)
-		status = catalog_check(library.catalog, print_problem, cli, &problems, &err);
+		status = catalog_check(library->catalog, print_problem, cli, &problems, &err);
 	/* The index is made from the embeddings: it cannot be better than they are. */
 	if (status == STATUS_OK && known && problems == 0)
-		status = check_vectors(cli, &library, &problems, &err);
+		status = check_vectors(cli, library, &problems, &err);
 	if (status != STATUS_OK)
-		return open_failed(cli, &library, &err);
+		return open_failed(cli, &err);
 	if (problems)
 		fprintf(cli->out, "%zu problem%s found; hint: %s\n", problems, problems == 1 ? "" : "s",
 			given->repair ? "coca index makes again what was dropped" : "coca verify --repair");
 	else
 		fprintf(cli->out, "the catalog is sound\n");
-	library_close(&library);
 	return problems ? EXIT_FAILED : EXIT_DONE;
 }
 
@@ -136,5 +136,6 @@ const struct command command_verify = {
 	.options = options,
 	.options_size = sizeof(struct options),
 	.details = help_verify,
+	.needs = NEEDS_NOTHING, /* at first: what is damaged is repaired before it is opened */
 	.run = run,
 };

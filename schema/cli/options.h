@@ -37,6 +37,17 @@
 
 enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NO_RESULT = 3, EXIT_SKIPPED = 4 };
 
+/* What the front door opens before a command runs, and closes behind it. */
+enum command_needs {
+	NEEDS_NOTHING,         /* or something of its own */
+	NEEDS_MODEL,           /* no catalog */
+	NEEDS_CATALOG,         /* no model; exit code 1 where there is none */
+	NEEDS_CATALOG_WRITER,
+	NEEDS_LIBRARY,         /* a catalog and a model; exit code 3 where nothing was indexed by it */
+	NEEDS_LIBRARY_OR_NONE, /* a model, and a catalog where there is one */
+	NEEDS_LIBRARY_WRITER,  /* makes the catalog where there is none */
+};
+
 struct cli {
 	FILE *out, *log;
 	bool quiet;            /* --quiet: only results and errors */
@@ -44,6 +55,10 @@ struct cli {
 	const char *database;  /* path of the catalog: --db, else $COCA_DB, else $XDG_DATA_HOME/coca/library.db */
 	const char *model;     /* model folder or file: --model, else $COCA_MODEL, else $XDG_DATA_HOME/coca/model if that
 	                          exists, else the one that ships with the program */
+	enum command_needs needs; /* the command's; its check may say otherwise */
+	double started;        /* clock_now() before it was opened */
+	struct library *library; /* what it needs is in it (query/session/library.h) */
+	struct catalog *catalog; /* the library's; NULL: none */
 	struct listener listener; /* notes, faults and progress on the log as said above (cli_listen) */
 	volatile sig_atomic_t *interrupted; /* set by Ctrl-C and SIGTERM for commands with handles_interrupt */
 };
@@ -74,6 +89,8 @@ struct command {
 	const char *summary;         /* one line, lower case, no full stop */
 	const struct option_spec *options; /* NULL: none beyond the common ones */
 	const char *details;         /* further help, lines of at most 100 columns; may be NULL */
+	enum command_needs needs;
+	enum status (*check)(struct cli *cli, const struct arguments *args, struct err *err); /* wrong usage, before anything is opened; or NULL */
 	int (*run)(struct cli *cli, const struct arguments *args); /* returns an enum exit_code */
 	size_t options_size;         /* of the struct that the options fill; 0 without options */
 	bool handles_interrupt;      /* the command looks at cli->interrupted and finishes by itself */
