@@ -15,23 +15,10 @@
 #define MODEL_FILES_CHECKPOINT_H
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 
+#include "model/files/tensor.h"
 #include "schema/base/status.h"
-
-enum dtype { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_F64, DTYPE_I64, DTYPE_I32, DTYPE_U8, DTYPE_I8, DTYPE_OTHER };
-
-struct tensor {
-	const char *name;
-	enum dtype dtype;
-	int dims;
-	size_t shape[8];
-	size_t count;          /* elements; 1 for a scalar */
-	const void *data;      /* contiguous, may be unaligned; valid until checkpoint_close */
-	size_t size;           /* bytes */
-};
 
 struct checkpoint;
 
@@ -60,9 +47,6 @@ struct named_floats {
 	const float *data;
 	const int8_t *codes; /* if not NULL: stored as I8 instead of data */
 	bool whole;          /* stored as F32 whatever the file's type is */
-};
-struct metadata {
-	const char *key, *value;
 };
 /* metadata[m] beside "format": "pt". */
 enum status checkpoint_write(const char *path, const struct named_floats *tensors, size_t n, enum dtype store, const struct metadata *metadata,

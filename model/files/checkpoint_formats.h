@@ -4,8 +4,9 @@
 
 #include <stdbool.h>
 
-#include "model/files/checkpoint.h"
+#include "model/files/tensor.h"
 #include "schema/base/file.h"
+#include "schema/base/status.h"
 
 enum { TENSOR_DIMS_MOST = 8, TENSORS_MOST = 1 << 20 };
 
