@@ -81,7 +81,8 @@ enum status catalog_caption_get(struct catalog *catalog, int64_t content, int64_
 	return status;
 }
 
-static enum status replace_caption(struct catalog *catalog, int64_t content, int64_t model, int64_t text, double likelihood, struct err *err)
+static enum status replace_caption(struct catalog *catalog, int64_t content, int64_t model, int64_t text, double likelihood,
+				   struct err *err)
 {
 	int64_t old;
 	double old_likelihood;

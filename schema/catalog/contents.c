@@ -110,7 +110,8 @@ enum status catalog_vector_put(struct catalog *catalog, const char *insert, int6
 	return status;
 }
 
-enum status catalog_embedding_put(struct catalog *catalog, int64_t content, int64_t model, const float *embedding, size_t dim, struct err *err)
+enum status catalog_embedding_put(struct catalog *catalog, int64_t content, int64_t model, const float *embedding, size_t dim,
+				  struct err *err)
 {
 	return catalog_vector_put(catalog, "INSERT INTO embeddings (model, content, vector) VALUES (?1, ?2, ?3)"
 					   " ON CONFLICT (model, content) DO UPDATE SET vector = ?3", content, model, embedding, dim, err);

@@ -19,8 +19,8 @@ enum status catalog_content_find(struct catalog *catalog, const uint8_t hash[CAT
 /* Perceptual hashes. *found false: none is known. */
 enum status catalog_hash_put(struct catalog *catalog, int64_t content, uint64_t hash, struct err *err);
 enum status catalog_hash_get(struct catalog *catalog, int64_t content, uint64_t *hash, bool *found, struct err *err);
-enum status catalog_hashes_get(struct catalog *catalog, const int64_t *contents, size_t n, uint64_t *hashes /* [n] */, bool *found /* [n] */,
-			       struct err *err);
+enum status catalog_hashes_get(struct catalog *catalog, const int64_t *contents, size_t n, uint64_t *hashes /* [n] */,
+			       bool *found /* [n] */, struct err *err);
 
 /* Deletes contents that no photo has, with their embeddings and tokens; of those that a text is tied to only the latter two. */
 enum status catalog_purge(struct catalog *catalog, size_t *contents, struct err *err);
@@ -32,8 +32,8 @@ enum status catalog_embedding_put(struct catalog *catalog, int64_t content, int6
 enum status catalog_embedding_get(struct catalog *catalog, int64_t content, int64_t model, float *embedding, size_t dim, bool *found,
 				  struct err *err);
 /* The same for n contents, in any order; what is not found is not touched. */
-enum status catalog_embeddings_get(struct catalog *catalog, const int64_t *contents, size_t n, int64_t model, float *embeddings /* [n,dim] */,
-				   size_t dim, bool *found /* [n] */, struct err *err);
+enum status catalog_embeddings_get(struct catalog *catalog, const int64_t *contents, size_t n, int64_t model,
+				   float *embeddings /* [n,dim] */, size_t dim, bool *found /* [n] */, struct err *err);
 /* Every content that has a photo which is there and READY, ascending by content. embedding: [dim] F32, valid during the visit. */
 typedef enum status (*embedding_visitor)(void *context, int64_t content, const float *embedding, struct err *err);
 enum status catalog_embeddings_each(struct catalog *catalog, int64_t model, size_t dim, embedding_visitor visit, void *context,

@@ -31,8 +31,8 @@ static bool text_leads(const struct photo_filter *filter, bool negated)
 	return negated || !(filter->in || filter->has_since || filter->has_until || filter->camera || filter->has_near);
 }
 
-/* " AND ..." for each condition, or all of them as one that must not hold. What is not known does not hold, so its negation does. few: it is
- * asked of a few photos. */
+/* " AND ..." for each condition, or all of them as one that must not hold. What is not known does not hold, so its negation does.
+ * few: it is asked of a few photos. */
 static void append_conditions(struct buffer *sql, const struct photo_filter *filter, int base, bool negated, bool few)
 {
 	size_t start = sql->size;
@@ -285,8 +285,8 @@ enum status catalog_filter(struct catalog *catalog, const struct photo_filter *f
 	return status;
 }
 
-static enum status prepare_newest(struct catalog *catalog, const struct photo_filter *filter, const char *select, size_t limit, sqlite3_stmt **s,
-				  struct err *err)
+static enum status prepare_newest(struct catalog *catalog, const struct photo_filter *filter, const char *select, size_t limit,
+				  sqlite3_stmt **s, struct err *err)
 {
 	char order[96];
 
@@ -310,8 +310,8 @@ enum status catalog_filter_newest(struct catalog *catalog, const struct photo_fi
 	return status;
 }
 
-enum status catalog_photos_newest(struct catalog *catalog, const struct photo_filter *filter, size_t limit, photo_visitor visit, void *context,
-				  struct err *err)
+enum status catalog_photos_newest(struct catalog *catalog, const struct photo_filter *filter, size_t limit, photo_visitor visit,
+				  void *context, struct err *err)
 {
 	sqlite3_stmt *s;
 	bool any;

@@ -200,8 +200,8 @@ static enum status put_scores(struct catalog *catalog, int64_t head, int64_t con
 	return status;
 }
 
-enum status catalog_scores_put(struct catalog *catalog, int64_t head, int64_t content, const float *probabilities, const bool *has, size_t n,
-			       struct err *err)
+enum status catalog_scores_put(struct catalog *catalog, int64_t head, int64_t content, const float *probabilities, const bool *has,
+			       size_t n, struct err *err)
 {
 	bool own;
 	enum status status = catalog_scope_enter(catalog, &own, err);

@@ -43,8 +43,8 @@ enum status catalog_unscored_count(struct catalog *catalog, int64_t head, int64_
 
 /* What a head says of a content: of its n labels, in its own order, how probable each is and whether it has it. Keeps what it has or may
  * have, and marks the content as asked about. */
-enum status catalog_scores_put(struct catalog *catalog, int64_t head, int64_t content, const float *probabilities, const bool *has, size_t n,
-			       struct err *err);
+enum status catalog_scores_put(struct catalog *catalog, int64_t head, int64_t content, const float *probabilities, const bool *has,
+			       size_t n, struct err *err);
 
 /* Contents that have a label, the most probable first, ties by content; both arrays are the caller's to free. */
 enum status catalog_label_contents(struct catalog *catalog, int64_t label, double least, int64_t **contents, double **probabilities,

@@ -66,8 +66,8 @@ enum status catalog_photo_by_path(struct catalog *catalog, const char *path, pho
 enum status catalog_photos_of_contents(struct catalog *catalog, const int64_t *contents, size_t n, const struct photo_filter *filter,
 				       photo_visitor visit, void *context, struct err *err);
 /* Photos that are there and pass, newest first by taken_at, those without a date last, ties by path; at most `limit`. */
-enum status catalog_photos_newest(struct catalog *catalog, const struct photo_filter *filter, size_t limit, photo_visitor visit, void *context,
-				  struct err *err);
+enum status catalog_photos_newest(struct catalog *catalog, const struct photo_filter *filter, size_t limit, photo_visitor visit,
+				  void *context, struct err *err);
 /* STATUS_NOT_FOUND */
 enum status catalog_photo_by_id(struct catalog *catalog, int64_t id, photo_visitor visit, void *context, struct err *err);
 enum status catalog_photos_failed(struct catalog *catalog, photo_visitor visit, void *context, struct err *err);

@@ -170,7 +170,8 @@ enum status catalog_bind_ids(sqlite3_stmt *s, int parameter, const int64_t *ids,
 		buffer_release(&json);
 		return err_memory(err, "a list of numbers");
 	}
-	return sqlite3_bind_text64(s, parameter, json.data, json.size, free, SQLITE_UTF8) == SQLITE_OK ? STATUS_OK : err_memory(err, "a list of numbers");
+	int code = sqlite3_bind_text64(s, parameter, json.data, json.size, free, SQLITE_UTF8);
+	return code == SQLITE_OK ? STATUS_OK : err_memory(err, "a list of numbers");
 }
 
 enum status catalog_ask_of(struct catalog *catalog, const char *sql, const int64_t *ids, size_t count, const struct value *values, size_t n,

@@ -47,7 +47,8 @@ enum status catalog_ask(struct catalog *catalog, const char *sql, const struct v
 /* One that yields no row. */
 enum status catalog_change(struct catalog *catalog, const char *sql, const struct value *values, size_t n, struct err *err);
 /* Its first row's first column; 0: no row, or NULL. */
-enum status catalog_number(struct catalog *catalog, const char *sql, const struct value *values, size_t n, int64_t *number, struct err *err);
+enum status catalog_number(struct catalog *catalog, const char *sql, const struct value *values, size_t n, int64_t *number,
+			   struct err *err);
 /* One with ?1 as a table json_each(?1) of ids (its columns `key`, a place in ids, and `value`), and with values from ?2 on. */
 enum status catalog_ask_of(struct catalog *catalog, const char *sql, const int64_t *ids, size_t count, const struct value *values, size_t n,
 			   sqlite3_stmt **s, struct err *err);

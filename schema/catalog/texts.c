@@ -71,8 +71,8 @@ static enum status visit_texts(struct catalog *catalog, sqlite3_stmt *s, size_t 
 	return status;
 }
 
-enum status catalog_texts_each(struct catalog *catalog, int64_t model, size_t dim, const char *collection, text_visitor visit, void *context,
-			       struct err *err)
+enum status catalog_texts_each(struct catalog *catalog, int64_t model, size_t dim, const char *collection, text_visitor visit,
+			       void *context, struct err *err)
 {
 	sqlite3_stmt *s;
 	bool any;
@@ -114,8 +114,8 @@ enum status catalog_texts_get(struct catalog *catalog, const int64_t *ids, size_
 	return status == STATUS_OK ? visit_texts(catalog, s, 0, visit, context, &any, err) : status;
 }
 
-enum status catalog_texts_of_contents(struct catalog *catalog, const int64_t *contents, size_t n, int64_t model, size_t dim, text_visitor visit,
-				      void *context, struct err *err)
+enum status catalog_texts_of_contents(struct catalog *catalog, const int64_t *contents, size_t n, int64_t model, size_t dim,
+				      text_visitor visit, void *context, struct err *err)
 {
 	sqlite3_stmt *s;
 	bool any;
@@ -296,7 +296,8 @@ enum status catalog_texts_unembedded_count(struct catalog *catalog, int64_t mode
 	return status;
 }
 
-enum status catalog_texts_unembedded(struct catalog *catalog, int64_t model, size_t most, text_visitor visit, void *context, struct err *err)
+enum status catalog_texts_unembedded(struct catalog *catalog, int64_t model, size_t most, text_visitor visit, void *context,
+				     struct err *err)
 {
 	sqlite3_stmt *s;
 	bool any;
@@ -320,8 +321,8 @@ enum status catalog_text_embedding_get(struct catalog *catalog, int64_t text, in
 				  found, err);
 }
 
-enum status catalog_text_embeddings_get(struct catalog *catalog, const int64_t *texts, size_t n, int64_t model, float *embeddings, size_t dim,
-					bool *found, struct err *err)
+enum status catalog_text_embeddings_get(struct catalog *catalog, const int64_t *texts, size_t n, int64_t model, float *embeddings,
+					size_t dim, bool *found, struct err *err)
 {
 	return catalog_vectors_get(catalog, "SELECT j.key, v.vector FROM json_each(?1) j CROSS JOIN text_embeddings v"
 					    " WHERE v.model = ?2 AND v.text = j.value", texts, n, model, embeddings, dim, found, err);

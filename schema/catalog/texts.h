@@ -77,8 +77,8 @@ enum status catalog_texts_of_content(struct catalog *catalog, int64_t content, i
 				     struct err *err);
 
 /* Those tied to n contents, in the order of the contents; dim 0: without embeddings. */
-enum status catalog_texts_of_contents(struct catalog *catalog, const int64_t *contents, size_t n, int64_t model, size_t dim, text_visitor visit,
-				      void *context, struct err *err);
+enum status catalog_texts_of_contents(struct catalog *catalog, const int64_t *contents, size_t n, int64_t model, size_t dim,
+				      text_visitor visit, void *context, struct err *err);
 
 struct text_collection {
 	const char *name;         /* valid during the visit */
@@ -105,6 +105,7 @@ void catalog_nulls_keep(struct catalog *catalog, int64_t model, const struct tex
 /* The model's caption of a content becomes text (put before); a text that it replaces goes, if no other model wrote it, too. */
 enum status catalog_caption_put(struct catalog *catalog, int64_t content, int64_t model, int64_t text, double likelihood, struct err *err);
 /* *text 0: none. */
-enum status catalog_caption_get(struct catalog *catalog, int64_t content, int64_t model, int64_t *text, double *likelihood, struct err *err);
+enum status catalog_caption_get(struct catalog *catalog, int64_t content, int64_t model, int64_t *text, double *likelihood,
+				struct err *err);
 
 #endif

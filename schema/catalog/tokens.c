@@ -128,8 +128,8 @@ enum status catalog_tokens_get(struct catalog *catalog, int64_t content, int64_t
 	return get(catalog, &image, &content, 1, model, blob, size, err);
 }
 
-enum status catalog_tokens_of_contents(struct catalog *catalog, const int64_t *contents, size_t n, int64_t model, void **blobs, size_t *sizes,
-			      struct err *err)
+enum status catalog_tokens_of_contents(struct catalog *catalog, const int64_t *contents, size_t n, int64_t model, void **blobs,
+				       size_t *sizes, struct err *err)
 {
 	return get(catalog, &image, contents, n, model, blobs, sizes, err);
 }
@@ -172,8 +172,8 @@ enum status catalog_encoder_get(struct catalog *catalog, int64_t content, int64_
 	return get(catalog, &encoder, &content, 1, model, blob, size, err);
 }
 
-enum status catalog_encoder_of_contents(struct catalog *catalog, const int64_t *contents, size_t n, int64_t model, void **blobs, size_t *sizes,
-			       struct err *err)
+enum status catalog_encoder_of_contents(struct catalog *catalog, const int64_t *contents, size_t n, int64_t model, void **blobs,
+					size_t *sizes, struct err *err)
 {
 	return get(catalog, &encoder, contents, n, model, blobs, sizes, err);
 }

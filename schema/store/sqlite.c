@@ -145,7 +145,8 @@ static enum status nearest(struct store *store, enum store_set set, const float 
 	struct vectors *vectors = of(store)->sets[set].vectors;
 	if (status != STATUS_OK)
 		return status;
-	return some ? vectors_search_some(vectors, some, n, query, 1, k, scores, ids, err) : vectors_search(vectors, query, 1, k, scores, ids, err);
+	return some ? vectors_search_some(vectors, some, n, query, 1, k, scores, ids, err)
+		    : vectors_search(vectors, query, 1, k, scores, ids, err);
 }
 
 /* --- the catalog --- */

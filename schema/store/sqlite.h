@@ -10,8 +10,8 @@
 
 #include "schema/store/store.h"
 
-/* The catalog stays the caller's, outlives the store, and may be written by its owner between questions. model NULL: of none. Vector indexes
- * are opened when they are first asked, and again when the catalog has moved on. */
+/* The catalog stays the caller's, outlives the store, and may be written by its owner between questions. model NULL: of none. Vector
+ * indexes are opened when they are first asked, and again when the catalog has moved on. */
 enum status sqlite_store_open(struct catalog *catalog, const struct catalog_model *model, struct store **store, struct err *err);
 
 #endif

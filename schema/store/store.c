@@ -137,8 +137,8 @@ void store_texts_release(struct store_texts *texts)
 	*texts = (struct store_texts){0};
 }
 
-enum status store_photos(struct store *store, const int64_t *contents, size_t n, const struct photo_filter *filter, struct store_photos *photos,
-			 struct err *err)
+enum status store_photos(struct store *store, const int64_t *contents, size_t n, const struct photo_filter *filter,
+			 struct store_photos *photos, struct err *err)
 {
 	struct gathering g = {0};
 
@@ -197,8 +197,8 @@ enum status store_count(struct store *store, enum store_set set, size_t *n, stru
 	return store->operations->count(store, set, n, err);
 }
 
-enum status store_nearest(struct store *store, enum store_set set, const float *query, const int64_t *some, size_t n, size_t k, float *scores,
-			  int64_t *ids, struct err *err)
+enum status store_nearest(struct store *store, enum store_set set, const float *query, const int64_t *some, size_t n, size_t k,
+			  float *scores, int64_t *ids, struct err *err)
 {
 	return store->operations->nearest(store, set, query, some, n, k, scores, ids, err);
 }

@@ -84,7 +84,8 @@ struct store_photos {
 enum status store_photos(struct store *store, const int64_t *contents, size_t n, const struct photo_filter *filter,
 			 struct store_photos *photos, struct err *err);
 /* The photos that are there, READY, and pass; newest first, those without a date last, ties by path; at most `limit`. */
-enum status store_newest(struct store *store, const struct photo_filter *filter, size_t limit, struct store_photos *photos, struct err *err);
+enum status store_newest(struct store *store, const struct photo_filter *filter, size_t limit, struct store_photos *photos,
+			 struct err *err);
 void store_photos_release(struct store_photos *photos); /* takes an empty list */
 
 /* embeddings [n,dim], of which found [n] says which were filled. Photos' of any content, whether its photos are there or not. */
