@@ -329,8 +329,8 @@ out:
 	return status;
 }
 
-enum status checkpoint_write(const char *path, const struct named_floats *tensors, size_t n, enum dtype store, const struct metadata *metadata,
-			     size_t m, struct err *err)
+enum status checkpoint_write(const char *path, const struct named_floats *tensors, size_t n, enum dtype store,
+			     const struct metadata *metadata, size_t m, struct err *err)
 {
 	struct file_writer writer = {0};
 	enum status status = file_writer_open(path, &writer, err);

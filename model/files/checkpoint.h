@@ -49,8 +49,8 @@ struct named_floats {
 	bool whole;          /* stored as F32 whatever the file's type is */
 };
 /* metadata[m] beside "format": "pt". */
-enum status checkpoint_write(const char *path, const struct named_floats *tensors, size_t n, enum dtype store, const struct metadata *metadata,
-			     size_t m, struct err *err);
+enum status checkpoint_write(const char *path, const struct named_floats *tensors, size_t n, enum dtype store,
+			     const struct metadata *metadata, size_t m, struct err *err);
 /* The same into a stream. */
 enum status checkpoint_print(FILE *stream, const struct named_floats *tensors, size_t n, enum dtype store, const struct metadata *metadata,
 			     size_t m, struct err *err);

@@ -1,5 +1,5 @@
-/* int8_tile.h: the part of int8_kernel.h that multiplies: a tile of the result, ROWS rows by PANELS panels, or what of it is left over at an
- * edge. */
+/* int8_tile.h: the part of int8_kernel.h that multiplies: a tile of the result, ROWS rows by PANELS panels, or what of it is left over at
+ * an edge. */
 
 /* A tile's place in one product. */
 struct KERNEL(tile) {

@@ -1,4 +1,5 @@
-/* ops.c: see ops.h. Bias costs nothing in a matrix product: OpenBLAS's kernels always add to y, so y starts as the bias instead of as zero. */
+/* ops.c: see ops.h. Bias costs nothing in a matrix product: OpenBLAS's kernels always add to y, so y starts as the bias instead of as
+ * zero. */
 #include "model/math/ops.h"
 
 #include <cblas.h>

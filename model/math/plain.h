@@ -1,5 +1,5 @@
-/* plain.h: the plain twins of ops.h: libm, double sums, nothing clever. Tests, the plain network (model/net/plain.h) and the plain kernel of
- * int8.h are their only callers. */
+/* plain.h: the plain twins of ops.h: libm, double sums, nothing clever. Tests, the plain network (model/net/plain.h) and the plain kernel
+ * of int8.h are their only callers. */
 #ifndef MODEL_MATH_PLAIN_H
 #define MODEL_MATH_PLAIN_H
 

@@ -1,4 +1,5 @@
-/* row_moments.h: what LayerNorm asks of a row. Four vectors of sums stand side by side, as a single one would wait for its own last addition. */
+/* row_moments.h: what LayerNorm asks of a row. Four vectors of sums stand side by side, as a single one would wait for its own last
+ * addition. */
 #ifndef MODEL_MATH_ROW_MOMENTS_H
 #define MODEL_MATH_ROW_MOMENTS_H
 

@@ -44,8 +44,8 @@ static void mlp_int8(const struct block *block, const struct int8_block *int8, s
 	}
 }
 
-void block_finish(const struct block *block, const struct int8_block *int8, struct block_scratch *scratch, const float *attended, size_t rows,
-		  float *x)
+void block_finish(const struct block *block, const struct int8_block *int8, struct block_scratch *scratch, const float *attended,
+		  size_t rows, float *x)
 {
 	size_t D = scratch->width, F = scratch->hidden;
 	struct linear out = {block->attn.out_weight, block->attn.out_bias, D, D, false};

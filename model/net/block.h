@@ -58,7 +58,7 @@ void block_queries(const struct block *block, struct block_scratch *scratch, con
 void attention_keys(const struct attention *attention, size_t D, size_t from, const float *x, size_t rows, float *kv);
 
 /* x += ls_1 * out(attended), then the MLP's half. attended[R,D] may be scratch->normed. */
-void block_finish(const struct block *block, const struct int8_block *int8, struct block_scratch *scratch, const float *attended, size_t rows,
-		  float *x);
+void block_finish(const struct block *block, const struct int8_block *int8, struct block_scratch *scratch, const float *attended,
+		  size_t rows, float *x);
 
 #endif

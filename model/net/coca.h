@@ -26,8 +26,8 @@
  *       likelihood   sum of log_softmax(row i)[id i+1] over the ids behind the start
  *     captions       the same a position at a time, keys and values kept                    generate.c
  *
- * Letters: B images, T texts, P pairs, S image side, p patches, D width of the image encoder, E embedding, n queries or ids, N image tokens,
- * W decoder width, M encoder tokens, C context, V vocabulary. Fast paths compute only the positions that matter.
+ * Letters: B images, T texts, P pairs, S image side, p patches, D width of the image encoder, E embedding, n queries or ids, N image
+ * tokens, W decoder width, M encoder tokens, C context, V vocabulary. Fast paths compute only the positions that matter.
  */
 #ifndef MODEL_NET_COCA_H
 #define MODEL_NET_COCA_H

@@ -386,8 +386,8 @@ static enum status beam_group(const struct coca *model, struct run *run, int32_t
 	return status;
 }
 
-enum status generate_beams(const struct coca *model, struct coca_scratch *scratch, const float *tokens, size_t B, int32_t start, int32_t end,
-			   size_t most, size_t beams, float length_power, struct caption *captions, struct err *err)
+enum status generate_beams(const struct coca *model, struct coca_scratch *scratch, const float *tokens, size_t B, int32_t start,
+			   int32_t end, size_t most, size_t beams, float length_power, struct caption *captions, struct err *err)
 {
 	size_t image = coca_config(model)->image_tokens * coca_config(model)->decoder.width;
 	size_t group = beams < ROWS_MOST ? ROWS_MOST / (beams ? beams : 1) : 1;
@@ -424,8 +424,8 @@ enum status generate_beams(const struct coca *model, struct coca_scratch *scratc
 	return status;
 }
 
-enum status generate_greedy(const struct coca *model, struct coca_scratch *scratch, const float *tokens, size_t B, int32_t start, int32_t end,
-			    size_t most, struct caption *captions, struct err *err)
+enum status generate_greedy(const struct coca *model, struct coca_scratch *scratch, const float *tokens, size_t B, int32_t start,
+			    int32_t end, size_t most, struct caption *captions, struct err *err)
 {
 	return generate_beams(model, scratch, tokens, B, start, end, most, 1, 0, captions, err);
 }
