@@ -18,19 +18,14 @@ model/math model/files model/words model/image model/net model/data model/train 
 indexer/walk indexer/facts indexer/ingest indexer/commands
 query/session query/ask query/find query/show query/measure query/teach query/commands
 '
-# Still to be cut.
-known='
-'
 sources=$(find schema model indexer query -name '*.[ch]' | sort)
 faces=$(for room in $rooms; do [ -f "$room/README.md" ] && printf '%s/README.md\n' "$room"; done)
 
 # shellcheck disable=SC2086 # lists of names are meant
-awk -v rooms="$rooms" -v known="$known" '
+awk -v rooms="$rooms" '
 BEGIN {
 	n = split(rooms, list, /[ \n]+/)
 	for (i = 1; i <= n; i++) if (list[i] != "") place[list[i]] = i
-	n = split(known, list, /[ \n]+/)
-	for (i = 1; i <= n; i++) if (list[i] != "") excused[list[i]] = 1
 	below["schema"] = "schema"; below["model"] = "model schema"; below["indexer"] = "indexer model schema"; below["query"] = "query model schema"
 }
 function fail(text) { printf "%s:%d: %s\n    %s\n", FILENAME, FNR, text, $0; bad = 1 }
@@ -46,7 +41,6 @@ FILENAME ~ /README\.md$/ {
 FNR == 1 && FILENAME != "coca.c" && !(room in place) { fail("this folder is not among the rooms of tests/check-deps.sh") }
 /^[ \t]*#[ \t]*include[ \t]*"/ {
 	split($0, part, "\""); header = part[2]; other = folder(header); its = floor_of(header)
-	if ((FILENAME ":" header) in excused) next
 	if (header !~ /\//) { fail("an include names its folder"); next }
 	if (its == "tests") { fail("the program does not include tests"); next }
 	if (FILENAME == "coca.c") { if (its != "schema" && !((header) in face)) fail("not on the face of " other " (its README.md)"); next }

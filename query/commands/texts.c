@@ -27,7 +27,8 @@ struct options {
 static const struct option_spec options[] = {
 	OPTION_TEXT(struct options, collection, "collection", 0, "NAME", 0,
 		    "add to this collection (default: the file's name), or list its texts"),
-	OPTION_CHOICE(struct options, format, "format", 0, "FORMAT", format_names, FORMAT_JSON, FORMAT_TEXT, "of list: text or json (one object a line)"),
+	OPTION_CHOICE(struct options, format, "format", 0, "FORMAT", format_names, FORMAT_JSON, FORMAT_TEXT,
+		      "of list: text or json (one object a line)"),
 	{0},
 };
 

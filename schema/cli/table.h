@@ -68,14 +68,17 @@ struct option_list {
 	{name, letter, value, KIND_TEXT | (flags), help, .at = OPTION_AT(type, member, const char *)}
 /* from...to; normal, which may lie outside of them, when not given. */
 #define OPTION_NUMBER(type, member, name, letter, value, from, to, normal, help) \
-	{name, letter, value, KIND_NUMBER, help, OPTION_AT(type, member, size_t), {.number = normal}, .least = {.number = from}, .most = {.number = to}}
+	{name, letter, value, KIND_NUMBER, help, OPTION_AT(type, member, size_t), {.number = normal}, \
+	 .least = {.number = from}, .most = {.number = to}}
 #define OPTION_REAL(type, member, name, letter, value, from, to, normal, help) \
-	{name, letter, value, KIND_REAL, help, OPTION_AT(type, member, double), {.real = normal}, .least = {.real = from}, .most = {.real = to}}
+	{name, letter, value, KIND_REAL, help, OPTION_AT(type, member, double), {.real = normal}, \
+	 .least = {.real = from}, .most = {.real = to}}
 #define OPTION_SIZE(type, member, name, letter, value, normal, help) \
 	{name, letter, value, KIND_SIZE, help, OPTION_AT(type, member, size_t), .fallback = {.number = normal}}
 /* words: ends with NULL; last: index of the last that this command takes; normal: an index, or -1. */
 #define OPTION_CHOICE(type, member, name, letter, value, words, last, normal, help) \
-	{name, letter, value, KIND_CHOICE, help, OPTION_ENUM_AT(type, member), {.number = (size_t)(normal)}, .most = {.number = last}, .choices = words}
+	{name, letter, value, KIND_CHOICE, help, OPTION_ENUM_AT(type, member), {.number = (size_t)(normal)}, \
+	 .most = {.number = last}, .choices = words}
 /* flags: OPTION_MANY, OPTION_FILE, OPTION_FOLDER. */
 #define OPTION_LIST(type, member, name, letter, value, flags, which, help) \
 	{name, letter, value, KIND_LIST | (flags), help, OPTION_AT(type, member, struct option_list), .tag = which}
