@@ -16,7 +16,7 @@ rooms='
 schema/base schema/cli schema/catalog schema/vectors schema/store
 model/math model/files model/words model/image model/net model/data model/train model/heads model/commands
 indexer/walk indexer/facts indexer/ingest indexer/commands
-query/session query/ask query/find query/show query/measure query/teach query/commands
+query/session query/ask query/find query/show query/measure query/teach query/answer query/commands
 '
 sources=$(find schema model indexer query -name '*.[ch]' | sort)
 faces=$(for room in $rooms; do [ -f "$room/README.md" ] && printf '%s/README.md\n' "$room"; done)

@@ -18,8 +18,7 @@
 
 #include "model/image/image.h"
 #include "query/ask/parse.h"
-#include "schema/catalog/contents.h"
-#include "schema/base/file.h"
+#include "query/session/tokens.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
@@ -196,39 +195,6 @@ char *compose_title(const struct composition *query)
 
 /* ---- embedding -------------------------------------------------------------------------------------------------- */
 
-static enum status stored_embedding(struct library *library, const struct file_map *map, float *embedding, bool *found, struct err *err)
-{
-	uint8_t hash[CATALOG_HASH];
-	int64_t content = 0;
-
-	*found = false;
-	catalog_content_hash(map->data, map->size, hash);
-	enum status status = catalog_content_find(library->catalog, hash, &content, err);
-	if (status == STATUS_OK && content)
-		status = catalog_embedding_get(library->catalog, content, library->row.id, embedding, library->engine.embed, found, err);
-	return status;
-}
-
-static enum status embed_photo(struct library *library, const char *path, float *embedding /* [E] */, struct err *err)
-{
-	struct engine *engine = &library->engine;
-	struct file_map map;
-	bool found = false;
-	enum status status = file_map_open(path, &map, err);
-
-	if (status != STATUS_OK)
-		return status;
-	status = stored_embedding(library, &map, embedding, &found, err);
-	/* As `coca index` would decode it. */
-	if (status == STATUS_OK && !found) {
-		status = engine_encode_bytes(engine, map.data, map.size, ENGINE_LEAST(engine), embedding, NULL, err);
-		if (status != STATUS_OK)
-			err_prefix(err, "'%s'", path);
-	}
-	file_map_close(&map);
-	return status;
-}
-
 enum status compose_embed(struct library *library, struct composition *query, float *embedding, struct err *err)
 {
 	size_t dim = library->engine.embed;
@@ -238,7 +204,8 @@ enum status compose_embed(struct library *library, struct composition *query, fl
 
 	for (size_t i = 0; i < query->count && status == STATUS_OK; i++) {
 		struct term *t = &query->terms[i];
-		status = t->photo ? embed_photo(library, t->value, one, err)
+		int64_t content;
+		status = t->photo ? tokens_of_file(library, t->value, TOKENS_IMAGE, NULL, one, &content, err)
 				  : library_embed_text(library, t->value, strlen(t->value), one, &t->cut, err);
 		/* A stored embedding has a rounded length. */
 		double length = status == STATUS_OK ? sqrt(engine_dot(one, one, dim)) : 0;

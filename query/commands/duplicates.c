@@ -128,7 +128,7 @@ static enum status take_photo(void *context, const struct photo *photo, struct e
 static enum status write_page(struct work *w, struct catalog *catalog, struct err *err)
 {
 	const struct duplicates *found = &w->found;
-	struct results results = {mem_array(found->count, sizeof *results.items), 0, found->count, NULL};
+	struct results results = {.items = mem_array(found->count, sizeof *results.items)};
 	enum status status = results.items ? STATUS_OK : err_memory(err, "a page");
 
 	for (size_t g = 0; g < found->group_count && status == STATUS_OK; g++)
@@ -146,6 +146,10 @@ static enum status write_page(struct work *w, struct catalog *catalog, struct er
 		}
 	if (status == STATUS_OK)
 		status = page_write(w->page, "duplicates", &results, err);
+	for (size_t i = 0; i < results.count; i++) {
+		free((char *)results.items[i].photo.path);
+		free((char *)results.items[i].photo.camera);
+	}
 	results_release(&results);
 	return status;
 }

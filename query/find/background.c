@@ -7,9 +7,7 @@
 
 #include "model/net/likelihood.h"
 #include "query/session/score.h"
-#include "schema/catalog/texts.h"
 #include "schema/base/memory.h"
-#include "schema/vectors/vectors.h"
 
 #include "schema/base/banned.h"
 
@@ -88,16 +86,12 @@ static enum status look_up(struct library *library, const float *embedding, cons
 {
 	float scores[DRAWN];
 	int64_t found[DRAWN];
-	struct vectors *vectors = NULL;
-	enum status status = vectors_open(library->catalog, &library->row, NULL, &vectors, err);
+	enum status status = n ? store_nearest(library->store, STORE_PHOTOS, embedding, contents, n, n, scores, found, err) : STATUS_OK;
 
 	*count = 0;
-	if (status == STATUS_OK)
-		status = vectors_search_some(vectors, contents, n, embedding, 1, n, scores, found, err);
 	for (size_t i = 0; status == STATUS_OK && i < n && found[i]; i++)
 		known[(*count)++] = (struct candidate){.content = found[i], .similarity = scores[i]};
 	qsort(known, *count, sizeof *known, by_content);
-	vectors_close(vectors);
 	return status;
 }
 
@@ -128,13 +122,13 @@ static enum status similarities(struct library *library, const float *embedding,
 {
 	int64_t drawn[DRAWN];
 	size_t n = 0;
-	enum status status = catalog_contents_any(library->catalog, DRAWN, drawn, &n, err);
+	enum status status = store_sample(library->store, STORE_ANY, DRAWN, drawn, &n, err);
 
 	*count = 0;
 	if (status == STATUS_OK)
 		status = compare(library, embedding, drawn, n, photos, count, err);
 	if (status == STATUS_OK && *count < PHOTOS && n == DRAWN) {
-		status = catalog_contents_sample(library->catalog, PHOTOS, drawn, &n, err);
+		status = store_sample(library->store, STORE_THERE, PHOTOS, drawn, &n, err);
 		if (status == STATUS_OK)
 			status = compare(library, embedding, drawn, n, photos, count, err);
 	}

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "query/find/texts.h"
-#include "schema/catalog/texts.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
@@ -15,6 +14,7 @@ enum {
 	SAMPLE = 256,
 	FEW = 64,       /* fewer tied texts are joined by the sentences below */
 	CONTENTS_MOST = 1000, /* found by text at a time: of more that are wanted, nearly all are among those found by pixels */
+	LIFTED = 500,  /* candidates whose texts are in memory at the same time */
 	OVERSIZE = 8,   /* texts looked at for each photo wanted, as several may be tied to one */
 	TOLD = 2        /* deviations of a text above the pixels from which on it alone is believed */
 };
@@ -52,39 +52,23 @@ double tied_equivalent(const struct tied_scale *s, double cosine)
 	return s->photo_mean + s->photo_deviation * (cosine - s->text_mean) / s->text_deviation;
 }
 
-static enum status photo_cosines(struct library *library, const float *query, double *cosines /* [SAMPLE] */, size_t *n, struct err *err)
+/* Of a sample, those that are embedded. */
+static enum status sample_cosines(struct library *library, enum store_sample kind, const float *query, double *cosines /* [SAMPLE] */, size_t *n,
+				  struct err *err)
 {
-	int64_t contents[SAMPLE];
-	size_t count, E = library->engine.embed;
-	bool found;
-	float *embedding = mem_floats(E);
-	enum status status = embedding ? catalog_contents_sample(library->catalog, SAMPLE, contents, &count, err) : err_memory(err, "an embedding");
+	int64_t ids[SAMPLE];
+	bool found[SAMPLE];
+	size_t count = 0, E = library->engine.embed;
+	float *embeddings = mem_floats(mem_product(SAMPLE, E));
+	enum status status = embeddings ? store_sample(library->store, kind, SAMPLE, ids, &count, err) : err_memory(err, "embeddings");
 
 	*n = 0;
-	for (size_t i = 0; status == STATUS_OK && i < count; i++) {
-		status = catalog_embedding_get(library->catalog, contents[i], library->row.id, embedding, E, &found, err);
-		if (status == STATUS_OK && found)
-			cosines[(*n)++] = engine_dot(query, embedding, E);
-	}
-	free(embedding);
-	return status;
-}
-
-static enum status text_cosines(struct library *library, const float *query, double *cosines /* [SAMPLE] */, size_t *n, struct err *err)
-{
-	int64_t texts[SAMPLE];
-	size_t count, E = library->engine.embed;
-	bool found;
-	float *embedding = mem_floats(E);
-	enum status status = embedding ? catalog_texts_tied_sample(library->catalog, SAMPLE, texts, &count, err) : err_memory(err, "an embedding");
-
-	*n = 0;
-	for (size_t i = 0; status == STATUS_OK && i < count; i++) {
-		status = catalog_text_embedding_get(library->catalog, texts[i], library->row.id, embedding, E, &found, err);
-		if (status == STATUS_OK && found)
-			cosines[(*n)++] = engine_dot(query, embedding, E);
-	}
-	free(embedding);
+	if (status == STATUS_OK)
+		status = store_embeddings(library->store, kind == STORE_TIED ? STORE_TEXTS : STORE_PHOTOS, ids, count, embeddings, found, err);
+	for (size_t i = 0; status == STATUS_OK && i < count; i++)
+		if (found[i])
+			cosines[(*n)++] = engine_dot(query, embeddings + i * E, E);
+	free(embeddings);
 	return status;
 }
 
@@ -114,12 +98,12 @@ static enum status find_scale(struct library *library, const float *query, struc
 {
 	double cosines[SAMPLE];
 	size_t n;
-	enum status status = photo_cosines(library, query, cosines, &n, err);
+	enum status status = sample_cosines(library, STORE_THERE, query, cosines, &n, err);
 
 	if (status != STATUS_OK)
 		return status;
 	tied_moments(cosines, n, &scale->photo_mean, &scale->photo_deviation);
-	status = text_cosines(library, query, cosines, &n, err);
+	status = sample_cosines(library, STORE_TIED, query, cosines, &n, err);
 	if (status == STATUS_OK && n < FEW)
 		status = sentence_cosines(&library->engine, query, cosines, &n, err);
 	tied_moments(cosines, n, &scale->text_mean, &scale->text_deviation);
@@ -137,75 +121,90 @@ struct finding {
 	size_t count;
 };
 
-static enum status take_content(void *context, const struct catalog_text *text, const float *embedding, struct err *err)
+static bool is_among(const int64_t *contents, size_t n, int64_t content)
 {
-	(void)embedding;
-	(void)err;
-	*(int64_t *)context = text->photo_content;
-	return STATUS_OK;
+	size_t k = 0;
+
+	while (k < n && contents[k] != content)
+		k++;
+	return k < n;
 }
 
-/* What the tied texts are listed for passes already; of all others a photograph must be there. */
-static enum status is_there(const struct finding *f, int64_t content, bool *there, struct err *err)
+/* Keeps those of n contents that have a photograph which is there. */
+static enum status keep_there(struct store *store, int64_t *contents, size_t *n, struct err *err)
 {
-	struct buffer path = {0};
-	enum status status = f->passing->all ? library_path(f->library, content, NULL, &path, err) : STATUS_OK;
+	struct store_photos photos;
+	size_t kept = 0;
+	enum status status = store_photos(store, contents, *n, NULL, &photos, err);
 
-	*there = !f->passing->all || path.data;
-	buffer_release(&path);
+	for (size_t i = 0, k = 0; status == STATUS_OK && i < photos.count; i++)
+		if (!kept || contents[kept - 1] != photos.rows[i].content) { /* rows come in the order of the contents */
+			while (contents[k] != photos.rows[i].content)
+				k++;
+			contents[kept++] = contents[k];
+		}
+	store_photos_release(&photos);
+	*n = kept;
 	return status;
 }
 
-/* The distinct contents of n texts, in their order, which have a photograph that is there and passes. */
+/* The distinct contents of n texts, in their order, which have a photograph that is there and passes: what the tied texts are listed for
+ * passes already; of all others a photograph must be there. */
 static enum status collect(struct finding *f, const int64_t *texts, size_t n, struct err *err)
 {
+	enum status status = STATUS_OK;
+
 	f->count = 0;
-	for (size_t i = 0; i < n && texts[i] && f->count < f->wanted; i++) {
-		int64_t content = 0;
-		size_t k = 0;
-		bool there;
-		enum status status = catalog_text_get(f->library->catalog, texts[i], take_content, &content, err);
-		if (status != STATUS_OK && status != STATUS_NOT_FOUND)
-			return status;
-		while (k < f->count && f->contents[k] != content)
-			k++;
-		if (content == 0 || k < f->count)
-			continue;
-		status = is_there(f, content, &there, err);
-		if (status != STATUS_OK)
-			return status;
-		if (there)
-			f->contents[f->count++] = content;
+	while (n && texts[n - 1] == 0)
+		n--;
+	for (size_t at = 0; at < n && f->count < f->wanted && status == STATUS_OK; at += f->wanted) {
+		struct store_texts found;
+		size_t before = f->count, more = 0;
+		int64_t *contents = mem_array(f->wanted, sizeof *contents);
+		status = contents ? store_texts(f->library->store, texts + at, n - at < f->wanted ? n - at : f->wanted, &found, err)
+				  : err_memory(err, "the photos found");
+		for (size_t i = 0; status == STATUS_OK && i < found.count; i++) {
+			int64_t content = found.rows[i].photo_content;
+			if (content && !is_among(f->contents, before, content) && !is_among(contents, more, content))
+				contents[more++] = content;
+		}
+		if (contents)
+			store_texts_release(&found);
+		if (status == STATUS_OK && f->passing->all)
+			status = keep_there(f->library->store, contents, &more, err);
+		for (size_t i = 0; status == STATUS_OK && i < more && f->count < f->wanted; i++)
+			f->contents[f->count++] = contents[i];
+		free(contents);
 	}
-	return STATUS_OK;
+	return status;
 }
 
 /* Among all texts, tied or not, through the index. *enough: no tied text beyond those looked at can matter. */
 static enum status search_index(struct finding *f, bool *enough, struct err *err)
 {
-	struct vectors_options options = {.set = VECTORS_TEXTS};
-	struct vectors *vectors = NULL;
+	struct store *store = f->library->store;
+	size_t most = 0, k = 0;
 	float *scores = NULL;
 	int64_t *texts = NULL;
-	enum status status = vectors_open(f->library->catalog, &f->library->row, &options, &vectors, err);
+	enum status status = store_count(store, STORE_TEXTS, &most, err);
 
-	if (status != STATUS_OK)
-		return status;
-	size_t most = vectors_count(vectors), k = mem_product(f->wanted, OVERSIZE) < most ? f->wanted * OVERSIZE : most;
-	scores = mem_floats(k);
-	texts = mem_array(k, sizeof *texts);
-	status = scores && texts ? vectors_search(vectors, f->query, 1, k, scores, texts, err) : err_memory(err, "the texts found");
+	if (status == STATUS_OK) {
+		k = mem_product(f->wanted, OVERSIZE) < most ? f->wanted * OVERSIZE : most;
+		scores = mem_floats(k);
+		texts = mem_array(k, sizeof *texts);
+		status = scores && texts ? store_nearest(store, STORE_TEXTS, f->query, NULL, 0, k, scores, texts, err)
+					 : err_memory(err, "the texts found");
+	}
 	if (status == STATUS_OK)
 		status = collect(f, texts, k, err);
 	*enough = f->count == f->wanted || k == most;
 	free(scores);
 	free(texts);
-	vectors_close(vectors);
 	return status;
 }
 
 /* Among these texts, the best first; more of them as long as those looked at have too few contents. */
-static enum status search_some(struct finding *f, struct vectors *vectors, const int64_t *texts, size_t n, struct err *err)
+static enum status search_some(struct finding *f, const int64_t *texts, size_t n, struct err *err)
 {
 	size_t k = mem_product(f->wanted, OVERSIZE) < n ? f->wanted * OVERSIZE : n;
 	enum status status = STATUS_OK;
@@ -213,7 +212,7 @@ static enum status search_some(struct finding *f, struct vectors *vectors, const
 	for (bool done = n == 0; !done && status == STATUS_OK; k = mem_product(k, OVERSIZE) < n ? k * OVERSIZE : n) {
 		float *scores = mem_floats(k);
 		int64_t *found = mem_array(k, sizeof *found);
-		status = scores && found ? vectors_search_some(vectors, texts, n, f->query, 1, k, scores, found, err)
+		status = scores && found ? store_nearest(f->library->store, STORE_TEXTS, f->query, texts, n, k, scores, found, err)
 					 : err_memory(err, "the texts found");
 		if (status == STATUS_OK)
 			status = collect(f, found, k, err);
@@ -227,62 +226,59 @@ static enum status search_some(struct finding *f, struct vectors *vectors, const
 /* Exactly, among the tied texts that pass. */
 static enum status search_tied(struct finding *f, struct err *err)
 {
-	struct vectors_options options = {.set = VECTORS_TEXTS};
-	struct vectors *vectors = NULL;
+	const struct passing *passing = f->passing;
 	int64_t *texts = NULL;
 	size_t n;
-	enum status status = f->passing->all ? catalog_texts_tied(f->library->catalog, NULL, 0, &texts, &n, err)
-					     : catalog_texts_tied(f->library->catalog, f->passing->contents, f->passing->count, &texts, &n, err);
+	enum status status =
+		store_texts_tied(f->library->store, passing->all ? NULL : passing->contents, passing->all ? 0 : passing->count, &texts, &n, err);
 
 	if (status == STATUS_OK)
-		status = vectors_open(f->library->catalog, &f->library->row, &options, &vectors, err);
-	if (status == STATUS_OK)
-		status = search_some(f, vectors, texts, n, err);
-	vectors_close(vectors);
+		status = search_some(f, texts, n, err);
 	free(texts);
 	return status;
 }
 
 /* ---- together --------------------------------------------------------------------------------------------------- */
 
-struct best_text {
-	const float *query;
-	size_t E;
-	int64_t text;
-	double cosine;
-};
-
-static enum status compare_text(void *context, const struct catalog_text *text, const float *embedding, struct err *err)
+/* By the best of its texts, if that is above its pixels. */
+static void lift(const struct tied_scale *scale, int64_t text, double cosine, struct candidate *c)
 {
-	struct best_text *best = context;
-	(void)err;
+	double above = tied_equivalent(scale, cosine) - (double)c->similarity;
 
-	if (!embedding)
-		return STATUS_OK;
-	double cosine = engine_dot(best->query, embedding, best->E);
-	if (!best->text || cosine > best->cosine) {
-		best->text = text->id;
-		best->cosine = cosine;
-	}
-	return STATUS_OK;
+	if (!(above > 0))
+		return;
+	c->text = text;
+	c->text_similarity = (float)cosine;
+	c->lift = (float)above;
+	c->told = scale->photo_deviation > 0 ? (float)fmin(1, above / (TOLD * scale->photo_deviation)) : 1;
+	c->score = (double)c->similarity + (double)c->lift;
 }
 
-static enum status lift(struct library *library, const struct tied_scale *scale, const float *query, struct candidate *c, struct err *err)
+static enum status lift_some(struct library *library, const struct tied_scale *scale, const float *query, struct candidate *candidates, size_t n,
+			     struct err *err)
 {
-	struct best_text best = {.query = query, .E = library->engine.embed};
-	enum status status = catalog_texts_of_content(library->catalog, c->content, library->row.id, best.E, compare_text, &best, err);
+	int64_t contents[LIFTED];
+	struct store_texts texts;
+	size_t t = 0, E = library->engine.embed;
 
-	if (status != STATUS_OK || !best.text)
-		return status;
-	double above = tied_equivalent(scale, best.cosine) - (double)c->similarity;
-	if (above > 0) {
-		c->text = best.text;
-		c->text_similarity = (float)best.cosine;
-		c->lift = (float)above;
-		c->told = scale->photo_deviation > 0 ? (float)fmin(1, above / (TOLD * scale->photo_deviation)) : 1;
-		c->score = (double)c->similarity + (double)c->lift;
+	for (size_t i = 0; i < n; i++)
+		contents[i] = candidates[i].content;
+	enum status status = store_texts_of(library->store, contents, n, true, &texts, err);
+	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
+		int64_t text = 0;
+		double cosine = 0;
+		for (; t < texts.count && texts.rows[t].photo_content == contents[i]; t++) {
+			double its = texts.embedded[t] ? engine_dot(query, texts.embeddings + t * E, E) : 0;
+			if (texts.embedded[t] && (!text || its > cosine)) {
+				text = texts.rows[t].id;
+				cosine = its;
+			}
+		}
+		if (text)
+			lift(scale, text, cosine, &candidates[i]);
 	}
-	return STATUS_OK;
+	store_texts_release(&texts);
+	return status;
 }
 
 static int by_score(const void *a, const void *b)
@@ -297,25 +293,30 @@ static int by_score(const void *a, const void *b)
 /* The contents found by text that pixels did not find, with their similarity, behind the candidates. */
 static enum status append(const struct finding *f, struct candidate *candidates, size_t *count, struct err *err)
 {
-	struct library *library = f->library;
-	size_t nearest = *count, E = library->engine.embed;
-	float *embedding = mem_floats(E);
-	enum status status = embedding ? STATUS_OK : err_memory(err, "an embedding");
-	bool found;
+	size_t nearest = *count, n = 0, E = f->library->engine.embed;
+	int64_t *contents = mem_array(f->count, sizeof *contents);
+	float *embeddings = mem_floats(mem_product(f->count, E));
+	bool *found = mem_array(f->count, sizeof *found);
+	enum status status = contents && embeddings && found ? STATUS_OK : err_memory(err, "the photos found");
 
 	for (size_t i = 0; i < f->count && status == STATUS_OK; i++) {
 		size_t k = 0;
 		while (k < nearest && candidates[k].content != f->contents[i])
 			k++;
-		if (k < nearest)
-			continue;
-		status = catalog_embedding_get(library->catalog, f->contents[i], library->row.id, embedding, E, &found, err);
-		if (status != STATUS_OK || !found)
-			continue;
-		float similarity = (float)engine_dot(f->query, embedding, E);
-		candidates[(*count)++] = (struct candidate){.content = f->contents[i], .similarity = similarity, .score = (double)similarity};
+		if (k == nearest)
+			contents[n++] = f->contents[i];
 	}
-	free(embedding);
+	if (status == STATUS_OK && n)
+		status = store_embeddings(f->library->store, STORE_PHOTOS, contents, n, embeddings, found, err);
+	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
+		if (!found[i])
+			continue;
+		float similarity = (float)engine_dot(f->query, embeddings + i * E, E);
+		candidates[(*count)++] = (struct candidate){.content = contents[i], .similarity = similarity, .score = (double)similarity};
+	}
+	free(contents);
+	free(embeddings);
+	free(found);
 	return status;
 }
 
@@ -327,19 +328,25 @@ static enum status find_contents(struct finding *f, struct err *err)
 	return status == STATUS_OK && !enough ? search_tied(f, err) : status;
 }
 
+enum status tied_ready(struct library *library, struct err *err)
+{
+	bool any;
+	enum status status = store_any_tied(library->store, &any, err);
+
+	return status == STATUS_OK && any ? texts_ready(library, err) : status;
+}
+
 enum status tied_widen(struct library *library, const struct passing *passing, const float *embedding, size_t k,
 		       struct candidate **candidates, size_t *count, struct err *err)
 {
 	struct finding f = {.library = library, .passing = passing, .query = embedding, .wanted = k < CONTENTS_MOST ? k : CONTENTS_MOST};
 	struct tied_scale scale;
 	bool any;
-	enum status status = catalog_texts_any_tied(library->catalog, &any, err);
+	enum status status = store_any_tied(library->store, &any, err);
 
 	if (status != STATUS_OK || !any)
 		return status;
-	status = texts_ready(library, err);
-	if (status == STATUS_OK)
-		status = find_scale(library, embedding, &scale, err);
+	status = find_scale(library, embedding, &scale, err);
 	if (status != STATUS_OK)
 		return status;
 	f.contents = mem_array(f.wanted, sizeof *f.contents);
@@ -349,8 +356,8 @@ enum status tied_widen(struct library *library, const struct passing *passing, c
 		*candidates = wider ? wider : *candidates;
 		status = wider ? append(&f, wider, count, err) : err_memory(err, "the photos found");
 	}
-	for (size_t i = 0; i < *count && status == STATUS_OK; i++)
-		status = lift(library, &scale, embedding, &(*candidates)[i], err);
+	for (size_t i = 0; i < *count && status == STATUS_OK; i += LIFTED)
+		status = lift_some(library, &scale, embedding, *candidates + i, *count - i < LIFTED ? *count - i : LIFTED, err);
 	if (status == STATUS_OK)
 		qsort(*candidates, *count, sizeof **candidates, by_score);
 	*count = *count < k ? *count : k;

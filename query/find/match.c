@@ -1,51 +1,41 @@
 /* match.c: see match.h. */
 #include "query/find/match.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/net/likelihood.h"
 #include "query/session/tokens.h"
 #include "query/find/texts.h"
-#include "schema/catalog/texts.h"
+#include "schema/base/packed.h"
 #include "schema/base/random.h"
 
 #include "schema/base/banned.h"
 
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
 
-static enum status open_collection(struct matcher *m, const char *collection, struct err *err)
+static enum status open_texts(struct matcher *m, const char *collection, struct err *err)
 {
-	struct text_key *keys;
-	enum status status = catalog_text_keys(m->library->catalog, collection, &keys, &m->count, err);
+	struct store *store = m->library->store;
 
-	if (status != STATUS_OK)
-		return status;
-	m->ids = mem_array(m->count, sizeof *m->ids);
-	for (size_t i = 0; m->ids && i < m->count; i++)
-		m->ids[i] = keys[i].id;
-	free(keys);
-	return m->ids ? STATUS_OK : err_memory(err, "the list of texts");
+	if (!m->library->row.id)
+		return STATUS_OK;
+	return collection ? store_texts_in(store, collection, &m->ids, &m->count, err) : store_count(store, STORE_TEXTS, &m->count, err);
 }
 
 enum status match_open(struct library *library, const char *collection, struct matcher *m, struct err *err)
 {
-	struct vectors_options options = {.set = VECTORS_TEXTS};
 	struct engine *engine = &library->engine;
-	enum status status = STATUS_OK;
 
 	*m = (struct matcher){.library = library};
 	if (!library->catalog)
 		return STATUS_OK;
-	status = texts_ready(library, err);
-	if (status == STATUS_OK && library->row.id)
-		status = vectors_open(library->catalog, &library->row, &options, &m->vectors, err);
-	if (m->vectors)
-		m->count = vectors_count(m->vectors);
-	if (status == STATUS_OK && m->vectors && collection)
-		status = open_collection(m, collection, err);
+	enum status status = texts_ready(library, err);
 	if (status == STATUS_OK)
-		status = catalog_contents_sample(library->catalog, SCORE_NULLS + 1, m->sample, &m->sampled, err);
+		status = open_texts(m, collection, err);
+	if (status == STATUS_OK)
+		status = store_sample(library->store, STORE_THERE, SCORE_NULLS + 1, m->sample, &m->sampled, err);
 	if (status == STATUS_OK) {
 		m->tokens = mem_floats(mem_product(1 + SCORE_NULLS, mem_product(engine->tokens, engine->width)));
 		status = m->tokens ? STATUS_OK : err_memory(err, "image tokens");
@@ -57,7 +47,6 @@ enum status match_open(struct library *library, const char *collection, struct m
 
 void match_close(struct matcher *m)
 {
-	vectors_close(m->vectors);
 	free(m->ids);
 	free(m->tokens);
 	*m = (struct matcher){0};
@@ -101,39 +90,62 @@ static void choose_nulls(const struct matcher *m, int64_t content, int64_t nulls
 		nulls[n++] = -number;
 }
 
-/* The slot of a null's tokens, which are loaded if need be, in place of one that is no null of this photograph. A content whose
- * tokens cannot be had becomes noise. */
-static enum status hold_null(struct matcher *m, const int64_t nulls[SCORE_NULLS], size_t which, size_t *slot, struct err *err)
+static bool is_null(const int64_t nulls[SCORE_NULLS], int64_t one)
 {
-	struct library *library = m->library;
-	enum tokens_found found = TOKENS_AWAY;
-	enum status status = STATUS_OK;
-	size_t s;
+	size_t n = 0;
 
-	for (s = 0; s < m->held_count && m->held[s] != nulls[which]; s++)
-		;
-	*slot = s;
-	if (s < m->held_count)
-		return STATUS_OK;
-	if (m->held_count == SCORE_NULLS)
-		for (s = 0; s < SCORE_NULLS; s++) {
-			size_t n = 0;
-			while (n < SCORE_NULLS && nulls[n] != m->held[s])
-				n++;
-			if (n == SCORE_NULLS)
-				break;
-		}
-	if (nulls[which] > 0)
-		status = tokens_of_content(library, TOKENS_IMAGE, nulls[which], null_tokens(m, s), &found, err);
-	if (status == STATUS_OK && !found)
-		status = match_noise(&library->engine, (size_t)llabs(nulls[which]), null_tokens(m, s), err);
+	while (n < SCORE_NULLS && nulls[n] != one)
+		n++;
+	return n < SCORE_NULLS;
+}
+
+static size_t slot_of(const struct matcher *m, int64_t null)
+{
+	size_t s = 0;
+
+	while (s < m->held_count && m->held[s] != null)
+		s++;
+	return s;
+}
+
+/* A null's tokens into a slot that is free, or that of one which is no null of this photograph. A content whose tokens cannot be had (NULL)
+ * becomes noise. */
+static enum status hold(struct matcher *m, const int64_t nulls[SCORE_NULLS], int64_t null, const void *blob, struct err *err)
+{
+	struct engine *engine = &m->library->engine;
+	size_t N = engine->tokens, W = engine->width, s = m->held_count;
+
+	if (s == SCORE_NULLS)
+		for (s = 0; is_null(nulls, m->held[s]); s++)
+			;
+	enum status status = blob ? packed_tokens_read(blob, packed_tokens_size(N, W), N, W, null_tokens(m, s), err)
+				  : match_noise(engine, (size_t)llabs(null), null_tokens(m, s), err);
 	if (status != STATUS_OK)
 		return status;
-	m->held[s] = nulls[which];
-	m->replaced[s] = nulls[which] > 0 && !found;
+	m->held[s] = null;
+	m->replaced[s] = null > 0 && !blob;
 	m->held_count += s == m->held_count;
-	*slot = s;
 	return STATUS_OK;
+}
+
+/* Holds the tokens of those nulls that are needed. */
+static enum status hold_nulls(struct matcher *m, const int64_t nulls[SCORE_NULLS], const bool needed[SCORE_NULLS], struct err *err)
+{
+	int64_t contents[SCORE_NULLS];
+	void *blobs[SCORE_NULLS] = {0};
+	enum tokens_found found[SCORE_NULLS];
+	size_t n = 0, at = 0;
+
+	for (size_t k = 0; k < SCORE_NULLS; k++)
+		if (needed[k] && nulls[k] > 0 && slot_of(m, nulls[k]) == m->held_count)
+			contents[n++] = nulls[k];
+	enum status status = n ? tokens_get(&m->library->engine, m->library->store, TOKENS_IMAGE, contents, n, blobs, found, err) : STATUS_OK;
+	for (size_t k = 0; k < SCORE_NULLS && status == STATUS_OK; k++)
+		if (needed[k] && slot_of(m, nulls[k]) == m->held_count)
+			status = hold(m, nulls, nulls[k], nulls[k] > 0 ? blobs[at++] : NULL, err);
+	for (size_t i = 0; i < n; i++)
+		free(blobs[i]);
+	return status;
 }
 
 /* ---- likelihoods ------------------------------------------------------------------------------------------------ */
@@ -157,30 +169,40 @@ struct group {
 	size_t new_count;
 };
 
+/* What is known of the texts under the nulls; NaN of the others, whose nulls are held then. */
+static enum status load_priors(struct group *g, struct err *err)
+{
+	int64_t texts[GROUP];
+	bool needed[SCORE_NULLS] = {0};
+
+	for (size_t i = 0; i < g->count; i++)
+		texts[i] = g->matches[i].id;
+	enum status status = store_nulls(g->matcher->library->store, texts, g->count, g->nulls, SCORE_NULLS, g->priors[0], err);
+	for (size_t i = 0; i < g->count && status == STATUS_OK; i++)
+		for (size_t k = 0; k < SCORE_NULLS; k++)
+			needed[k] = needed[k] || isnan(g->priors[i][k]);
+	return status == STATUS_OK ? hold_nulls(g->matcher, g->nulls, needed, err) : status;
+}
+
 /* Every text with the photograph, and with those nulls that are not known yet. */
 static enum status pair_up(struct group *g, struct err *err)
 {
-	struct library *library = g->matcher->library;
-	enum status status = STATUS_OK;
-	bool cut, found;
+	struct matcher *m = g->matcher;
+	enum status status = load_priors(g, err);
+	bool cut;
 
 	for (size_t i = 0; i < g->count && status == STATUS_OK; i++) {
 		g->pairs[g->pair_count++] = (struct coca_pair){0, i};
-		status = engine_text_ids(&library->engine, g->matches[i].text, g->matches[i].text_size, &g->ids[i], &g->texts[i], &cut, err);
+		status = engine_text_ids(&m->library->engine, g->matches[i].text, g->matches[i].text_size, &g->ids[i], &g->texts[i], &cut, err);
 	}
-	for (size_t i = 0; i < g->count; i++)
-		for (size_t k = 0; k < SCORE_NULLS && status == STATUS_OK; k++) {
-			struct text_null entry = {g->matches[i].id, g->nulls[k], 0};
-			size_t slot;
-			status = catalog_null_get(library->catalog, library->row.id, &entry, &found, err);
-			g->priors[i][k] = entry.likelihood;
-			if (status != STATUS_OK || found)
+	for (size_t i = 0; i < g->count && status == STATUS_OK; i++)
+		for (size_t k = 0; k < SCORE_NULLS; k++) {
+			if (!isnan(g->priors[i][k]))
 				continue;
-			status = hold_null(g->matcher, g->nulls, k, &slot, err);
+			size_t slot = slot_of(m, g->nulls[k]);
 			g->pairs[g->pair_count++] = (struct coca_pair){1 + slot, i};
 			g->places[g->new_count] = i * SCORE_NULLS + k;
-			entry.null = g->matcher->replaced[slot] ? 0 : entry.null;
-			g->news[g->new_count++] = entry;
+			g->news[g->new_count++] = (struct text_null){g->matches[i].id, m->replaced[slot] ? 0 : g->nulls[k], 0};
 		}
 	return status;
 }
@@ -205,7 +227,7 @@ static enum status group_run(struct group *g, struct err *err)
 		if (g->news[n].null) /* that of a photograph which is away is not its own */
 			g->news[kept++] = (struct text_null){g->news[n].text, g->news[n].null, likelihood};
 	}
-	catalog_nulls_keep(m->library->catalog, m->library->row.id, g->news, kept);
+	store_nulls_keep(m->library->store, g->news, kept);
 	for (size_t i = 0; i < g->count; i++) {
 		g->matches[i].likelihood = g->sums[i];
 		g->matches[i].prior = score_log_mean(g->priors[i], SCORE_NULLS);
@@ -265,11 +287,8 @@ static enum status rerank(struct matcher *m, const float *tokens, int64_t conten
 
 /* ---- nearest texts ---------------------------------------------------------------------------------------------- */
 
-static enum status take_text(void *context, const struct catalog_text *text, const float *embedding, struct err *err)
+static enum status take_text(const struct catalog_text *text, struct match *match, struct err *err)
 {
-	struct match *match = context;
-	(void)embedding;
-
 	match->id = text->id;
 	match->content = text->photo_content;
 	match->text = mem_copy(text->text, text->text_size);
@@ -290,18 +309,20 @@ static bool is_known(const struct match *matches, size_t count, const struct mat
 static enum status distinct(struct matcher *m, const float *scores, const int64_t *ids, size_t k, size_t wanted, struct match *matches,
 			    size_t *count, struct err *err)
 {
-	enum status status = STATUS_OK;
+	struct store_texts texts;
+	enum status status;
 
 	*count = 0;
-	for (size_t i = 0; i < k && ids[i] && *count < wanted && status == STATUS_OK; i++) {
+	while (k && !ids[k - 1])
+		k--;
+	status = store_texts(m->library->store, ids, k, &texts, err);
+	/* Texts come in the order of their ids; one that was forgotten meanwhile is not among them. */
+	for (size_t i = 0, t = 0; status == STATUS_OK && i < k && t < texts.count && *count < wanted; i++) {
 		struct match *match = &matches[*count];
-		*match = (struct match){.similarity = scores[i], .score = (double)scores[i]};
-		status = catalog_text_get(m->library->catalog, ids[i], take_text, match, err);
-		/* Forgotten since the index was opened. */
-		if (status == STATUS_NOT_FOUND) {
-			status = STATUS_OK;
+		if (texts.rows[t].id != ids[i])
 			continue;
-		}
+		*match = (struct match){.similarity = scores[i], .score = (double)scores[i]};
+		status = take_text(&texts.rows[t++], match, err);
 		++*count;
 		if (status == STATUS_OK && is_known(matches, *count - 1, match)) {
 			free(match->text);
@@ -309,15 +330,8 @@ static enum status distinct(struct matcher *m, const float *scores, const int64_
 			--*count;
 		}
 	}
+	store_texts_release(&texts);
 	return status;
-}
-
-/* The k nearest. */
-static enum status nearest(struct matcher *m, const float *embedding, size_t k, float *scores, int64_t *ids, struct err *err)
-{
-	if (m->ids)
-		return vectors_search_some(m->vectors, m->ids, m->count, embedding, 1, k, scores, ids, err);
-	return vectors_search(m->vectors, embedding, 1, k, scores, ids, err);
 }
 
 static void empty(struct match *matches, size_t count)
@@ -337,7 +351,9 @@ static enum status shortlist(struct matcher *m, const float *embedding, size_t w
 			k = m->count;
 		float *scores = mem_floats(k);
 		int64_t *ids = mem_array(k, sizeof *ids);
-		enum status status = scores && ids ? nearest(m, embedding, k, scores, ids, err) : err_memory(err, "the matches");
+		enum status status = scores && ids ? store_nearest(m->library->store, STORE_TEXTS, embedding, m->ids, m->ids ? m->count : 0, k, scores,
+								 ids, err)
+						: err_memory(err, "the matches");
 		empty(matches, *count);
 		if (status == STATUS_OK)
 			status = distinct(m, scores, ids, k, wanted, matches, count, err);
@@ -362,9 +378,14 @@ enum status match_find(struct matcher *m, const float *embedding, const float *t
 	*matches = mem_array(wanted, sizeof **matches);
 	if (!*matches)
 		return err_memory(err, "the matches");
-	enum status status = shortlist(m, embedding, wanted, *matches, count, err);
-	if (status == STATUS_OK && depth && *count)
-		status = rerank(m, tokens, content, *matches, *count, depth, err);
+	enum status status = m->library->store ? store_begin(m->library->store, err) : STATUS_OK;
+	if (status == STATUS_OK) {
+		status = shortlist(m, embedding, wanted, *matches, count, err);
+		if (status == STATUS_OK && depth && *count)
+			status = rerank(m, tokens, content, *matches, *count, depth, err);
+	}
+	if (m->library->store)
+		store_end(m->library->store);
 	if (status != STATUS_OK) {
 		matches_free(*matches, *count);
 		*matches = NULL;

@@ -17,7 +17,6 @@
 
 #include "query/session/library.h"
 #include "query/session/score.h"
-#include "schema/vectors/vectors.h"
 
 struct match {
 	int64_t id, content;     /* of the text; the content it is tied to, 0: none */
@@ -32,7 +31,6 @@ struct match {
 
 struct matcher {
 	struct library *library;
-	struct vectors *vectors;   /* of all texts */
 	int64_t *ids;              /* of the one collection that is searched, ascending; NULL: all are */
 	size_t count;              /* texts to choose from */
 	int64_t sample[SCORE_NULLS + 1]; /* contents that may be nulls: one more than is needed */

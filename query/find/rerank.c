@@ -8,7 +8,6 @@
 #include "model/net/likelihood.h"
 #include "query/session/score.h"
 #include "query/session/tokens.h"
-#include "schema/catalog/tokens.h"
 #include "schema/base/memory.h"
 #include "schema/base/packed.h"
 
@@ -18,29 +17,22 @@ enum { GROUP = 64 }; /* candidates whose tokens are in memory at the same time *
 
 /* ---- tokens ----------------------------------------------------------------------------------------------------- */
 
-/* As schema/base/packed.h writes them, the caller's to free; NULL: they cannot be had. */
-static enum status load_tokens(struct reranker *r, int64_t content, void **blob, struct err *err)
-{
-	enum tokens_found found;
-	size_t size;
-	enum status status =
-		tokens_blob(r->engine, r->catalog, r->row ? r->row->id : 0, TOKENS_IMAGE, content, blob, &size, &found, err);
-
-	r->encoded += status == STATUS_OK && found == TOKENS_ENCODED;
-	r->kept += status == STATUS_OK && found == TOKENS_AWAY;
-	return status;
-}
-
-enum status rerank_tokens(struct reranker *r, int64_t content, float *tokens, bool *found, struct err *err)
+enum status rerank_tokens(struct reranker *r, const int64_t *contents, size_t n, float *tokens, struct err *err)
 {
 	size_t N = r->engine->tokens, W = r->engine->width;
-	void *blob;
-	enum status status = load_tokens(r, content, &blob, err);
+	void **blobs = mem_array(n, sizeof *blobs);
+	enum tokens_found *found = mem_array(n, sizeof *found);
+	enum status status = blobs && found ? tokens_get(r->engine, r->store, TOKENS_IMAGE, contents, n, blobs, found, err)
+					    : err_memory(err, "image tokens");
+	bool got = status == STATUS_OK;
 
-	*found = status == STATUS_OK && blob;
-	if (*found)
-		status = packed_tokens_read(blob, packed_tokens_size(N, W), N, W, tokens, err);
-	free(blob);
+	for (size_t i = 0; i < n && status == STATUS_OK; i++)
+		status = blobs[i] ? packed_tokens_read(blobs[i], packed_tokens_size(N, W), N, W, tokens + i * N * W, err)
+				  : err_set(err, STATUS_IO, "a photograph vanished during the search");
+	for (size_t i = 0; i < n && got; i++)
+		free(blobs[i]);
+	free(blobs);
+	free(found);
 	return status;
 }
 
@@ -50,7 +42,8 @@ enum status rerank_tokens(struct reranker *r, int64_t content, float *tokens, bo
 struct group {
 	struct candidate *candidates[GROUP];
 	int64_t contents[GROUP];
-	void *blobs[GROUP];
+	void *blobs[GROUP];        /* [loaded] */
+	size_t loaded;
 	struct coca_image images[GROUP];
 	size_t count;
 	struct coca_pair *pairs;   /* [GROUP,T] */
@@ -58,24 +51,37 @@ struct group {
 	float *ids;                /* [GROUP,T,C-1], or NULL */
 };
 
+/* The blobs are group_release's to free. */
 static enum status load_group(struct reranker *r, struct candidate *candidates, size_t count, struct group *g, struct err *err)
 {
 	size_t N = r->engine->tokens, W = r->engine->width;
-	enum status status = STATUS_OK;
+	enum tokens_found found[GROUP];
+	int64_t contents[GROUP];
 
 	g->count = 0;
-	for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+	for (size_t i = 0; i < count; i++)
+		contents[i] = candidates[i].content;
+	enum status status = tokens_get(r->engine, r->store, TOKENS_IMAGE, contents, count, g->blobs, found, err);
+	g->loaded = status == STATUS_OK ? count : 0;
+	for (size_t i = 0; i < g->loaded && status == STATUS_OK; i++) {
 		struct coca_image *image = &g->images[g->count];
-		void **blob = &g->blobs[g->count];
-		*image = (struct coca_image){0};
-		status = load_tokens(r, candidates[i].content, blob, err);
-		if (status != STATUS_OK || !*blob)
+		r->encoded += found[i] == TOKENS_ENCODED;
+		r->kept += found[i] == TOKENS_AWAY;
+		if (!g->blobs[i])
 			continue;
+		*image = (struct coca_image){0};
+		status = packed_tokens_view(g->blobs[i], packed_tokens_size(N, W), N, W, &image->scales, &image->bytes, err);
 		g->candidates[g->count] = &candidates[i];
-		g->contents[g->count++] = candidates[i].content;
-		status = packed_tokens_view(*blob, packed_tokens_size(N, W), N, W, &image->scales, &image->bytes, err);
+		g->contents[g->count++] = contents[i];
 	}
 	return status;
+}
+
+static void group_release(struct group *g)
+{
+	for (size_t i = 0; i < g->loaded; i++)
+		free(g->blobs[i]);
+	g->loaded = 0;
 }
 
 static enum status score_group(struct reranker *r, struct group *g, struct err *err)
@@ -116,10 +122,9 @@ enum status rerank_likelihoods(struct reranker *r, struct candidate *candidates,
 		status = load_group(r, candidates + at, count - at < GROUP ? count - at : GROUP, g, err);
 		if (status == STATUS_OK && g->count > 0 && r->text_count > 0)
 			status = score_group(r, g, err);
-		if (status == STATUS_OK && r->row)
-			catalog_tokens_touch(r->catalog, g->contents, g->count, r->row->id);
-		for (size_t i = 0; i < g->count; i++)
-			free(g->blobs[i]);
+		if (status == STATUS_OK && r->store)
+			store_tokens_used(r->store, g->contents, g->count);
+		group_release(g);
 	}
 	free(g->pairs);
 	free(g->sums);

@@ -13,8 +13,7 @@
 
 struct reranker {
 	struct engine *engine;             /* of the model that reranks */
-	struct catalog *catalog;
-	const struct catalog_model *row;   /* NULL: the catalog does not know that model */
+	struct store *store;               /* of what that model made; of none where the library does not know it */
 	double logit_scale;                /* of the model that embeds */
 	const struct coca_text *texts;     /* [T] the query's words, as the reranking model takes them */
 	const double *weights;             /* [T] of their likelihoods in the sum */
@@ -26,8 +25,8 @@ struct reranker {
 /* The first `depth` of count candidates get likelihood and score and are sorted by score, ties by content. */
 enum status rerank_candidates(struct reranker *reranker, struct candidate *candidates, size_t count, size_t depth, struct err *err);
 
-/* The image tokens [N,W] of a content, stored or encoded again. *found false: neither can be had. */
-enum status rerank_tokens(struct reranker *reranker, int64_t content, float *tokens, bool *found, struct err *err);
+/* The image tokens [n,N,W] of n contents, stored or encoded again. STATUS_IO if one is away. */
+enum status rerank_tokens(struct reranker *reranker, const int64_t *contents, size_t n, float *tokens, struct err *err);
 
 /* Likelihoods alone, no sorting; reranked says which got one. */
 enum status rerank_likelihoods(struct reranker *reranker, struct candidate *candidates, size_t count, struct err *err);

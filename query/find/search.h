@@ -11,10 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "schema/catalog/catalog.h"
-#include "schema/catalog/filter.h"
-#include "schema/catalog/photos.h"
-#include "schema/vectors/vectors.h"
+#include "schema/store/store.h"
 
 struct candidate {
 	int64_t content;
@@ -35,27 +32,25 @@ struct passing {
 	int64_t *contents;  /* [count] ascending */
 	size_t count;
 };
-enum status passing_find(struct catalog *catalog, const struct photo_filter *filter, struct passing *passing, struct err *err);
+enum status passing_find(struct store *store, const struct photo_filter *filter, struct passing *passing, struct err *err);
 void passing_release(struct passing *passing);
 
-/* The k nearest, best first, ties by content. *candidates is the caller's to free. vectors may be NULL if not all pass: then the
- * catalog's own embeddings are scanned. *count may be less than k. */
-enum status search_passing(struct catalog *catalog, const struct catalog_model *row, struct vectors *vectors, const struct passing *passing,
-			   const float *embedding, size_t k, struct candidate **candidates, size_t *count, struct err *err);
+/* The k nearest, best first, ties by content. *candidates is the caller's to free. *count may be less than k. */
+enum status search_passing(struct store *store, const struct passing *passing, const float *embedding, size_t k, struct candidate **candidates,
+			   size_t *count, struct err *err);
 /* The same for a filter that is not needed again. */
-enum status search_candidates(struct catalog *catalog, const struct catalog_model *row, struct vectors *vectors,
-			      const struct photo_filter *filter, const float *embedding, size_t k, struct candidate **candidates,
-			      size_t *count, struct err *err);
+enum status search_candidates(struct store *store, const struct photo_filter *filter, const float *embedding, size_t k,
+			      struct candidate **candidates, size_t *count, struct err *err);
 
 struct result {
-	struct photo photo; /* its strings are ours */
+	struct photo photo; /* its strings are those of results.photos */
 	size_t rank;        /* from 1 */
 	float similarity;
 	bool reranked;
 	float likelihood;
 	size_t slot;
 	double match, score;
-	char *text;         /* that found it; NULL: its pixels did; ours */
+	const char *text;   /* that found it; NULL: its pixels did; of results.texts */
 	size_t text_size;
 	float text_similarity;
 	char *caption;      /* what is written about it, if that was asked for; may be NULL; ours */
@@ -65,20 +60,22 @@ struct result {
 struct explanation;
 struct results {
 	struct result *items;
-	size_t count, capacity;
+	size_t count, room;
+	struct store_photos *photos; /* [photo_lists]: where the rows' strings are */
+	size_t photo_lists;
+	struct store_texts texts;
 	const struct explanation *why; /* NULL: not asked for; not ours */
 };
 
 /* Every photo of the candidates, in their order, at most `limit`; of a content's copies only those that pass the filter, and not
  * the one whose path is `leave_out` (may be NULL). */
-enum status search_photos(struct catalog *catalog, const struct photo_filter *filter, const struct candidate *candidates, size_t count,
+enum status search_photos(struct store *store, const struct photo_filter *filter, const struct candidate *candidates, size_t count,
 			  const char *leave_out, size_t limit, struct results *results, struct err *err);
 /* Every photo that passes the filter, newest first, those without a date last: what there is where nothing is asked for. Similarity,
  * match and score are NAN. */
-enum status search_newest(struct catalog *catalog, const struct photo_filter *filter, size_t limit, struct results *results,
-			  struct err *err);
+enum status search_newest(struct store *store, const struct photo_filter *filter, size_t limit, struct results *results, struct err *err);
 /* Gives every result its content's text of the collection "captions", else its first text. */
-enum status search_captions(struct catalog *catalog, struct results *results, struct err *err);
-void results_release(struct results *results);
+enum status search_captions(struct store *store, struct results *results, struct err *err);
+void results_release(struct results *results); /* takes a zeroed one */
 
 #endif

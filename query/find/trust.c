@@ -6,8 +6,6 @@
 #include <string.h>
 
 #include "model/net/generate.h"
-#include "schema/catalog/contents.h"
-#include "schema/catalog/filter.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
@@ -96,7 +94,7 @@ static enum status far_side(const struct trust *t, size_t most, struct sides *si
 		return err_memory(err, "an embedding");
 	for (size_t i = 0; i < dim; i++)
 		opposite[i] = -t->embedding[i];
-	enum status status = search_candidates(t->reranker->catalog, t->row, t->vectors, &all, opposite, most, &far, &count, err);
+	enum status status = search_candidates(t->store, &all, opposite, most, &far, &count, err);
 	if (status == STATUS_OK)
 		status = rerank_likelihoods(t->reranker, far, count, err);
 	if (status == STATUS_OK)
@@ -108,7 +106,7 @@ static enum status far_side(const struct trust *t, size_t most, struct sides *si
 	return status;
 }
 
-static bool convincing(const struct trust *t, const struct sides *sides)
+static bool convincing(const struct trust *t, const struct sides *sides, size_t photos)
 {
 	float near[SIDE], far[SIDE];
 
@@ -118,7 +116,7 @@ static bool convincing(const struct trust *t, const struct sides *sides)
 		far[i] = sides->far[i].likelihood;
 	double spread = (double)sides->near[0].similarity - (double)sides->far[0].similarity;
 	return trust_contrast(near, sides->near_count, far, sides->far_count) >= CONTRAST_LEAST &&
-	       t->reranker->logit_scale * spread > log((double)vectors_count(t->vectors));
+	       t->reranker->logit_scale * spread > log((double)photos);
 }
 
 /* ---- its own captions ------------------------------------------------------------------------------------------- */
@@ -127,17 +125,10 @@ static bool convincing(const struct trust *t, const struct sides *sides)
 static enum status write_captions(struct reranker *r, const int64_t *contents, size_t n, char **texts, struct err *err)
 {
 	const struct tokenizer *tokenizer = coca_tokenizer(r->engine->model);
-	size_t each = mem_product(r->engine->tokens, r->engine->width);
-	float *tokens = mem_floats(mem_product(n, each));
+	float *tokens = mem_floats(mem_product(n, mem_product(r->engine->tokens, r->engine->width)));
 	struct caption captions[CAPTIONED_MOST] = {0};
-	enum status status = tokens ? STATUS_OK : err_memory(err, "image tokens");
+	enum status status = tokens ? rerank_tokens(r, contents, n, tokens, err) : err_memory(err, "image tokens");
 
-	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
-		bool found;
-		status = rerank_tokens(r, contents[i], tokens + i * each, &found, err);
-		if (status == STATUS_OK && !found)
-			status = err_set(err, STATUS_IO, "a photograph vanished during the search");
-	}
 	if (status == STATUS_OK)
 		status = generate_greedy(r->engine->model, r->engine->state, tokens, n, tokenizer_start(tokenizer),
 					 tokenizer_end(tokenizer), 0, captions, err);
@@ -170,13 +161,13 @@ static enum status compare(const struct trust *t, const int64_t *contents, char 
 	size_t dim = t->engine->embed;
 	float *photos = mem_floats(mem_product(n, dim)), *text = mem_floats(dim);
 	enum status status = photos && text ? STATUS_OK : err_memory(err, "embeddings");
-	bool found = true, cut;
+	bool found[CAPTIONED_MOST], cut;
 
-	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
-		status = catalog_embedding_get(t->reranker->catalog, contents[i], t->row->id, photos + i * dim, dim, &found, err);
-		if (status == STATUS_OK && !found)
+	if (status == STATUS_OK)
+		status = store_embeddings(t->store, STORE_PHOTOS, contents, n, photos, found, err);
+	for (size_t i = 0; i < n && status == STATUS_OK; i++)
+		if (!found[i])
 			status = err_set(err, STATUS_FAILED, "the catalog changed during the search");
-	}
 	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
 		status = engine_embed_text(t->engine, texts[i], strlen(texts[i]), text, &cut, err);
 		for (size_t j = 0; j < n && status == STATUS_OK; j++)
@@ -212,18 +203,18 @@ static enum status finds_its_own(const struct trust *t, const struct sides *side
 enum status trust_check(const struct trust *t, const struct candidate *candidates, size_t count, bool *doubtful, struct err *err)
 {
 	struct sides sides = {.near_count = 0};
-	size_t most = vectors_count(t->vectors) / 2;
+	size_t photos = 0;
 	bool finds = true;
+	enum status status = store_count(t->store, STORE_PHOTOS, &photos, err);
+	size_t most = photos / 2 < SIDE ? photos / 2 : SIDE;
 
 	*doubtful = false;
-	if (most > SIDE)
-		most = SIDE;
-	if (most < LEAST)
-		return STATUS_OK;
-	enum status status = near_side(candidates, count, most, &sides, err);
+	if (status != STATUS_OK || most < LEAST)
+		return status;
+	status = near_side(candidates, count, most, &sides, err);
 	if (status == STATUS_OK && sides.near_count >= LEAST)
 		status = far_side(t, most, &sides, err);
-	if (status == STATUS_OK && sides.near_count >= LEAST && sides.far_count >= LEAST && !convincing(t, &sides))
+	if (status == STATUS_OK && sides.near_count >= LEAST && sides.far_count >= LEAST && !convincing(t, &sides, photos))
 		status = finds_its_own(t, &sides, &finds, err);
 	*doubtful = !finds;
 	return status;

@@ -14,7 +14,6 @@
 #define QUERY_FIND_TRUST_H
 
 #include "query/find/rerank.h"
-#include "schema/vectors/vectors.h"
 
 /* %s: the model. */
 #define TRUST_WARNING                                                                                                        \
@@ -26,8 +25,7 @@ extern const double TRUST_LEAST;
 struct trust {
 	struct reranker *reranker;
 	struct engine *engine;           /* of the model that embeds */
-	const struct catalog_model *row; /* its row */
-	struct vectors *vectors;
+	struct store *store;             /* of what it embedded */
 	const float *embedding;          /* of the query [E] */
 };
 

@@ -5,9 +5,6 @@
 #include <sys/stat.h>
 
 #include "model/net/vision.h"
-#include "schema/catalog/contents.h"
-#include "schema/catalog/photos.h"
-#include "schema/catalog/tokens.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
 #include "schema/base/packed.h"
@@ -54,24 +51,32 @@ enum status tokens_round(float *tokens, size_t n, size_t w, struct err *err)
 	return status;
 }
 
-enum status tokens_stored(const struct engine *engine, struct catalog *catalog, int64_t model, enum tokens_kind kind, int64_t content,
-			  void **blob, size_t *size, struct err *err)
+static bool has_shape(const struct engine *engine, enum tokens_kind kind, const void *blob, size_t size)
 {
 	size_t n, w;
 	const float *scales;
 	const int8_t *bytes;
-	enum status status = STATUS_OK;
 
-	*blob = NULL;
-	if (model && kind == TOKENS_IMAGE)
-		status = catalog_tokens_get(catalog, content, model, blob, size, err);
-	else if (model)
-		status = catalog_encoder_get(catalog, content, model, blob, size, err);
 	tokens_shape(engine, kind, &n, &w);
-	if (status == STATUS_OK && *blob && packed_tokens_view(*blob, *size, n, w, &scales, &bytes, NULL) != STATUS_OK) {
-		free(*blob);
-		*blob = NULL;
-	}
+	return packed_tokens_view(blob, size, n, w, &scales, &bytes, NULL) == STATUS_OK;
+}
+
+enum status tokens_stored(const struct engine *engine, struct store *store, enum tokens_kind kind, const int64_t *contents, size_t n, void **blobs,
+			  struct err *err)
+{
+	size_t *sizes = mem_array(n, sizeof *sizes);
+	enum status status = sizes ? STATUS_OK : err_memory(err, "tokens");
+
+	for (size_t i = 0; i < n; i++)
+		blobs[i] = NULL;
+	if (status == STATUS_OK && store)
+		status = store_tokens(store, kind == TOKENS_IMAGE ? STORE_IMAGE_TOKENS : STORE_ENCODER_TOKENS, contents, n, blobs, sizes, err);
+	for (size_t i = 0; i < n && status == STATUS_OK; i++)
+		if (blobs[i] && !has_shape(engine, kind, blobs[i], sizes[i])) {
+			free(blobs[i]);
+			blobs[i] = NULL;
+		}
+	free(sizes);
 	return status;
 }
 
@@ -94,48 +99,77 @@ static enum status encode(struct engine *engine, const struct file_map *file, en
 	return status;
 }
 
-struct file_search {
-	struct engine *engine;
-	enum tokens_kind kind;
-	float *tokens;
-	bool found;
-};
-
-/* A file that has changed since it was indexed is another photograph. One that cannot be read counts as away. */
-static enum status try_file(void *context, const struct photo *photo, struct err *err)
+/* The file of a row, mapped, unless it is away. One that has changed since it was indexed is another photograph. */
+static bool still_there(const struct photo *photo, struct file_map *map)
 {
-	struct file_search *s = context;
-	struct file_map map;
 	struct stat st;
 
-	if (s->found || photo->state != PHOTO_READY || stat(photo->path, &st) != 0 || (int64_t)st.st_size != photo->size ||
-	    (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec != photo->mtime_ns ||
-	    file_map_open(photo->path, &map, err) != STATUS_OK)
+	return stat(photo->path, &st) == 0 && (int64_t)st.st_size == photo->size &&
+	       (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec == photo->mtime_ns &&
+	       file_map_open(photo->path, map, NULL) == STATUS_OK;
+}
+
+/* A file that cannot be read counts as away. */
+static enum status encode_row(struct engine *engine, enum tokens_kind kind, const struct photo *photo, float *tokens, void **blob, struct err *err)
+{
+	struct file_map map;
+	size_t n, w, size;
+
+	if (!still_there(photo, &map))
 		return STATUS_OK;
-	enum status status = encode(s->engine, &map, s->kind, s->tokens, NULL, err);
-	s->found = status == STATUS_OK;
+	tokens_shape(engine, kind, &n, &w);
+	enum status status = encode(engine, &map, kind, tokens, NULL, err);
+	if (status == STATUS_OK)
+		status = tokens_pack(tokens, n, w, blob, &size, err);
 	file_map_close(&map);
 	return status == STATUS_MEMORY ? status : STATUS_OK;
 }
 
-enum status tokens_blob(struct engine *engine, struct catalog *catalog, int64_t model, enum tokens_kind kind, int64_t content, void **blob,
-			size_t *size, enum tokens_found *found, struct err *err)
+/* What is missing is encoded from the first of a content's files that can be. */
+static enum status encode_missing(struct engine *engine, struct store *store, enum tokens_kind kind, const int64_t *contents, size_t n,
+				  void **blobs, enum tokens_found *found, struct err *err)
 {
-	struct file_search s = {.engine = engine, .kind = kind};
-	size_t n, w;
-	enum status status = tokens_stored(engine, catalog, model, kind, content, blob, size, err);
+	int64_t *missing = mem_array(n, sizeof *missing);
+	float *tokens = mem_floats(tokens_floats(engine, kind));
+	struct store_photos photos = {0};
+	size_t count = 0, i = 0;
+	enum status status = missing && tokens ? STATUS_OK : err_memory(err, "tokens");
 
-	*found = *blob ? TOKENS_STORED : TOKENS_AWAY;
-	if (status != STATUS_OK || *blob)
-		return status;
-	tokens_shape(engine, kind, &n, &w);
-	s.tokens = mem_floats(mem_product(n, w));
-	status = s.tokens ? catalog_photos_of_content(catalog, content, false, try_file, &s, err) : err_memory(err, "tokens");
-	if (status == STATUS_OK && s.found)
-		status = tokens_pack(s.tokens, n, w, blob, size, err);
-	if (status == STATUS_OK && s.found)
-		*found = TOKENS_ENCODED;
-	free(s.tokens);
+	for (size_t k = 0; k < n && status == STATUS_OK; k++)
+		if (!blobs[k])
+			missing[count++] = contents[k];
+	if (status == STATUS_OK && count)
+		status = store_photos(store, missing, count, NULL, &photos, err);
+	for (size_t r = 0; r < photos.count && status == STATUS_OK; r++) {
+		while (contents[i] != photos.rows[r].content) /* rows come in the order of the contents */
+			i++;
+		if (!blobs[i])
+			status = encode_row(engine, kind, &photos.rows[r], tokens, &blobs[i], err);
+		if (blobs[i] && found[i] == TOKENS_AWAY)
+			found[i] = TOKENS_ENCODED;
+	}
+	store_photos_release(&photos);
+	free(missing);
+	free(tokens);
+	return status;
+}
+
+enum status tokens_get(struct engine *engine, struct store *store, enum tokens_kind kind, const int64_t *contents, size_t n, void **blobs,
+		       enum tokens_found *found, struct err *err)
+{
+	enum status status = tokens_stored(engine, store, kind, contents, n, blobs, err);
+	bool all = true;
+
+	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
+		found[i] = blobs[i] ? TOKENS_STORED : TOKENS_AWAY;
+		all = all && blobs[i];
+	}
+	if (status == STATUS_OK && !all && store)
+		status = encode_missing(engine, store, kind, contents, n, blobs, found, err);
+	for (size_t i = 0; i < n && status != STATUS_OK; i++) {
+		free(blobs[i]);
+		blobs[i] = NULL;
+	}
 	return status;
 }
 
@@ -145,13 +179,12 @@ enum status tokens_of_content(struct library *library, enum tokens_kind kind, in
 			      struct err *err)
 {
 	void *blob;
-	size_t size, n, w;
-	enum status status =
-		tokens_blob(&library->engine, library->catalog, library->row.id, kind, content, &blob, &size, found, err);
+	size_t n, w;
+	enum status status = tokens_get(&library->engine, library->store, kind, &content, 1, &blob, found, err);
 
 	tokens_shape(&library->engine, kind, &n, &w);
 	if (status == STATUS_OK && blob)
-		status = packed_tokens_read(blob, size, n, w, tokens, err);
+		status = packed_tokens_read(blob, packed_tokens_size(n, w), n, w, tokens, err);
 	free(blob);
 	return status;
 }
@@ -160,19 +193,18 @@ enum status tokens_of_content(struct library *library, enum tokens_kind kind, in
 static enum status read_stored(struct library *library, int64_t content, enum tokens_kind kind, float **tokens, float **embedding,
 			       struct err *err)
 {
-	struct engine *engine = &library->engine;
 	void *blob = NULL;
-	size_t size, n, w;
+	size_t n, w;
 	bool embedded = false;
 	enum status status = STATUS_OK;
 
 	if (*embedding)
-		status = catalog_embedding_get(library->catalog, content, library->row.id, *embedding, engine->embed, &embedded, err);
+		status = store_embeddings(library->store, STORE_PHOTOS, &content, 1, *embedding, &embedded, err);
 	if (status == STATUS_OK && *tokens)
-		status = tokens_stored(engine, library->catalog, library->row.id, kind, content, &blob, &size, err);
-	tokens_shape(engine, kind, &n, &w);
+		status = tokens_stored(&library->engine, library->store, kind, &content, 1, &blob, err);
+	tokens_shape(&library->engine, kind, &n, &w);
 	if (status == STATUS_OK && blob)
-		status = packed_tokens_read(blob, size, n, w, *tokens, err);
+		status = packed_tokens_read(blob, packed_tokens_size(n, w), n, w, *tokens, err);
 	*embedding = embedded ? NULL : *embedding;
 	*tokens = blob ? NULL : *tokens;
 	free(blob);
@@ -190,11 +222,11 @@ enum status tokens_of_file(struct library *library, const char *path, enum token
 	*content = 0;
 	if (status != STATUS_OK)
 		return status;
-	if (library->catalog) {
+	if (library->store) {
 		catalog_content_hash(map.data, map.size, hash);
-		status = catalog_content_find(library->catalog, hash, content, err);
+		status = store_content(library->store, hash, content, err);
 	}
-	if (status == STATUS_OK && *content && library->row.id)
+	if (status == STATUS_OK && *content)
 		status = read_stored(library, *content, kind, &tokens, &embedding, err);
 	if (status == STATUS_OK && (embedding || tokens)) {
 		status = encode(&library->engine, &map, kind, tokens, embedding, err);

@@ -23,15 +23,16 @@ size_t tokens_floats(const struct engine *engine, enum tokens_kind kind);
 
 enum tokens_found { TOKENS_AWAY /* no file of it can be read */, TOKENS_STORED, TOKENS_ENCODED };
 
+/* Of n contents, each once, as blobs (packed.h): blobs[n], each the caller's to free, NULL where they are away, as found[n] says. store: of
+ * the engine's model; NULL: no library knows it. */
+enum status tokens_get(struct engine *engine, struct store *store, enum tokens_kind kind, const int64_t *contents, size_t n, void **blobs,
+		       enum tokens_found *found, struct err *err);
+/* The same, only those that are stored in this model's shape. */
+enum status tokens_stored(const struct engine *engine, struct store *store, enum tokens_kind kind, const int64_t *contents, size_t n, void **blobs,
+			  struct err *err);
 /* tokens[N,W] of a content. */
 enum status tokens_of_content(struct library *library, enum tokens_kind kind, int64_t content, float *tokens, enum tokens_found *found,
 			      struct err *err);
-/* The same as a blob (packed.h), the caller's to free; NULL if it is away. model: its row's id, 0: the catalog does not know it. */
-enum status tokens_blob(struct engine *engine, struct catalog *catalog, int64_t model, enum tokens_kind kind, int64_t content, void **blob,
-			size_t *size, enum tokens_found *found, struct err *err);
-/* The same only if it is stored, in this model's shape. */
-enum status tokens_stored(const struct engine *engine, struct catalog *catalog, int64_t model, enum tokens_kind kind, int64_t content,
-			  void **blob, size_t *size, struct err *err);
 /* tokens[N,W] or NULL, embedding[E] or NULL of a file, whatever it is called in the catalog. *content 0: the catalog does not hold it. */
 enum status tokens_of_file(struct library *library, const char *path, enum tokens_kind kind, float *tokens, float *embedding,
 			   int64_t *content, struct err *err);

@@ -24,7 +24,7 @@ enum status output_parse(const struct output_options *given, FILE *stream, struc
 	return status;
 }
 
-enum status output_results(struct cli *cli, const struct output *output, const char *title, struct catalog *catalog,
+enum status output_results(struct cli *cli, const struct output *output, const char *title, struct store *store,
 			   struct results *results, struct err *err)
 {
 	struct buffer out = {0};
@@ -41,6 +41,6 @@ enum status output_results(struct cli *cli, const struct output *output, const c
 	}
 	if (status != STATUS_OK || !output->page)
 		return status;
-	status = search_captions(catalog, results, err);
+	status = search_captions(store, results, err);
 	return status == STATUS_OK ? page_write(output->page, title, results, err) : status;
 }

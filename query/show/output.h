@@ -2,7 +2,7 @@
  *
  *     static const struct option_spec options[] = {..., OUTPUT_OPTIONS(struct options, output), {0}};
  *     output_parse(&given->output, cli->out, &output, err);
- *     output_results(cli, &output, title, library.catalog, &results, err);
+ *     output_results(cli, &output, title, library.store, &results, err);
  */
 #ifndef QUERY_SHOW_OUTPUT_H
 #define QUERY_SHOW_OUTPUT_H
@@ -34,7 +34,7 @@ struct output {
 
 enum status output_parse(const struct output_options *given, FILE *stream, struct output *output, struct err *err);
 /* title: what was asked. */
-enum status output_results(struct cli *cli, const struct output *output, const char *title, struct catalog *catalog,
+enum status output_results(struct cli *cli, const struct output *output, const char *title, struct store *store,
 			   struct results *results, struct err *err);
 
 #endif

@@ -8,7 +8,7 @@
 
 #include "model/heads/tune.h"
 #include "query/session/tokens.h"
-#include "schema/catalog/contents.h"
+#include "schema/base/packed.h"
 #include "schema/catalog/heads.h"
 #include "schema/cli/progress.h"
 
@@ -84,41 +84,40 @@ static void release_items(struct group *g)
 	g->count = 0;
 }
 
-/* Of what is away nothing is loaded. */
-static enum status load_tokens(struct library *library, const int64_t *contents, size_t n, struct group *g, struct labelled *done,
-			       struct err *err)
-{
-	enum status status = STATUS_OK;
-
-	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
-		struct tune_item *item = &g->items[g->count];
-		enum tokens_found found = TOKENS_AWAY;
-		void *blob = NULL;
-		*item = (struct tune_item){0};
-		status = tokens_blob(&library->engine, library->catalog, library->row.id, TOKENS_ENCODER, contents[i], &blob, &item->size,
-				     &found, err);
-		item->blob = blob;
-		done->stored += found == TOKENS_STORED;
-		done->encoded += found == TOKENS_ENCODED;
-		done->away += status == STATUS_OK && found == TOKENS_AWAY;
-		g->contents[g->count] = contents[i];
-		g->count += blob != NULL;
-	}
-	return status;
-}
-
+/* A linear head reads embeddings. */
 static enum status load_embeddings(struct library *library, const int64_t *contents, size_t n, size_t D, struct group *g,
 				   struct labelled *done, struct err *err)
 {
 	bool found[GROUP];
 	enum status status = store_embeddings(library->store, STORE_PHOTOS, contents, n, g->embeddings, found, err);
 
+	for (size_t i = 0; i < n && status == STATUS_OK; i++)
+		if (found[i]) {
+			g->contents[g->count] = contents[i];
+			g->items[g->count++] = (struct tune_item){.embedding = g->embeddings + i * D};
+			done->stored++;
+		}
+	return status;
+}
+
+/* Others read what the encoder made: stored, or encoded again. */
+static enum status load_tokens(struct library *library, const int64_t *contents, size_t n, struct group *g, struct labelled *done,
+			       struct err *err)
+{
+	enum tokens_found found[GROUP];
+	void *blobs[GROUP];
+	size_t tokens, width;
+	enum status status = tokens_get(&library->engine, library->store, TOKENS_ENCODER, contents, n, blobs, found, err);
+
+	tokens_shape(&library->engine, TOKENS_ENCODER, &tokens, &width);
 	for (size_t i = 0; i < n && status == STATUS_OK; i++) {
-		if (!found[i])
+		done->stored += found[i] == TOKENS_STORED;
+		done->encoded += found[i] == TOKENS_ENCODED;
+		done->away += found[i] == TOKENS_AWAY;
+		if (!blobs[i])
 			continue;
-		g->items[g->count] = (struct tune_item){.embedding = g->embeddings + i * D};
-		g->contents[g->count++] = contents[i];
-		done->stored++;
+		g->contents[g->count] = contents[i];
+		g->items[g->count++] = (struct tune_item){.blob = blobs[i], .size = packed_tokens_size(tokens, width)};
 	}
 	return status;
 }
@@ -290,7 +289,7 @@ enum status labelling_resolve(struct library *library, struct query *query, stru
 	return status;
 }
 
-enum status labelling_list(struct catalog *catalog, const struct photo_filter *filter, size_t limit, struct results *results,
+enum status labelling_list(struct library *library, const struct photo_filter *filter, size_t limit, struct results *results,
 			   struct err *err)
 {
 	int64_t *contents = NULL;
@@ -298,7 +297,7 @@ enum status labelling_list(struct catalog *catalog, const struct photo_filter *f
 	struct candidate *candidates = NULL;
 	size_t n;
 	enum status status =
-		catalog_label_contents(catalog, filter->labels[0].id, filter->labels[0].least, &contents, &probabilities, &n, err);
+		store_label_contents(library->store, filter->labels[0].id, filter->labels[0].least, &contents, &probabilities, &n, err);
 
 	*results = (struct results){0};
 	if (status == STATUS_OK && !(candidates = mem_array(n, sizeof *candidates)))
@@ -307,7 +306,7 @@ enum status labelling_list(struct catalog *catalog, const struct photo_filter *f
 		candidates[i] = (struct candidate){
 			.content = contents[i], .similarity = NAN, .slot = i, .match = probabilities[i], .score = (double)NAN};
 	if (status == STATUS_OK)
-		status = search_photos(catalog, filter, candidates, n, NULL, limit, results, err);
+		status = search_photos(library->store, filter, candidates, n, NULL, limit, results, err);
 	free(contents);
 	free(probabilities);
 	free(candidates);

@@ -27,7 +27,7 @@ enum status labelling_install(struct library *library, const char *name, struct 
 enum status labelling_resolve(struct library *library, struct query *query, struct err *err);
 
 /* What passes a filter with labels, by the first label's probability, which is its match. */
-enum status labelling_list(struct catalog *catalog, const struct photo_filter *filter, size_t limit, struct results *results,
+enum status labelling_list(struct library *library, const struct photo_filter *filter, size_t limit, struct results *results,
 			   struct err *err);
 
 #endif

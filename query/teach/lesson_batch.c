@@ -90,27 +90,27 @@ static enum status look_up(struct lesson *lesson, struct waiting *w, struct err 
 	struct library *library = lesson->library;
 	struct lesson_item *item = &lesson->items[w->item];
 	struct lesson_batch *b = lesson->batch;
-	size_t size, E = library->engine.embed;
+	size_t n, width, E = library->engine.embed;
 	void *blob = NULL;
-	enum status status = catalog_content_find(library->catalog, item->hash, &w->content, err);
+	enum status status = library->store ? store_content(library->store, item->hash, &w->content, err) : STATUS_OK;
 
 	if (status == STATUS_OK && w->content)
-		status = tokens_stored(&library->engine, library->catalog, library->row.id, b->kind, w->content, &blob, &size, err);
+		status = tokens_stored(&library->engine, library->store, b->kind, &w->content, 1, &blob, err);
 	if (status != STATUS_OK || !blob)
 		return status;
+	tokens_shape(&library->engine, b->kind, &n, &width);
 	if (lesson->answers) {
 		w->known = true;
-		status = packed_tokens_read(blob, size, library->engine.tokens, library->engine.width, b->tokens, err);
+		status = packed_tokens_read(blob, packed_tokens_size(n, width), n, width, b->tokens, err);
 		free(blob);
 		if (status == STATUS_OK)
 			status = keep_states(lesson, item, b->tokens, err);
 	} else {
 		item->blob = blob;
-		item->size = size;
+		item->size = packed_tokens_size(n, width);
 		item->embedding = mem_floats(E);
-		status = !item->embedding ? err_memory(err, "an embedding")
-					  : catalog_embedding_get(library->catalog, w->content, library->row.id, item->embedding, E,
-								  &w->known, err);
+		status = item->embedding ? store_embeddings(library->store, STORE_PHOTOS, &w->content, 1, item->embedding, &w->known, err)
+					 : err_memory(err, "an embedding");
 		if (!w->known) {
 			free(item->blob);
 			free(item->embedding);

@@ -15,7 +15,6 @@
 #include "schema/catalog/maintenance.h"
 #include "schema/catalog/texts.h"
 #include "schema/base/file.h"
-#include "schema/vectors/vectors.h"
 
 #include "schema/base/banned.h"
 
@@ -220,7 +219,6 @@ static enum status nearest(struct lesson *lesson, const char *words, const struc
 			   size_t *n, struct err *err)
 {
 	struct library *library = lesson->library;
-	struct vectors *vectors = NULL;
 	struct candidate *candidates = NULL;
 	float *embedding = mem_floats(library->engine.embed);
 	bool cut;
@@ -228,17 +226,14 @@ static enum status nearest(struct lesson *lesson, const char *words, const struc
 				       : err_memory(err, "an embedding");
 
 	*n = 0;
-	if (status == STATUS_OK && photo_filter_empty(filter))
-		status = vectors_open(library->catalog, &library->row, NULL, &vectors, err);
 	if (status == STATUS_OK)
-		status = search_candidates(library->catalog, &library->row, vectors, filter, embedding, most, &candidates, n, err);
+		status = search_candidates(library->store, filter, embedding, most, &candidates, n, err);
 	*contents = mem_array(*n, sizeof **contents);
 	if (status == STATUS_OK && !*contents)
 		status = err_memory(err, "photographs");
 	for (size_t i = 0; i < *n && status == STATUS_OK; i++)
 		(*contents)[i] = candidates[i].content;
 	free(candidates);
-	vectors_close(vectors);
 	free(embedding);
 	return status;
 }

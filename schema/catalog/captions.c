@@ -38,14 +38,22 @@ enum status catalog_null_get(struct catalog *catalog, int64_t model, struct text
 	return status;
 }
 
+/* All in one statement: a first match has thousands. */
 static enum status keep_nulls(struct catalog *catalog, int64_t model, const struct text_null *entries, size_t n)
 {
-	enum status status = STATUS_OK;
+	struct buffer rows = {0};
 
-	for (size_t i = 0; i < n && status == STATUS_OK; i++)
-		status = catalog_change(catalog, "INSERT INTO text_nulls (model, text, \"null\", likelihood) VALUES (?1, ?2, ?3, ?4)"
-						 " ON CONFLICT (model, text, \"null\") DO UPDATE SET likelihood = ?4",
-					VALUES(ID(model), ID(entries[i].text), ID(entries[i].null), REAL((double)entries[i].likelihood)), NULL);
+	for (size_t i = 0; i < n; i++)
+		if (isfinite(entries[i].likelihood))
+			buffer_format(&rows, "%s[%lld,%lld,%.9g]", rows.size ? "," : "[", (long long)entries[i].text, (long long)entries[i].null,
+				      (double)entries[i].likelihood);
+	buffer_text(&rows, rows.size ? "]" : "[]");
+	enum status status = rows.failed ? STATUS_MEMORY
+					 : catalog_change(catalog, "INSERT INTO text_nulls (model, text, \"null\", likelihood)"
+								   " SELECT ?1, value ->> 0, value ->> 1, value ->> 2 FROM json_each(?2) WHERE true"
+								   " ON CONFLICT (model, text, \"null\") DO UPDATE SET likelihood = excluded.likelihood",
+							  VALUES(ID(model), TEXT(rows.data)), NULL);
+	buffer_release(&rows);
 	return status;
 }
 

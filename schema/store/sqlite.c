@@ -70,7 +70,7 @@ static void end(struct store *store)
 static void note(struct sqlite_store *s, struct buffer *notes, const void *entries, size_t size)
 {
 	buffer_append(notes, entries, size);
-	if (!s->asking)
+	if (!catalog_in_transaction(s->catalog)) /* else when a question ends, or the store is closed */
 		write_notes(s);
 }
 
@@ -95,6 +95,7 @@ static void shut(struct store *store)
 {
 	struct sqlite_store *s = of(store);
 
+	write_notes(s);
 	for (size_t i = 0; i < SETS; i++)
 		vectors_close(s->sets[i].vectors);
 	free(s);

@@ -34,7 +34,6 @@ static struct drawn *tied_new(void)
 }
 
 struct search {
-	struct vectors *vectors;
 	float *query;
 	struct candidate *candidates;
 	size_t count;
@@ -48,10 +47,10 @@ static void search(struct drawn *d, const char *words, const struct photo_filter
 
 	*s = (struct search){.query = mem_floats(l->engine.embed)};
 	assert_ok(engine_embed_text(&l->engine, words, strlen(words), s->query, &cut, &err), &err);
-	assert_ok(passing_find(l->catalog, filter, &passing, &err), &err);
-	if (passing.all)
-		assert_ok(vectors_open(l->catalog, &l->row, NULL, &s->vectors, &err), &err);
-	assert_ok(search_passing(l->catalog, &l->row, s->vectors, &passing, s->query, K, &s->candidates, &s->count, &err), &err);
+	assert_ok(passing_find(l->store, filter, &passing, &err), &err);
+	assert_ok(search_passing(l->store, &passing, s->query, K, &s->candidates, &s->count, &err), &err);
+	if (widen)
+		assert_ok(tied_ready(l, &err), &err);
 	if (widen)
 		assert_ok(tied_widen(l, &passing, s->query, K, &s->candidates, &s->count, &err), &err);
 	passing_release(&passing);
@@ -59,7 +58,6 @@ static void search(struct drawn *d, const char *words, const struct photo_filter
 
 static void search_release(struct search *s)
 {
-	vectors_close(s->vectors);
 	free(s->query);
 	free(s->candidates);
 }
@@ -221,7 +219,7 @@ static void photo_is_found_by_what_is_written_about_it(void **state)
 	assert_int_equal(s.candidates[0].content, d->contents[5]);
 	assert_int_equal(s.candidates[0].text, 5 * EACH + 1);
 	assert_true(s.candidates[0].text_similarity > 0.999f);
-	assert_ok(search_photos(d->library.catalog, &everything, s.candidates, s.count, NULL, 3, &results, &err), &err);
+	assert_ok(search_photos(d->library.store, &everything, s.candidates, s.count, NULL, 3, &results, &err), &err);
 	assert_string_equal(results.items[0].text, "grandmother's birthday in the garden");
 	results_release(&results);
 	search_release(&s);

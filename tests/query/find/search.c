@@ -18,6 +18,7 @@
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
 #include "schema/base/packed.h"
+#include "schema/store/sqlite.h"
 #include "schema/vectors/vectors.h"
 
 #include "schema/base/banned.h"
@@ -35,7 +36,7 @@ static struct library {
 	struct engine engine;
 	struct catalog *catalog;
 	struct catalog_model row;
-	struct vectors *vectors;
+	struct store *store;
 	const char *folder;
 	char copies[4096];     /* folder of copies */
 	float *embeddings;     /* [CONTENTS,E] */
@@ -143,7 +144,7 @@ static int library_make(void **state)
 	test_write(copy, "x", 1);
 	put_photo(4, copy, true);
 	put_photo(4, test_path(lib.copies, "copy-away.jpg"), false);
-	assert_ok(vectors_open(lib.catalog, &lib.row, NULL, &lib.vectors, &err), &err);
+	assert_ok(sqlite_store_open(lib.catalog, &lib.row, &lib.store, &err), &err);
 	int32_t vocabulary = (int32_t)coca_config(lib.engine.model)->vocab_size;
 	const int32_t ids[6] = {vocabulary - 2, 17, 301, 5, 88, vocabulary - 1};
 	memcpy(lib.ids, ids, sizeof ids);
@@ -153,7 +154,7 @@ static int library_make(void **state)
 
 static int library_drop(void **state)
 {
-	vectors_close(lib.vectors);
+	store_close(lib.store);
 	catalog_close(lib.catalog);
 	engine_close(&lib.engine);
 	free(lib.embeddings);
@@ -164,18 +165,19 @@ static int library_drop(void **state)
 
 static size_t find(const struct photo_filter *filter, size_t k, struct candidate **candidates)
 {
-	struct candidate *scanned;
-	size_t count, scanned_count;
+	int64_t *contents, found[CONTENTS];
+	float scores[CONTENTS];
+	size_t count, passing;
 
-	assert_ok(search_candidates(lib.catalog, &lib.row, lib.vectors, filter, lib.query, k, candidates, &count, &err), &err);
+	assert_ok(search_candidates(lib.store, filter, lib.query, k, candidates, &count, &err), &err);
 	if (photo_filter_empty(filter))
 		return count;
 	/* Without an index it is the same. */
-	assert_ok(search_candidates(lib.catalog, &lib.row, NULL, filter, lib.query, k, &scanned, &scanned_count, &err), &err);
-	assert_int_equal(scanned_count, count);
+	assert_ok(catalog_filter(lib.catalog, filter, &contents, &passing, &err), &err);
+	assert_ok(vectors_scan(lib.catalog, &lib.row, contents, passing, lib.query, 1, count, scores, found, &err), &err);
 	for (size_t i = 0; i < count; i++)
-		assert_true(scanned[i].content == (*candidates)[i].content && scanned[i].similarity == (*candidates)[i].similarity);
-	free(scanned);
+		assert_true(found[i] == (*candidates)[i].content && scores[i] == (*candidates)[i].similarity);
+	free(contents);
 	return count;
 }
 
@@ -183,7 +185,7 @@ static struct reranker some_reranker(void)
 {
 	static const double weight = 1;
 
-	return (struct reranker){.engine = &lib.engine, .catalog = lib.catalog, .row = &lib.row, .logit_scale = 10,
+	return (struct reranker){.engine = &lib.engine, .store = lib.store, .logit_scale = 10,
 				 .texts = &lib.text, .weights = &weight, .text_count = 1};
 }
 
@@ -211,7 +213,7 @@ static void every_copy_is_listed_and_what_is_away_is_said(void **state)
 	size_t count = find(&all, 100, &candidates), copies = 0;
 
 	(void)state;
-	assert_ok(search_photos(lib.catalog, &all, candidates, count, NULL, 1000, &results, &err), &err);
+	assert_ok(search_photos(lib.store, &all, candidates, count, NULL, 1000, &results, &err), &err);
 	assert_int_equal(results.count, CONTENTS + 2);
 	for (size_t i = 0; i < results.count; i++) {
 		const struct result *r = &results.items[i];
@@ -231,7 +233,7 @@ static void the_limit_counts_photos(void **state)
 	struct results results;
 
 	(void)state;
-	assert_ok(search_photos(lib.catalog, &all, &only, 1, NULL, 2, &results, &err), &err);
+	assert_ok(search_photos(lib.store, &all, &only, 1, NULL, 2, &results, &err), &err);
 	assert_int_equal(results.count, 2);
 	assert_true(results.items[0].photo.id < results.items[1].photo.id);
 	results_release(&results);
@@ -244,7 +246,7 @@ static void one_path_can_be_left_out(void **state)
 	const char *copy = test_path(lib.copies, "copy.jpg");
 
 	(void)state;
-	assert_ok(search_photos(lib.catalog, &all, &only, 1, copy, 10, &results, &err), &err);
+	assert_ok(search_photos(lib.store, &all, &only, 1, copy, 10, &results, &err), &err);
 	assert_int_equal(results.count, 2);
 	for (size_t i = 0; i < 2; i++)
 		assert_string_not_equal(results.items[i].photo.path, copy);
@@ -261,7 +263,7 @@ static void a_filter_holds_for_each_copy(void **state)
 	(void)state;
 	assert_int_equal(count, 1);
 	assert_int_equal(candidates[0].content, 4);
-	assert_ok(search_photos(lib.catalog, &filter, candidates, count, NULL, 100, &results, &err), &err);
+	assert_ok(search_photos(lib.store, &filter, candidates, count, NULL, 100, &results, &err), &err);
 	assert_int_equal(results.count, 2);
 	for (size_t i = 0; i < 2; i++)
 		assert_non_null(strstr(results.items[i].photo.path, "/copies/"));

@@ -9,6 +9,7 @@
 
 #include "model/net/generate.h"
 #include "query/find/trust.h"
+#include "schema/store/sqlite.h"
 #include "schema/catalog/contents.h"
 #include "schema/catalog/filter.h"
 #include "schema/catalog/photos.h"
@@ -26,7 +27,7 @@ struct library {
 	struct engine engine;
 	struct catalog *catalog;
 	struct catalog_model row;
-	struct vectors *vectors;
+	struct store *store;
 };
 
 /* The embedding of the caption that the model writes for these tokens. */
@@ -93,12 +94,12 @@ static void library_make(struct library *l, bool fits)
 	for (size_t i = 0; i < PHOTOS; i++)
 		put_photo(l, root, folder, i, fits, &seed);
 	assert_ok(catalog_commit(l->catalog, &err), &err);
-	assert_ok(vectors_open(l->catalog, &l->row, NULL, &l->vectors, &err), &err);
+	assert_ok(sqlite_store_open(l->catalog, &l->row, &l->store, &err), &err);
 }
 
 static void library_drop(struct library *l)
 {
-	vectors_close(l->vectors);
+	store_close(l->store);
 	catalog_close(l->catalog);
 	engine_close(&l->engine);
 }
@@ -117,11 +118,11 @@ static bool doubts(struct library *l, const char *words)
 
 	assert_ok(engine_embed_text(&l->engine, words, strlen(words), embedding, &cut, &err), &err);
 	assert_ok(engine_text_ids(&l->engine, words, strlen(words), &ids, &text, &cut, &err), &err);
-	struct reranker reranker = {.engine = &l->engine, .catalog = l->catalog, .row = &l->row,
+	struct reranker reranker = {.engine = &l->engine, .store = l->store,
 				    .logit_scale = (double)coca_logit_scale(l->engine.model),
 				    .texts = &text, .weights = &weight, .text_count = 1};
-	const struct trust trust = {&reranker, &l->engine, &l->row, l->vectors, embedding};
-	assert_ok(search_candidates(l->catalog, &l->row, l->vectors, &all, embedding, 50, &candidates, &count, &err), &err);
+	const struct trust trust = {&reranker, &l->engine, l->store, embedding};
+	assert_ok(search_candidates(l->store, &all, embedding, 50, &candidates, &count, &err), &err);
 	assert_ok(rerank_candidates(&reranker, candidates, count, 50, &err), &err);
 	assert_ok(trust_check(&trust, candidates, count, &doubtful, &err), &err);
 	free(candidates);

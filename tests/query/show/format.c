@@ -30,7 +30,7 @@ static struct result some_result(const char *path)
 
 static char *format_one(struct result *result, enum format format)
 {
-	struct results results = {.items = result, .count = 1, .capacity = 1};
+	struct results results = {.items = result, .count = 1};
 	struct buffer out = {0};
 
 	result_format(&results, 0, format, &out);
@@ -199,7 +199,7 @@ static void base64_is_padded(void **state)
 static void a_page_holds_its_pictures_and_no_foreign_markup(void **state)
 {
 	struct result items[3] = {some_result(hostile), some_result("tests/data/images/gray-320x240.jpg"), some_result("/proc/version")};
-	struct results results = {.items = items, .count = 3, .capacity = 3};
+	struct results results = {.items = items, .count = 3};
 	const char *path = test_path(test_folder(), "page.html");
 	uint8_t *bytes;
 	size_t size;
