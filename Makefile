@@ -110,7 +110,7 @@ ALL_FLOORS    := query indexer model schema
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(FUZZ_SHARED:%=$(BUILD)/tests/fuzz/%.o) $(foreach f,$(ALL_FLOORS),$(call lib,$(f)))
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIB_LIBS)
 
-TESTED := all $(TEST_PROGRAMS) $(TOOLS) $(BENCH_ALONE:%=$(BUILD)/tests/bench/%) $(REPLAYS) check-deps
+TESTED := all $(TEST_PROGRAMS) $(TOOLS) $(BUILD)/tests/bench/bench $(BENCH_ALONE:%=$(BUILD)/tests/bench/%) $(REPLAYS) check-deps
 
 test: $(TESTED) ## build and run the tests; T=schema runs one floor, SAN=address,undefined under sanitizers
 	@BUILD=$(BUILD) T='$(T)' sh tests/run.sh

@@ -229,8 +229,7 @@ static int run(const struct command *command, struct cli *cli, const struct argu
 	cli->progress = !cli->quiet && isatty(fileno(cli->log));
 	cli->interrupted = &interrupted;
 	cli_listen(cli);
-	if (args->common.precision >= 0)
-		coca_prefer(args->common.precision == 0 ? PRECISION_FP32 : PRECISION_INT8);
+	cli->precision = args->common.precision;
 	if (command->handles_interrupt)
 		catch_interrupts();
 	cli->needs = command->needs;

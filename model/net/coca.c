@@ -106,13 +106,6 @@ static enum status open_tokenizer(struct coca *model, const char *folder, struct
 
 /* ---- precision ---------------------------------------------------------------------------------------------------- */
 
-static enum precision preferred = PRECISION_AUTO;
-
-void coca_prefer(enum precision precision)
-{
-	preferred = precision;
-}
-
 /* Whether a tensor stands beside the weights it is made from. */
 static bool is_beside(const struct tensor *t)
 {
@@ -233,7 +226,7 @@ enum status coca_open(const char *path, struct coca **result, struct err *err)
 	if (status == STATUS_OK)
 		status = open_tokenizer(model, folder, err);
 	if (status == STATUS_OK) {
-		coca_set_precision(model, preferred);
+		coca_set_precision(model, PRECISION_AUTO);
 		*result = model;
 	} else {
 		coca_close(model);

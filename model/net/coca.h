@@ -54,9 +54,7 @@ void coca_close(struct coca *model); /* takes NULL */
 #define INT8_COSINE_LEAST 0.995 /* below, 8 bits change the embeddings too much to be taken without being asked for */
 enum precision { PRECISION_AUTO, PRECISION_FP32, PRECISION_INT8 };
 
-/* What models have that are opened from now on; AUTO at the start. */
-void coca_prefer(enum precision precision);
-/* What this model has from now on: not while another thread uses it. Never AUTO is what coca_precision answers. */
+/* What a model has from now on, AUTO when it was opened: not while another thread uses it. Never AUTO is what coca_precision answers. */
 void coca_set_precision(struct coca *model, enum precision precision);
 enum precision coca_precision(const struct coca *model);
 bool coca_holds_int8(const struct coca *model); /* there are weights in 8 bits alone */

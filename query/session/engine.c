@@ -12,13 +12,14 @@
 
 #include "schema/base/banned.h"
 
-enum status engine_open(const char *path, struct engine *engine, struct err *err)
+enum status engine_open(const char *path, enum precision precision, struct engine *engine, struct err *err)
 {
 	*engine = (struct engine){0};
 	enum status status = coca_open(path, &engine->model, err);
 
 	if (status != STATUS_OK)
 		return status;
+	coca_set_precision(engine->model, precision);
 	const struct config *config = coca_config(engine->model);
 	engine->embed = config->embed_dim;
 	engine->tokens = config->image_tokens;

@@ -1,7 +1,7 @@
 /* engine.h: an opened model with scratch memory, and the ways from a text or a file into it.
  *
  *     struct engine engine;
- *     engine_open(folder, &engine, err);
+ *     engine_open(folder, PRECISION_AUTO, &engine, err);
  *     engine_embed_text(&engine, "two dogs", 8, embedding, &cut, err);
  *     engine_encode_file(&engine, path, 0, embedding, tokens, err);
  *     engine_close(&engine);
@@ -30,7 +30,7 @@ struct engine {
 	bool exact;           /* photographs are decoded in full; false after engine_open */
 };
 
-enum status engine_open(const char *path, struct engine *engine, struct err *err);
+enum status engine_open(const char *path, enum precision precision, struct engine *engine, struct err *err);
 void engine_close(struct engine *engine); /* takes a zeroed one */
 
 /* The model's row in a catalog; STATUS_NOT_FOUND if it is open for reading and nothing was indexed by the model. */

@@ -41,13 +41,13 @@ static enum status identify(struct library *library, enum library_mode mode, str
 
 enum status library_open(const struct library_options *options, struct library *library, struct err *err)
 {
-	*library = (struct library){.model = options->model, .listener = options->listener};
+	*library = (struct library){.model = options->model, .precision = options->precision, .listener = options->listener};
 	enum status status = open_catalog(library, options, err);
 
 	if (status == STATUS_OK && options->mode == LIBRARY_CATALOG)
 		return sqlite_store_open(library->catalog, NULL, &library->store, err);
 	if (status == STATUS_OK)
-		status = engine_open(options->model, &library->engine, err);
+		status = engine_open(options->model, options->precision, &library->engine, err);
 	return status == STATUS_OK ? identify(library, options->mode, err) : status;
 }
 
@@ -76,7 +76,7 @@ enum status library_engine(struct library *library, struct err *err)
 {
 	if (library->engine.model)
 		return STATUS_OK;
-	enum status status = engine_open(library->model, &library->engine, err);
+	enum status status = engine_open(library->model, library->precision, &library->engine, err);
 	if (status == STATUS_OK)
 		status = engine_identify(&library->engine, library->catalog, &library->row, err);
 	if (status == STATUS_NOT_FOUND)

@@ -27,6 +27,7 @@ enum library_mode {
 struct library_options {
 	const char *database;            /* the catalog's path */
 	const char *model;               /* a folder or a file of weights */
+	enum precision precision;        /* AUTO unless said otherwise */
 	enum library_mode mode;
 	const struct listener *listener; /* may be NULL */
 };
@@ -38,6 +39,7 @@ struct library {
 	struct catalog_model row;        /* of the model; id 0: the catalog does not know it */
 	bool empty;                      /* nothing was indexed (by this model): no failure, but no answer either */
 	const char *model;               /* as in the options, and theirs */
+	enum precision precision;
 	const struct listener *listener;
 };
 

@@ -9,7 +9,7 @@ static enum status open_other(struct session *session, const char *model, struct
 {
 	struct catalog *catalog = session->library->catalog;
 	struct catalog_model row;
-	enum status status = engine_open(model, &session->other, err);
+	enum status status = engine_open(model, session->library->precision, &session->other, err);
 
 	if (status == STATUS_OK)
 		status = engine_identify(&session->other, catalog, &row, err);

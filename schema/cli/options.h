@@ -53,6 +53,7 @@ struct cli {
 	bool quiet;            /* --quiet: only results and errors */
 	bool progress;         /* log is a terminal and not quiet: progress lines may be redrawn */
 	const char *database;  /* path of the catalog: --db, else $COCA_DB, else $XDG_DATA_HOME/coca/library.db */
+	int precision;         /* --precision: 0 fp32, 1 int8; -1: as the model has it */
 	const char *model;     /* model folder or file: --model, else $COCA_MODEL, else $XDG_DATA_HOME/coca/model if that
 	                          exists, else the one that ships with the program */
 	enum command_needs needs; /* the command's; its check may say otherwise */

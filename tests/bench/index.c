@@ -151,12 +151,11 @@ static void measure(struct bench *bench, struct data *d)
 static enum status prepare(struct bench *bench, struct data *d)
 {
 	struct err *err = &bench->err;
-	coca_prefer(PRECISION_INT8);
 	enum status status = coca_open(bench->shape, &d->coca, err);
-	coca_prefer(PRECISION_AUTO);
 
 	if (status != STATUS_OK)
 		return status;
+	coca_set_precision(d->coca, PRECISION_INT8);
 	const struct config *config = coca_config(d->coca);
 	size_t plane = 3 * config->image_size * config->image_size;
 	d->state = coca_scratch_new();

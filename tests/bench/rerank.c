@@ -26,6 +26,7 @@
 #include "query/find/rerank.h"
 #include "schema/catalog/contents.h"
 #include "schema/catalog/tokens.h"
+#include "schema/store/sqlite.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
 #include "schema/base/packed.h"
@@ -41,6 +42,7 @@ struct data {
 	char *folder, *path;            /* of the catalog */
 	struct catalog *catalog;
 	struct catalog_model row;
+	struct store *store;
 	struct candidate candidates[CANDIDATES];
 	int32_t ids[TEXTS * IDS];
 	struct coca_text texts[TEXTS];
@@ -168,7 +170,7 @@ out:
 static void rerank_fast(struct data *d, enum precision precision)
 {
 	double weight = 1;
-	struct reranker reranker = {.engine = &d->engine, .catalog = d->catalog, .row = &d->row, .texts = d->texts, .weights = &weight,
+	struct reranker reranker = {.engine = &d->engine, .store = d->store, .texts = d->texts, .weights = &weight,
 				    .text_count = 1};
 
 	coca_set_precision(d->engine.model, precision);
@@ -379,7 +381,7 @@ static enum status fill_catalog(struct data *d)
 			status = catalog_tokens_put(d->catalog, d->candidates[i].content, d->row.id, blob, size, &d->err);
 	}
 	free(blob);
-	return status;
+	return status == STATUS_OK ? sqlite_store_open(d->catalog, &d->row, &d->store, &d->err) : status;
 }
 
 static enum status prepare(struct data *d, const char *shape)
@@ -488,6 +490,7 @@ void bench_rerank(struct bench *bench)
 		measure(bench, d);
 	bench->status = d->status;
 	bench->err = d->err;
+	store_close(d->store);
 	catalog_close(d->catalog);
 	if (d->path)
 		nftw(d->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);

@@ -214,7 +214,7 @@ static enum status make_library(const char *path, const char *model, struct err 
 	uint64_t random = 4;
 	int64_t root;
 	float *centres = NULL, *x = NULL;
-	enum status status = engine_open(model, &engine, err);
+	enum status status = engine_open(model, PRECISION_AUTO, &engine, err);
 
 	if (status == STATUS_OK)
 		status = catalog_open(path, CATALOG_WRITE, &catalog, err);

@@ -76,7 +76,7 @@ static struct drawn *drawn_new(size_t count, size_t indexed)
 	d = (struct drawn){.count = indexed, .folder = test_folder(), .listener.interrupted = &d.interrupted};
 	snprintf(database, sizeof database, "%s/library.db", test_folder());
 	assert_ok(scenes_write(d.folder, &(struct scenes_options){count, 0, 11, 96, false, false}, &err), &err);
-	assert_ok(library_open(&(struct library_options){database, "model/default", LIBRARY_WRITE, &d.listener}, &d.library, &err), &err);
+	assert_ok(library_open(&(struct library_options){database, "model/default", PRECISION_AUTO, LIBRARY_WRITE, &d.listener}, &d.library, &err), &err);
 	assert_ok(catalog_root_put(d.library.catalog, d.folder, &d.root, &err), &err);
 	for (size_t i = 0; i < indexed; i++)
 		drawn_add(&d, i);

@@ -45,7 +45,7 @@ static void open_session(struct session *session)
 	assert_ok(texts_embed(NULL, &d->library.engine, d->library.catalog, &d->library.row, &n, &err), &err);
 	snprintf(database, sizeof database, "%s", catalog_path(d->library.catalog));
 	library_close(&d->library);
-	assert_ok(library_open(&(struct library_options){database, "model/default", LIBRARY_READ, &listener}, &library, &err), &err);
+	assert_ok(library_open(&(struct library_options){database, "model/default", PRECISION_AUTO, LIBRARY_READ, &listener}, &library, &err), &err);
 	assert_ok(session_open(&library, NULL, false, session, &err), &err);
 	notes[0] = '\0';
 }

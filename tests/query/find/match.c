@@ -156,9 +156,9 @@ static void assert_matches(struct drawn *d, struct matcher *m, const char *path,
  * else is scored at the same time. */
 static struct drawn *drawn_in_fp32(size_t count, size_t indexed)
 {
-	coca_prefer(PRECISION_FP32);
 	struct drawn *d = drawn_new(count, indexed);
-	coca_prefer(PRECISION_AUTO);
+
+	coca_set_precision(d->library.engine.model, PRECISION_FP32);
 	return d;
 }
 

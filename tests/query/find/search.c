@@ -126,7 +126,7 @@ static int library_make(void **state)
 	uint64_t seed = 7;
 
 	(void)state;
-	assert_ok(engine_open("tests/data/tiny", &lib.engine, &err), &err);
+	assert_ok(engine_open("tests/data/tiny", PRECISION_AUTO, &lib.engine, &err), &err);
 	lib.folder = test_folder();
 	snprintf(lib.copies, sizeof lib.copies, "%s/copies", lib.folder);
 	assert_int_equal(mkdir(lib.copies, 0700), 0);

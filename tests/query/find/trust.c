@@ -86,7 +86,7 @@ static void library_make(struct library *l, bool fits)
 	uint64_t seed = 11;
 	int64_t root;
 
-	assert_ok(engine_open("model/default", &l->engine, &err), &err);
+	assert_ok(engine_open("model/default", PRECISION_AUTO, &l->engine, &err), &err);
 	assert_ok(catalog_open(test_path(folder, "library.db"), CATALOG_WRITE, &l->catalog, &err), &err);
 	assert_ok(engine_identify(&l->engine, l->catalog, &l->row, &err), &err);
 	assert_ok(catalog_root_put(l->catalog, folder, &root, &err), &err);

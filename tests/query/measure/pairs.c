@@ -21,7 +21,7 @@ static struct evalset load(const char *path)
 	struct evalset set;
 	struct err err;
 
-	assert_ok(engine_open("model/default", &engine, &err), &err);
+	assert_ok(engine_open("model/default", PRECISION_AUTO, &engine, &err), &err);
 	assert_ok(evalset_load(NULL, &engine, &path, 1, &choice, &set, &err), &err);
 	return set;
 }

@@ -193,7 +193,7 @@ static void words_asked_again_need_no_text_tower(void **state)
 	bool cut;
 
 	assert_ok(catalog_open(test_path(test_folder(), "library.db"), CATALOG_WRITE, &library.catalog, &err), &err);
-	assert_ok(engine_open("model/default", &library.engine, &err), &err);
+	assert_ok(engine_open("model/default", PRECISION_AUTO, &library.engine, &err), &err);
 	size_t E = library.engine.embed;
 	assert_in_range(E, 1, 1024);
 	assert_ok(library_embed_text(&library, "a dog", 5, first, &cut, &err), &err);
