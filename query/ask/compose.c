@@ -17,7 +17,6 @@
 #include <sys/stat.h>
 
 #include "model/image/image.h"
-#include "query/ask/parse.h"
 #include "query/session/tokens.h"
 #include "schema/base/memory.h"
 
@@ -27,6 +26,36 @@
 static const double CANCELLED = 2e-3;
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
+
+static const char blanks[] = " \t\n\v\f\r";
+
+enum status compose_words(const char *const *words, size_t count, const char *what, char **text, struct err *err)
+{
+	struct buffer joined = {0};
+	size_t begin = 0, end;
+
+	*text = NULL;
+	for (size_t i = 0; i < count; i++) {
+		if (i)
+			buffer_text(&joined, " ");
+		buffer_text(&joined, words[i]);
+	}
+	if (joined.failed) {
+		buffer_release(&joined);
+		return err_memory(err, what);
+	}
+	for (end = joined.size; end > 0 && strchr(blanks, joined.data[end - 1]);)
+		end--;
+	while (begin < end && strchr(blanks, joined.data[begin]))
+		begin++;
+	if (begin == end) {
+		buffer_release(&joined);
+		return err_set(err, STATUS_USAGE, "the %s is empty", what);
+	}
+	*text = mem_copy(joined.data + begin, end - begin);
+	buffer_release(&joined);
+	return *text ? STATUS_OK : err_memory(err, what);
+}
 
 static bool is_file(const char *path)
 {
@@ -87,7 +116,7 @@ static enum status add_term(struct composition *query, const char *value, double
 			return err_set(err, STATUS_USAGE, "there is no photograph '%s'; hint: text:%s searches for words", rest, rest);
 		term.value = mem_copy(rest, strlen(rest));
 	} else {
-		enum status status = parse_words(&rest, 1, "query", &term.value, err);
+		enum status status = compose_words(&rest, 1, "query", &term.value, err);
 		if (status != STATUS_OK)
 			return status;
 	}
@@ -121,7 +150,7 @@ static enum status add_words(struct composition *query, const char *const *words
 			sign = words[0][0] == '-' ? -1 : 1;
 			continue;
 		}
-		status = parse_words(words + at, n, "query", &joined, err);
+		status = compose_words(words + at, n, "query", &joined, err);
 		if (status != STATUS_OK)
 			break;
 		status = add_term(query, joined, sign, false, err);

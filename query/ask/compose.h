@@ -45,6 +45,8 @@ struct composition {
 	size_t count;
 };
 
+/* The words joined by a space, white space at both ends left out; the caller's to free. STATUS_USAGE when nothing is left. */
+enum status compose_words(const char *const *words, size_t count, const char *what, char **text, struct err *err);
 /* The words, in which + and - on their own add and subtract what follows, then --add and --sub in the order given. STATUS_USAGE
  * for a term that is empty, and for a query that only subtracts. */
 enum status compose_parse(const char *const *words, size_t count, const struct option_list *terms, struct composition *query,

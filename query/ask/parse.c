@@ -18,34 +18,6 @@ static bool is_space(char c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-enum status parse_words(const char *const *words, size_t count, const char *what, char **text, struct err *err)
-{
-	struct buffer joined = {0};
-	size_t begin = 0, end;
-
-	*text = NULL;
-	for (size_t i = 0; i < count; i++) {
-		if (i)
-			buffer_text(&joined, " ");
-		buffer_text(&joined, words[i]);
-	}
-	if (joined.failed) {
-		buffer_release(&joined);
-		return err_memory(err, what);
-	}
-	for (end = joined.size; end > 0 && is_space(joined.data[end - 1]);)
-		end--;
-	while (begin < end && is_space(joined.data[begin]))
-		begin++;
-	if (begin == end) {
-		buffer_release(&joined);
-		return err_set(err, STATUS_USAGE, "the %s is empty", what);
-	}
-	*text = mem_copy(joined.data + begin, end - begin);
-	buffer_release(&joined);
-	return *text ? STATUS_OK : err_memory(err, what);
-}
-
 /* ---- dates ------------------------------------------------------------------------------------------------------ */
 
 /* Days since 1970-01-01 in the Gregorian calendar; month may be 13. Years are counted from March, so that the leap day is

@@ -73,9 +73,6 @@ enum status query_parse(const struct asked *asked, struct query *query, struct e
 enum status query_parse_filters(const struct option_list *filters, struct query *query, struct err *err);
 void query_release(struct query *query);
 
-/* The words joined by a space, white space at both ends left out; the caller's to free. STATUS_USAGE when nothing is left. */
-enum status parse_words(const char *const *words, size_t count, const char *what, char **text, struct err *err);
-
 /* A year, month, day, minute or second: YYYY[-MM[-DD[(T| )HH:MM[:SS]]]] as the half-open span [*from, *to) of local seconds that it
  * names, so that "until 2024-05" includes all of May. */
 enum status parse_date(const char *text, int64_t *from, int64_t *to, struct err *err);

@@ -42,7 +42,7 @@ static enum status inspect_tokens(struct cli *cli, const struct arguments *args,
 	enum status status = tokenizer_open(given->tokenizer ? given->tokenizer : cli->model, 0, &tokenizer, err);
 
 	if (status == STATUS_OK)
-		status = parse_words(args->words + 1, args->count - 1, "text", &text, err);
+		status = compose_words(args->words + 1, args->count - 1, "text", &text, err);
 	if (status == STATUS_OK)
 		status = tokenizer_encode_all(tokenizer, text, strlen(text), &ids, &n, err);
 	if (status == STATUS_OK) {

@@ -57,7 +57,7 @@ static void words_are_one_query(void **state)
 	char *text;
 
 	(void)state;
-	assert_ok(parse_words(words, 3, "query", &text, &err), &err);
+	assert_ok(compose_words(words, 3, "query", &text, &err), &err);
 	assert_string_equal(text, "two dogs  in  snow");
 	free(text);
 }
@@ -68,8 +68,8 @@ static void an_empty_query_is_refused(void **state)
 	char *text;
 
 	(void)state;
-	assert_int_equal(parse_words(NULL, 0, "query", &text, &err), STATUS_USAGE);
-	assert_int_equal(parse_words(blank, 2, "query", &text, &err), STATUS_USAGE);
+	assert_int_equal(compose_words(NULL, 0, "query", &text, &err), STATUS_USAGE);
+	assert_int_equal(compose_words(blank, 2, "query", &text, &err), STATUS_USAGE);
 	assert_string_equal(err.text, "the query is empty");
 }
 
