@@ -6,6 +6,11 @@
 
 #include "schema/base/banned.h"
 
+bool catalog_in_transaction(const struct catalog *catalog)
+{
+	return !sqlite3_get_autocommit(catalog->db);
+}
+
 enum status catalog_failed(struct catalog *catalog, struct err *err)
 {
 	int code = sqlite3_errcode(catalog->db);
