@@ -96,15 +96,6 @@ void parameters_release(struct parameters *p)
 	*p = (struct parameters){0};
 }
 
-const struct parameter *parameters_at(const struct parameters *p, size_t i)
-{
-	size_t at = 0;
-
-	while (at + 1 < p->count && p->list[at + 1].offset <= i)
-		at++;
-	return &p->list[at];
-}
-
 /* ---- values ----------------------------------------------------------------------------------------------------- */
 
 static bool ends_with(const char *name, const char *end)

@@ -54,7 +54,4 @@ enum status parameters_copy(struct parameters *p, const struct weights *weights,
  * temperature. STATUS_USAGE for an unknown one, and when nothing is left to train. */
 enum status parameters_freeze(struct parameters *p, const char *parts, struct err *err);
 
-/* The tensor that float i of a row belongs to. */
-const struct parameter *parameters_at(const struct parameters *p, size_t i);
-
 #endif

@@ -271,7 +271,7 @@ static enum status resolve(struct library *library, struct photo_filter *filter,
 
 	for (size_t i = 0; i < filter->label_count && status == STATUS_OK; i++) {
 		struct catalog_label label;
-		status = catalog_label_find(library->catalog, filter->labels[i].name, &label, err);
+		status = store_label_find(library->store, filter->labels[i].name, &label, err);
 		if (status != STATUS_OK)
 			break;
 		filter->labels[i].id = label.id;
