@@ -11,8 +11,9 @@ static enum status open_other(struct session *session, const char *model, struct
 	struct catalog_model row;
 	enum status status = engine_open(model, session->library->precision, &session->other, err);
 
-	if (status == STATUS_OK)
-		status = engine_identify(&session->other, catalog, &row, err);
+	if (status != STATUS_OK)
+		return status;
+	status = engine_identify(&session->other, catalog, &row, err);
 	if (status != STATUS_OK && status != STATUS_NOT_FOUND)
 		return status;
 	return sqlite_store_open(catalog, status == STATUS_OK ? &row : NULL, &session->other_store, err);

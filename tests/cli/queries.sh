@@ -52,6 +52,7 @@ is "the best nonsense matches less than the worst sense ($best, $worst)" less "$
 expect "nonsense does not pass --min-score" 3 "matches by 0.4" "$coca" search "asdkj qwoieu zxcv" --min-score 0.4
 expect "sense does" 0 "$photos" "$coca" search "a boat on the water" --min-score 0.4
 expect "a score is from 0 to 1" 2 "--min-score takes" "$coca" search boat --min-score 40
+expect "a model to rerank with that is not there is a fault" 1 "cannot open the model '/nope'" "$coca" search boat --rerank-model /nope
 "$coca" search -q "a boat on the water" -n 60 --format json >"$work/all"
 least=$(sed 's/.*"match":\([0-9.e-]*\).*/\1/' "$work/all" | sort -g | sed -n 30p)
 kept=$(sed 's/.*"match":\([0-9.e-]*\).*/\1/' "$work/all" | awk -v x="$least" '$1 >= x' | wc -l)
