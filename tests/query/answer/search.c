@@ -8,6 +8,7 @@
 #include "query/find/match.h"
 #include "query/find/texts.h"
 #include "query/session/score.h"
+#include "schema/catalog/internal.h"
 #include "tests/query/drawn.h"
 
 #include "schema/base/banned.h"
@@ -187,6 +188,97 @@ static void what_matches_less_is_dropped_and_counted(void **state)
 	library_close(&library);
 }
 
-TEST_MAIN(cmocka_unit_test(a_session_answers_the_same_again), cmocka_unit_test(a_search_takes_some_dozen_statements),
+static void limit_depth_and_explanation_are_what_is_asked_for(void **state)
+{
+	static const struct {
+		size_t limit, depth;
+		bool explain;
+	} wanted[] = {{3, 8, false}, {20, 5, true}, {4, 0, false}};
+	struct session session;
+	struct search_answer answer;
+
+	(void)state;
+	open_session(&session);
+	for (size_t k = 0; k < 3; k++) {
+		struct query query = parse("a red circle");
+		const struct search_request request = {&query, wanted[k].limit, wanted[k].depth, NAN, wanted[k].explain};
+		size_t reranked = 0;
+		assert_ok(answer_search(&session, &request, &answer, &err), &err);
+		assert_false(catalog_in_transaction(library.catalog));
+		assert_int_equal(answer.results.count, wanted[k].limit);
+		for (size_t i = 0; i < answer.results.count; i++)
+			reranked += answer.results.items[i].reranked;
+		assert_int_equal(reranked, wanted[k].depth < wanted[k].limit ? wanted[k].depth : wanted[k].limit);
+		assert_int_equal(answer.results.why != NULL, wanted[k].explain);
+		assert_int_equal(answer.dropped, 0);
+		search_answer_release(&answer);
+		query_release(&query);
+	}
+	session_close(&session);
+	library_close(&library);
+}
+
+static void what_is_kept_matches_by_least_or_more(void **state)
+{
+	struct session session;
+	struct search_answer all, some;
+
+	(void)state;
+	open_session(&session);
+	struct query query = parse("a red circle");
+	struct search_request request = {.query = &query, .limit = 30, .depth = 30, .least = NAN};
+	assert_ok(answer_search(&session, &request, &all, &err), &err);
+	assert_int_equal(all.results.count, 30);
+	double best = 0, worst = 1;
+	for (size_t i = 0; i < 30; i++) {
+		best = fmax(best, all.results.items[i].match);
+		worst = fmin(worst, all.results.items[i].match);
+	}
+	assert_true(worst < best);
+	request.least = best; /* the best itself stays */
+	assert_ok(answer_search(&session, &request, &some, &err), &err);
+	assert_in_range(some.results.count, 1, 29);
+	assert_int_equal(some.results.count + some.dropped, 30);
+	for (size_t i = 0; i < some.results.count; i++)
+		assert_true(some.results.items[i].match >= best);
+	search_answer_release(&all);
+	search_answer_release(&some);
+	query_release(&query);
+	session_close(&session);
+	library_close(&library);
+}
+
+static void similar_leaves_the_file_out_and_filters_alone_list(void **state)
+{
+	struct session session;
+	struct search_answer answer;
+
+	(void)state;
+	open_session(&session);
+	ask(&session, "a red circle", &answer);
+	char *path = strdup(answer.results.items[0].photo.path);
+	search_answer_release(&answer);
+	assert_ok(answer_similar(&session, path, 10, &answer, &err), &err);
+	assert_false(catalog_in_transaction(library.catalog));
+	assert_int_equal(answer.results.count, 10);
+	for (size_t i = 0; i < 10; i++)
+		assert_string_not_equal(answer.results.items[i].photo.path, path);
+	search_answer_release(&answer);
+	free(path);
+
+	struct query query = {0};
+	const struct search_request request = {.query = &query, .limit = 7, .depth = SCORE_DEPTH, .least = NAN};
+	assert_ok(answer_search(&session, &request, &answer, &err), &err);
+	assert_false(catalog_in_transaction(library.catalog));
+	assert_int_equal(answer.results.count, 7);
+	assert_true(isnan(answer.results.items[0].match));
+	search_answer_release(&answer);
+	session_close(&session);
+	library_close(&library);
+}
+
+TEST_MAIN(cmocka_unit_test(limit_depth_and_explanation_are_what_is_asked_for), cmocka_unit_test(what_is_kept_matches_by_least_or_more),
+	  cmocka_unit_test(similar_leaves_the_file_out_and_filters_alone_list),
+	  cmocka_unit_test(a_session_answers_the_same_again), cmocka_unit_test(a_search_takes_some_dozen_statements),
 	  cmocka_unit_test(a_match_takes_some_dozen_statements), cmocka_unit_test(notes_go_to_the_listener),
 	  cmocka_unit_test(what_matches_less_is_dropped_and_counted))

@@ -123,6 +123,76 @@ static void numbers_and_sizes_are_checked(void **state)
 	o = args.options;
 	assert_int_equal(o->budget, (size_t)3 << 29);
 	arguments_release(&args);
+	static const struct {
+		char *text;
+		size_t size;
+	} sizes[] = {{"0", 0}, {"7", 7}, {"2k", 2048}, {"3mb", (size_t)3 << 20}, {"1TB", (size_t)1 << 40}};
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		assert_ok(PARSE(&args, &err, "--budget", sizes[i].text), &err);
+		assert_int_equal(((const struct options *)args.options)->budget, sizes[i].size);
+		arguments_release(&args);
+	}
+}
+
+static void the_ends_of_a_range_are_in_it(void **state)
+{
+	static char *const numbers[] = {"1", "100"}, *const reals[] = {"0", "10"};
+	struct arguments args;
+	struct err err;
+	(void)state;
+
+	for (size_t i = 0; i < 2; i++) {
+		assert_ok(PARSE(&args, &err, "--limit", numbers[i], "--weight", reals[i]), &err);
+		assert_int_equal(((const struct options *)args.options)->limit, i ? 100 : 1);
+		assert_true(((const struct options *)args.options)->weight == (i ? 10 : 0));
+		arguments_release(&args);
+	}
+	assert_int_equal(PARSE(&args, &err, "--weight=-0.001"), STATUS_USAGE);
+}
+
+/* Offsets of common options are those of another struct. */
+static void a_common_option_is_none_of_the_commands(void **state)
+{
+	struct arguments args;
+	struct err err;
+	(void)state;
+
+	_Static_assert(offsetof(struct options, limit) == offsetof(struct common_options, database), "the same place");
+	assert_ok(PARSE(&args, &err, "--db=x"), &err);
+	assert_string_equal(args.common.database, "x");
+	assert_false(OPTION_GIVEN(&args, struct options, limit));
+	arguments_release(&args);
+}
+
+static void words_may_begin_with_a_dash(void **state)
+{
+	struct arguments args;
+	struct err err;
+	(void)state;
+
+	assert_ok(PARSE(&args, &err, "-", "-file:x", "-aqa"), &err);
+	assert_int_equal(args.count, 2);
+	assert_string_equal(args.words[0], "-");
+	assert_string_equal(args.words[1], "-file:x");
+	assert_true(((const struct options *)args.options)->all && args.common.quiet);
+	arguments_release(&args);
+	assert_int_equal(PARSE(&args, &err, "-nothing:x"), STATUS_USAGE);
+	assert_int_equal(PARSE(&args, &err, "-n"), STATUS_USAGE);
+	assert_string_equal(err.text, "-n needs a value: -n N");
+}
+
+/* --quiet takes notes away, never faults; progress is drawn on a terminal alone. */
+static void what_is_quiet_still_tells_faults(void **state)
+{
+	(void)state;
+	for (int k = 0; k < 4; k++) {
+		struct cli cli = {.quiet = k & 1, .progress = k & 2};
+		cli_listen(&cli);
+		assert_int_equal(cli.listener.note == NULL, cli.quiet);
+		assert_non_null(cli.listener.fault);
+		assert_int_equal(cli.listener.progress != NULL, cli.progress);
+		assert_ptr_equal(cli.listener.context, &cli);
+	}
 }
 
 static void reals_stay_in_their_range(void **state)
@@ -246,6 +316,8 @@ static void an_error_quotes_without_forging_lines(void **state)
 TEST_MAIN(cmocka_unit_test(options_may_stand_anywhere_and_in_every_spelling), cmocka_unit_test(two_dashes_end_the_options),
 	  cmocka_unit_test(an_optional_value_is_taken_only_behind_an_equals_sign),
 	  cmocka_unit_test(wrong_words_are_usage_errors_that_name_them), cmocka_unit_test(numbers_and_sizes_are_checked),
+	  cmocka_unit_test(the_ends_of_a_range_are_in_it), cmocka_unit_test(a_common_option_is_none_of_the_commands),
+	  cmocka_unit_test(words_may_begin_with_a_dash), cmocka_unit_test(what_is_quiet_still_tells_faults),
 	  cmocka_unit_test(reals_stay_in_their_range), cmocka_unit_test(what_is_not_given_is_the_tables_default), cmocka_unit_test(lists_keep_the_order_of_the_command_line),
 	  cmocka_unit_test(a_choice_is_one_of_its_words), cmocka_unit_test(help_prints_the_tables_defaults),
 	  cmocka_unit_test(times_and_sizes_read_as_people_write_them), cmocka_unit_test(an_error_quotes_without_forging_lines))

@@ -9,6 +9,7 @@
 #include "schema/base/packed.h"
 #include "schema/catalog/contents.h"
 #include "schema/catalog/facts.h"
+#include "schema/catalog/internal.h"
 #include "schema/catalog/tokens.h"
 #include "schema/store/sqlite.h"
 #include "schema/vectors/vectors.h"
@@ -32,7 +33,7 @@ static void put_photo(struct fixture *f, const char *path, int64_t content, int6
 {
 	struct photo photo = {.root = f->root, .path = path, .path_size = strlen(path), .size = 1, .mtime_ns = 1, .content = content, .format = "jpeg",
 			      .width = 4, .height = 3, .orientation = 1, .has_taken = taken > 0, .taken_at = taken,
-			      .taken_offset = CATALOG_NO_OFFSET, .camera = camera};
+			      .taken_offset = CATALOG_NO_OFFSET, .camera = camera, .lens = camera ? "50 mm" : NULL};
 
 	assert_ok(catalog_photo_put(f->writer, &photo, &err), &err);
 	if (content % 11 == 0)
@@ -523,7 +524,77 @@ static void a_store_of_no_model_finds_photos_but_no_vectors(void **state)
 	fixture_free(f);
 }
 
+static void a_question_is_not_asked_while_the_catalog_is_written_and_ends_with_its_store(void **state)
+{
+	(void)state;
+	struct fixture *f = fixture_new();
+
+	store_close(f->store);
+	assert_ok(sqlite_store_open(f->writer, &f->model, &f->store, &err), &err);
+	store_end(f->store); /* nothing was begun */
+	assert_ok(catalog_begin(f->writer, &err), &err);
+	assert_int_equal(store_begin(f->store, &err), STATUS_FAILED);
+	store_end(f->store);
+	assert_true(catalog_in_transaction(f->writer)); /* the writer's own */
+	assert_ok(catalog_commit(f->writer, &err), &err);
+	store_close(f->store);
+	assert_ok(sqlite_store_open(f->reader, &f->model, &f->store, &err), &err);
+	assert_ok(store_begin(f->store, &err), &err);
+	assert_true(catalog_in_transaction(f->reader));
+	store_close(f->store);
+	f->store = NULL;
+	assert_false(catalog_in_transaction(f->reader));
+	fixture_free(f);
+}
+
+static void samples_are_of_their_kind(void **state)
+{
+	(void)state;
+	struct fixture *f = fixture_new();
+	int64_t ids[CONTENTS * 2], *tied;
+	size_t n, tied_n, gone = 0;
+
+	assert_ok(store_sample(f->store, STORE_ANY, CONTENTS * 2, ids, &n, &err), &err);
+	assert_int_equal(n, CONTENTS);
+	assert_ok(store_sample(f->store, STORE_THERE, CONTENTS * 2, ids, &n, &err), &err);
+	for (int i = 0; i < CONTENTS; i++)
+		gone += f->contents[i] % 11 == 0;
+	assert_int_equal(n, CONTENTS - gone);
+	for (size_t i = 0; i < n; i++)
+		assert_int_not_equal(ids[i] % 11, 0);
+	assert_ok(store_sample(f->store, STORE_TIED, CONTENTS * 2, ids, &n, &err), &err);
+	assert_ok(store_texts_tied(f->store, NULL, 0, &tied, &tied_n, &err), &err);
+	assert_int_equal(n, tied_n);
+	free(tied);
+	for (int kind = STORE_THERE; kind <= STORE_TIED; kind++) {
+		assert_ok(store_sample(f->store, kind, 20, ids, &n, &err), &err);
+		assert_int_equal(n, 20);
+	}
+	fixture_free(f);
+}
+
+static void a_content_is_found_by_its_hash(void **state)
+{
+	(void)state;
+	struct fixture *f = fixture_new();
+	const uint8_t hash[CATALOG_HASH] = {9, 8, 7}, other[CATALOG_HASH] = {9, 8, 6};
+	int64_t content, found;
+	bool any;
+
+	assert_ok(catalog_content_put(f->writer, hash, &content, &err), &err);
+	assert_ok(store_content(f->store, hash, &found, &err), &err);
+	assert_int_equal(found, content);
+	assert_ok(store_content(f->store, other, &found, &err), &err);
+	assert_int_equal(found, 0);
+	assert_ok(store_any_tied(f->store, &any, &err), &err);
+	assert_true(any);
+	fixture_free(f);
+}
+
 TEST_MAIN(
+	cmocka_unit_test(a_question_is_not_asked_while_the_catalog_is_written_and_ends_with_its_store),
+	cmocka_unit_test(samples_are_of_their_kind),
+	cmocka_unit_test(a_content_is_found_by_its_hash),
 	cmocka_unit_test(embeddings_are_those_of_single_calls),
 	cmocka_unit_test(photos_are_those_of_single_calls_that_pass),
 	cmocka_unit_test(newest_photos_are_those_that_the_filter_lists),
