@@ -55,6 +55,7 @@ for floor in $floors; do
         done
     done
 done
+plant "$(source_in model/math)" '  #  include  "query/find/search.h"' "model does not include query"
 said "no floor includes one above or beside it"
 for source in coca.c $(for floor in $floors; do sources_of "$floor"; done); do
     plant "$source" '#include "tests/support.h"' "the program does not include tests"
@@ -114,7 +115,7 @@ for floor in model indexer query; do
 done
 said "SQL stays where the catalog is"
 for floor in $floors; do
-    for call in 'exit(1)' '_exit(1)' '_Exit(1)' 'quick_exit(1)' 'abort()'; do
+    for call in 'exit(1)' 'exit (1)' '_exit(1)' '_Exit(1)' 'quick_exit(1)' 'abort()'; do
         plant "$(sources_of "$floor" | head -n 1)" "void leave(void) { $call; }" "only a command may end the process"
     done
 done

@@ -211,6 +211,7 @@ static void limit_depth_and_explanation_are_what_is_asked_for(void **state)
 		assert_int_equal(reranked, wanted[k].depth < wanted[k].limit ? wanted[k].depth : wanted[k].limit);
 		assert_int_equal(answer.results.why != NULL, wanted[k].explain);
 		assert_int_equal(answer.dropped, 0);
+		assert_int_equal(answer.reranker.text_count, wanted[k].depth ? 1 : 0);
 		search_answer_release(&answer);
 		query_release(&query);
 	}
