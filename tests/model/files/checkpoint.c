@@ -123,7 +123,7 @@ static void what_is_written_reads_back(void **state)
 {
 	(void)state;
 	static const float scalar = 2.5f, matrix[6] = {0, -1, 1e-8f, 65504, 3.14159265f, -0.0f};
-	const struct named_floats tensors[] = {{"a \"quoted\" scale", 0, {0}, &scalar}, {"m", 2, {2, 3}, matrix}, {"empty", 1, {0}, matrix}};
+	const struct named_floats tensors[] = {{"a \"quoted\" scale", 0, {0}, .data = &scalar}, {"m", 2, {2, 3}, .data = matrix}, {"empty", 1, {0}, .data = matrix}};
 	const char *path = test_path(test_folder(), "w.safetensors");
 	struct checkpoint *c;
 	struct err err;
@@ -155,7 +155,7 @@ static void halves_are_rounded_to_nearest(void **state)
 
 	for (size_t i = 0; i < COUNT; i++)
 		values[i] = test_uniform(&random);
-	assert_ok(checkpoint_write(path, &(struct named_floats){"v", 1, {COUNT}, values}, 1, DTYPE_F16, NULL, 0, &err), &err);
+	assert_ok(checkpoint_write(path, &(struct named_floats){"v", 1, {COUNT}, .data = values}, 1, DTYPE_F16, NULL, 0, &err), &err);
 	assert_opens(path, &c);
 	assert_ok(tensor_floats(checkpoint_at(c, 0), back, &err), &err);
 	assert_true(test_close("halves", values, back, COUNT, 0.5f / 2048));
@@ -171,7 +171,7 @@ static void what_no_half_can_hold_is_not_written(void **state)
 	const char *path = test_path(test_folder(), "large.safetensors");
 	struct err err;
 
-	assert_int_equal(checkpoint_write(path, &(struct named_floats){"v", 0, {0}, &large}, 1, DTYPE_F16, NULL, 0, &err), STATUS_FORMAT);
+	assert_int_equal(checkpoint_write(path, &(struct named_floats){"v", 0, {0}, .data = &large}, 1, DTYPE_F16, NULL, 0, &err), STATUS_FORMAT);
 	assert_non_null(strstr(err.text, "'v' holds 70000"));
 	assert_int_equal(access(path, F_OK), -1);
 }
@@ -522,7 +522,7 @@ static bool opens(const char *path)
 static const char *small_safetensors(void)
 {
 	static const float values[6] = {1, 2, 3, 4, 5, 6};
-	const struct named_floats tensors[] = {{"a", 2, {2, 2}, values}, {"b", 1, {2}, values + 4}};
+	const struct named_floats tensors[] = {{"a", 2, {2, 2}, .data = values}, {"b", 1, {2}, .data = values + 4}};
 	const char *path = test_path(test_folder(), "small.safetensors");
 	struct err err;
 
