@@ -12,7 +12,6 @@
 #include <sqlite3.h>
 
 #include "indexer/commands/commands.h"
-#include "model/net/coca.h"
 #include "model/commands/commands.h"
 #include "model/math/int8.h"
 #include "query/commands/commands.h"

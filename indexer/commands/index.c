@@ -146,8 +146,8 @@ static int run(struct cli *cli, const struct arguments *args)
 		status = find_folders(catalog, args, &folders, &err);
 	if (status == STATUS_OK)
 		status = coca_open(cli->model, &coca, &err);
-	if (status == STATUS_OK && cli->precision >= 0)
-		coca_set_precision(coca, cli->precision == 0 ? PRECISION_FP32 : PRECISION_INT8);
+	if (status == STATUS_OK)
+		coca_set_precision(coca, coca_precision_named(cli->precision));
 	if (status == STATUS_OK)
 		status = library_identify(catalog, coca, cli->model, &model, &err);
 	chosen.folders = folders.paths;

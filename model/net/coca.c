@@ -140,6 +140,11 @@ static bool takes_int8(const struct coca *model)
 	return coca_holds_int8(model) || (mean && strtod(mean, NULL) >= INT8_COSINE_LEAST);
 }
 
+enum precision coca_precision_named(int number)
+{
+	return number < 0 ? PRECISION_AUTO : number == 0 ? PRECISION_FP32 : PRECISION_INT8;
+}
+
 void coca_set_precision(struct coca *model, enum precision precision)
 {
 	if (precision == PRECISION_AUTO)

@@ -53,6 +53,8 @@ void coca_close(struct coca *model); /* takes NULL */
 #define INT8_COSINE_MEAN "int8.cosine_mean" /* in the file's metadata */
 #define INT8_COSINE_LEAST 0.995 /* below, 8 bits change the embeddings too much to be taken without being asked for */
 enum precision { PRECISION_AUTO, PRECISION_FP32, PRECISION_INT8 };
+/* As --precision counts: 0 fp32, 1 int8; below, AUTO. */
+enum precision coca_precision_named(int number);
 
 /* What a model has from now on, AUTO when it was opened: not while another thread uses it. Never AUTO is what coca_precision answers. */
 void coca_set_precision(struct coca *model, enum precision precision);

@@ -17,7 +17,6 @@
 #include "schema/catalog/filter.h"
 #include "schema/catalog/texts.h"
 #include "schema/base/json.h"
-#include "schema/vectors/vectors.h"
 
 #include "schema/base/embed.h"
 #include "schema/base/clock.h"
@@ -262,15 +261,10 @@ static enum status caption_all(struct captioning *c, struct err *err)
 /* The captions' embeddings, so that a search finds photographs by them at once. */
 static enum status embed(struct captioning *c, struct err *err)
 {
-	struct vectors_options texts = {.set = VECTORS_TEXTS};
-	struct vectors *vectors = NULL;
 	size_t n;
 	enum status status = texts_embed(&c->cli->listener, &c->library->engine, c->library->catalog, &c->library->row, &n, err);
 
-	if (status == STATUS_OK)
-		status = vectors_open(c->library->catalog, &c->library->row, &texts, &vectors, err);
-	vectors_close(vectors);
-	return status;
+	return status == STATUS_OK ? texts_index(c->library, err) : status;
 }
 
 /* ---- command ---------------------------------------------------------------------------------------------------- */

@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "query/commands/open.h"
 #include "model/image/image.h"
 #include "model/net/quantize.h"
 #include "query/session/engine.h"
@@ -118,7 +117,7 @@ enum status model_info(struct cli *cli, const char *path, struct err *err)
 	struct engine engine = {0};
 	struct buffer out = {0};
 	char config[33], weights[33];
-	enum status status = engine_open(path, open_precision(cli), &engine, err);
+	enum status status = engine_open(path, coca_precision_named(cli->precision), &engine, err);
 
 	if (status == STATUS_OK)
 		status = coca_digest(engine.model, config, weights, err);
@@ -234,7 +233,7 @@ static enum status quantize(struct cli *cli, const struct arguments *args, struc
 	enum status status = job.to ? refuse_existing(job.to, err) : err_set(err, STATUS_USAGE, "coca model quantize needs --out DIR");
 
 	if (status == STATUS_OK)
-		status = engine_open(cli->model, open_precision(cli), &job.engine, err);
+		status = engine_open(cli->model, coca_precision_named(cli->precision), &job.engine, err);
 	if (status == STATUS_OK) {
 		const char *path = coca_weights_path(job.engine.model), *slash = strrchr(path, '/');
 		job.from = slash ? mem_copy(path, (size_t)(slash - path) + (slash == path)) : mem_copy(".", 1);

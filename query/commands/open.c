@@ -3,14 +3,9 @@
 
 #include "schema/base/banned.h"
 
-enum precision open_precision(const struct cli *cli)
-{
-	return cli->precision < 0 ? PRECISION_AUTO : cli->precision == 0 ? PRECISION_FP32 : PRECISION_INT8;
-}
-
 static enum status open_as(struct cli *cli, enum library_mode mode, struct library *library, struct err *err)
 {
-	const struct library_options options = {cli->database, cli->model, open_precision(cli), mode, &cli->listener};
+	const struct library_options options = {cli->database, cli->model, coca_precision_named(cli->precision), mode, &cli->listener};
 
 	return library_open(&options, library, err);
 }
@@ -19,7 +14,7 @@ static enum status open_by(struct cli *cli, struct library *library, struct err 
 {
 	switch (cli->needs) {
 	case NEEDS_MODEL:
-		return engine_open(cli->model, open_precision(cli), &library->engine, err);
+		return engine_open(cli->model, coca_precision_named(cli->precision), &library->engine, err);
 	case NEEDS_CATALOG:
 		return open_as(cli, LIBRARY_CATALOG, library, err);
 	case NEEDS_CATALOG_WRITER:
@@ -37,7 +32,7 @@ static enum status open_by(struct cli *cli, struct library *library, struct err 
 
 enum status open_needs(struct cli *cli, struct library *library, struct err *err)
 {
-	*library = (struct library){.model = cli->model, .precision = open_precision(cli), .listener = &cli->listener};
+	*library = (struct library){.model = cli->model, .precision = coca_precision_named(cli->precision), .listener = &cli->listener};
 	cli->library = library;
 	enum status status = open_by(cli, library, err);
 	cli->catalog = library->catalog;

@@ -10,8 +10,6 @@
 #include "query/session/library.h"
 #include "schema/cli/options.h"
 
-/* What --precision asks for. */
-enum precision open_precision(const struct cli *cli);
 /* Fills cli->library and cli->catalog by cli->needs. After an error close is still due. */
 enum status open_needs(struct cli *cli, struct library *library, struct err *err);
 /* As cli_fail, with exit code 3 where nothing was indexed by the model. */

@@ -9,7 +9,6 @@
 #include "query/find/texts.h"
 #include "schema/catalog/texts.h"
 #include "schema/base/json.h"
-#include "schema/vectors/vectors.h"
 
 #include "schema/base/embed.h"
 
@@ -54,17 +53,6 @@ static void print_report(struct cli *cli, const char *collection, const struct t
 	listener_note(&cli->listener, "%zu texts added to '%s', %zu were there already", report->added, collection, report->known);
 }
 
-/* A search would do it as well; done here, the first one need not wait. */
-static enum status refresh(struct library *library, struct err *err)
-{
-	struct vectors_options texts = {.set = VECTORS_TEXTS};
-	struct vectors *vectors = NULL;
-	enum status status = vectors_open(library->catalog, &library->row, &texts, &vectors, err);
-
-	vectors_close(vectors);
-	return status;
-}
-
 static int add(struct cli *cli, const struct arguments *args, const char *given)
 {
 	struct library *library = cli->library;
@@ -85,7 +73,7 @@ static int add(struct cli *cli, const struct arguments *args, const char *given)
 	if (status == STATUS_OK)
 		status = texts_embed(&cli->listener, &library->engine, library->catalog, &library->row, &embedded, &err);
 	if (status == STATUS_OK)
-		status = refresh(library, &err);
+		status = texts_index(library, &err);
 	if (status != STATUS_OK)
 		return cli_fail(cli, &err);
 	return skipped ? EXIT_SKIPPED : EXIT_DONE;

@@ -411,3 +411,10 @@ enum status texts_ready(struct library *library, struct err *err)
 	listener_note(library->listener, "%zu texts are not embedded by this model yet and are left out, as %s", missing, reason.text);
 	return STATUS_OK;
 }
+
+enum status texts_index(struct library *library, struct err *err)
+{
+	size_t n;
+
+	return store_count(library->store, STORE_TEXTS, &n, err);
+}

@@ -45,4 +45,7 @@ enum status texts_embed(const struct listener *listener, struct engine *engine, 
  * process is writing or the disk is read only, says so and goes on without those texts. */
 enum status texts_ready(struct library *library, struct err *err);
 
+/* Brings the index of the texts' embeddings up to date: a search would do it as well, but then the first one waits for it. */
+enum status texts_index(struct library *library, struct err *err);
+
 #endif
