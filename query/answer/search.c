@@ -89,7 +89,7 @@ static enum status find(struct asking *a, struct err *err)
 	if (status == STATUS_OK)
 		status = search_passing(library->store, &passing, a->embedding, most, &a->candidates, &a->count, err);
 	if (status == STATUS_OK)
-		status = tied_widen(library, &passing, a->embedding, most, &a->candidates, &a->count, err);
+		status = by_text_widen(library, &passing, a->embedding, most, &a->candidates, &a->count, err);
 	passing_release(&passing);
 	return status;
 }
@@ -221,7 +221,7 @@ enum status answer_search(struct session *session, const struct search_request *
 		status = compose_embed(library, &request->query->composition, a.embedding, err);
 	if (status == STATUS_OK) {
 		notice_terms(&a);
-		status = tied_ready(library, err);
+		status = by_text_ready(library, err);
 	}
 	lap(&a, &answer->times.embed);
 	if (status == STATUS_OK)

@@ -32,7 +32,7 @@ enum { SENTENCES = sizeof sentences / sizeof *sentences };
 
 /* ---- scale ------------------------------------------------------------------------------------------------------ */
 
-void tied_moments(const double *x, size_t n, double *mean, double *deviation)
+void by_text_moments(const double *x, size_t n, double *mean, double *deviation)
 {
 	double sum = 0, square = 0;
 
@@ -45,7 +45,7 @@ void tied_moments(const double *x, size_t n, double *mean, double *deviation)
 }
 
 /* A collection too small to have a deviation takes the other's. */
-double tied_equivalent(const struct tied_scale *s, double cosine)
+double by_text_equivalent(const struct by_text_scale *s, double cosine)
 {
 	if (!(s->text_deviation > 0) || !(s->photo_deviation > 0))
 		return s->photo_mean + cosine - s->text_mean;
@@ -94,7 +94,7 @@ static enum status sentence_cosines(struct engine *engine, const float *query, d
 	return status;
 }
 
-static enum status find_scale(struct library *library, const float *query, struct tied_scale *scale, struct err *err)
+static enum status find_scale(struct library *library, const float *query, struct by_text_scale *scale, struct err *err)
 {
 	double cosines[SAMPLE];
 	size_t n;
@@ -102,11 +102,11 @@ static enum status find_scale(struct library *library, const float *query, struc
 
 	if (status != STATUS_OK)
 		return status;
-	tied_moments(cosines, n, &scale->photo_mean, &scale->photo_deviation);
+	by_text_moments(cosines, n, &scale->photo_mean, &scale->photo_deviation);
 	status = sample_cosines(library, STORE_TIED, query, cosines, &n, err);
 	if (status == STATUS_OK && n < FEW)
 		status = sentence_cosines(&library->engine, query, cosines, &n, err);
-	tied_moments(cosines, n, &scale->text_mean, &scale->text_deviation);
+	by_text_moments(cosines, n, &scale->text_mean, &scale->text_deviation);
 	return status;
 }
 
@@ -241,9 +241,9 @@ static enum status search_tied(struct finding *f, struct err *err)
 /* ---- together --------------------------------------------------------------------------------------------------- */
 
 /* By the best of its texts, if that is above its pixels. */
-static void lift(const struct tied_scale *scale, int64_t text, double cosine, struct candidate *c)
+static void lift(const struct by_text_scale *scale, int64_t text, double cosine, struct candidate *c)
 {
-	double above = tied_equivalent(scale, cosine) - (double)c->similarity;
+	double above = by_text_equivalent(scale, cosine) - (double)c->similarity;
 
 	if (!(above > 0))
 		return;
@@ -254,7 +254,7 @@ static void lift(const struct tied_scale *scale, int64_t text, double cosine, st
 	c->score = (double)c->similarity + (double)c->lift;
 }
 
-static enum status lift_some(struct library *library, const struct tied_scale *scale, const float *query, struct candidate *candidates, size_t n,
+static enum status lift_some(struct library *library, const struct by_text_scale *scale, const float *query, struct candidate *candidates, size_t n,
 			     struct err *err)
 {
 	int64_t contents[LIFTED];
@@ -328,7 +328,7 @@ static enum status find_contents(struct finding *f, struct err *err)
 	return status == STATUS_OK && !enough ? search_tied(f, err) : status;
 }
 
-enum status tied_ready(struct library *library, struct err *err)
+enum status by_text_ready(struct library *library, struct err *err)
 {
 	bool any;
 	enum status status = store_any_tied(library->store, &any, err);
@@ -336,11 +336,11 @@ enum status tied_ready(struct library *library, struct err *err)
 	return status == STATUS_OK && any ? texts_ready(library, err) : status;
 }
 
-enum status tied_widen(struct library *library, const struct passing *passing, const float *embedding, size_t k,
-		       struct candidate **candidates, size_t *count, struct err *err)
+enum status by_text_widen(struct library *library, const struct passing *passing, const float *embedding, size_t k,
+			  struct candidate **candidates, size_t *count, struct err *err)
 {
 	struct finding f = {.library = library, .passing = passing, .query = embedding, .wanted = k < CONTENTS_MOST ? k : CONTENTS_MOST};
-	struct tied_scale scale;
+	struct by_text_scale scale;
 	bool any;
 	enum status status = store_any_tied(library->store, &any, err);
 

@@ -17,22 +17,22 @@
 #include "query/session/library.h"
 #include "query/find/search.h"
 
-struct tied_scale {
+struct by_text_scale {
 	double text_mean, text_deviation, photo_mean, photo_deviation;
 };
 
 /* What a text's cosine is worth as a photograph's. */
-double tied_equivalent(const struct tied_scale *scale, double cosine);
+double by_text_equivalent(const struct by_text_scale *scale, double cosine);
 
 /* Mean and deviation of x[n]; a deviation of 0 where n < 2. */
-void tied_moments(const double *x, size_t n, double *mean, double *deviation);
+void by_text_moments(const double *x, size_t n, double *mean, double *deviation);
 
 /* Embeds texts that this model has not embedded yet, where any is tied: before a question begins, as it writes. */
-enum status tied_ready(struct library *library, struct err *err);
+enum status by_text_ready(struct library *library, struct err *err);
 
 /* candidates: the k nearest photographs, as search_passing found them (count <= k); becomes the k best, pixels and texts together,
  * their text, text_similarity, lift, score and slot set. Costs next to nothing in a catalog without tied texts. */
-enum status tied_widen(struct library *library, const struct passing *passing, const float *embedding /* [E] */, size_t k,
-		       struct candidate **candidates, size_t *count, struct err *err);
+enum status by_text_widen(struct library *library, const struct passing *passing, const float *embedding /* [E] */, size_t k,
+			  struct candidate **candidates, size_t *count, struct err *err);
 
 #endif
