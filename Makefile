@@ -157,8 +157,9 @@ $(BENCH_SHAPE)/open_clip_model.safetensors: tests/data/configs/coca_ViT-B-32.jso
 	@$(BUILD)/tests/tools/random_model $< $(@D) >&2
 
 SCALE ?= 10000 100000 1000000
-scale: all $(BUILD)/tests/bench/scale ## measure large libraries, made up: SCALE="10000 100000", FORMAT=json, SCALE_DIR=DIR (a million: 3 GB, 15 minutes)
-	@FORMAT='$(FORMAT)' $(BUILD)/tests/bench/scale $(SCALE)
+scale: all $(BUILD)/tests/bench/scale ## measure large libraries, made up: SCALE="10000 100000", FORMAT=json, SCALE_DIR=DIR (a million: 3 GB, 15 minutes); SCALE= for costs at doubling sizes alone
+	@$(if $(SCALE),FORMAT='$(FORMAT)' $(BUILD)/tests/bench/scale $(SCALE))
+	@BUILD=$(BUILD) FORMAT='$(FORMAT)' bash tests/bench/costs.sh $(COSTS)
 
 # ---- for people -------------------------------------------------------------------------------------------------
 
