@@ -2,11 +2,7 @@
 # Accidents: full, read-only and vanishing disks, two writers, damage, foreign files, other versions, bombs. Each says so in a line, keeps
 # what there was, and the next run goes on. What needs a mount of its own is skipped where that is not allowed.
 set -u
-BUILD=${BUILD:-build}
-coca=$BUILD/coca
-scenes=$BUILD/tests/tools/scenes
-work=$(mktemp -d)
-photos=$work/photos
+. tests/cli/support.inc
 disk=$work/disk
 mounted=
 finish() {
@@ -14,19 +10,9 @@ finish() {
     rm -rf "$work"
 }
 trap finish EXIT
-unset COCA_MODEL COCA_DB
-export COCA_DB=$work/library.db
 
 ok() { echo "ok - $1"; }
 not_ok() { echo "not ok - $1"; cat "$work/out" "$work/log"; }
-# expect NAME CODE TEXT COMMAND...: TEXT must stand in what the command prints
-expect() {
-    local name=$1 want=$2 text=$3
-    shift 3
-    "$@" >"$work/out" 2>"$work/log"
-    local code=$?
-    if [ $code -eq "$want" ] && cat "$work/out" "$work/log" | grep -qF -e "$text"; then ok "$name"; else not_ok "$name (exit code $code, expected $want and '$text')"; fi
-}
 poke() { # FILE OFFSET TEXT
     printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc 2>/dev/null
 }
@@ -57,7 +43,7 @@ if mount_disk size=2m; then
     mount_disk size=64m
     "$coca" index "$work/drawn" --db "$disk/library.db" --batch 1 --jobs 1 >"$work/out" 2>"$work/log" &
     pid=$!
-    for _ in $(seq 100); do [ -s "$disk/library.db-wal" ] && break; sleep 0.02; done
+    soon test -s "$disk/library.db-wal"
     unmount_disk
     wait $pid
     code=$?
@@ -70,12 +56,11 @@ fi
 # --- two at once
 "$coca" index "$work/drawn" --db "$work/two.db" --batch 1 --jobs 1 >/dev/null 2>&1 &
 pid=$!
-for _ in $(seq 200); do "$coca" status --db "$work/two.db" >/dev/null 2>&1 && break; sleep 0.02; done
+soon "$coca" status --db "$work/two.db"
 expect "a second indexer is told of the first" 1 "process $pid" "$coca" index "$work/drawn" --db "$work/two.db"
-start=$(date +%s%N)
-"$coca" status --db "$work/two.db" >"$work/out" 2>"$work/log"
-code=$?
-[ $code -eq 0 ] && [ $((($(date +%s%N) - start) / 1000000)) -lt 5000 ] && ok "a reader does not wait" || not_ok "a reader does not wait"
+kill -STOP $pid
+expect "a reader does not wait" 0 "photos" "$coca" status --db "$work/two.db"
+kill -CONT $pid
 wait $pid && ok "and the first comes to its end" || not_ok "and the first comes to its end"
 
 # --- the vector index is a cache

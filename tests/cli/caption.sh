@@ -25,7 +25,7 @@ mv "$work/away" "$photos"
 # An interrupted run: the first batches are kept.
 "$coca" caption --all --store --beams 60 >"$work/out" 2>"$work/log" &
 pid=$!
-for i in $(seq 200); do [ -s "$work/out" ] && break; sleep 0.05; done
+soon test -s "$work/out"
 kill -INT $pid 2>/dev/null
 wait $pid
 code=$?

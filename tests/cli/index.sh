@@ -57,8 +57,7 @@ COCA_DB=$work/full.db expect "on a sound catalog" 0 "" "$coca" verify
 "$scenes" "$work/many" --count 1000 --seed 6 --size 96 >/dev/null 2>&1
 "$coca" index "$work/many" --db "$work/many.db" --batch 1 --jobs 1 >"$work/first" 2>&1 &
 pid=$!
-for _ in $(seq 100); do [ -s "$work/many.db" ] && break; sleep 0.02; done
-sleep 0.1
+soon "$coca" status --db "$work/many.db"
 expect "a second process is told to wait" 1 "coca: " "$coca" index "$work/many" --db "$work/many.db"
 kill -INT $pid
 wait $pid

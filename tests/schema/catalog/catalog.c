@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "schema/catalog/catalog.h"
@@ -920,6 +921,15 @@ static void tokens_are_kept_within_their_budget_the_least_recently_used_out_firs
 	catalog_close(l.catalog);
 }
 
+/* SQLite waits by this, and nothing else here does. */
+static size_t waits;
+
+int usleep(useconds_t microseconds)
+{
+	waits++;
+	return nanosleep(&(struct timespec){.tv_nsec = 1000 * (long)microseconds}, NULL);
+}
+
 static void touching_tokens_does_not_wait_for_a_writer(void **state)
 {
 	(void)state;
@@ -931,9 +941,9 @@ static void touching_tokens_does_not_wait_for_a_writer(void **state)
 	assert_ok(catalog_open(l.path, CATALOG_READ, &reader, &err), &err);
 	assert_ok(catalog_begin(l.catalog, &err), &err);
 	put_photo(&l, "/photos/1.jpg", 1);
-	alarm(5);
+	waits = 0;
 	catalog_tokens_touch(reader, &content, 1, l.model.id);
-	alarm(0);
+	assert_int_equal(waits, 0);
 	assert_ok(catalog_commit(l.catalog, &err), &err);
 	catalog_close(reader);
 	catalog_close(l.catalog);
