@@ -118,6 +118,9 @@ test: $(TESTED) ## build and run the tests; T=schema runs one floor, SAN=address
 check-deps: ## check the rules of the house: which floors and rooms include which, what of them shows, where SQL and exits are
 	@sh tests/check-deps.sh
 
+mutants: $(TESTED) ## apply the one-line changes of tests/mutants/list.tsv and name those that no test notices: ONLY=TEXT; goes on where it stopped
+	@ONLY='$(ONLY)' bash tests/mutants/run.sh
+
 # The fuzzers themselves, by clang in a tree of their own. clang comes without OpenMP: loops run on one thread, which suits here.
 FUZZ          := build/fuzz
 FUZZ_CC       ?= clang-14
@@ -145,7 +148,7 @@ $(FUZZ)/bin/%: $(FUZZ)/tests/fuzz/%.o $(FUZZ)/tests/fuzz/support.o $(FUZZ)/lib.a
 	$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(filter-out -fopenmp,$(LIB_LIBS))
 
 .SECONDARY:
-.PHONY: all setup test check-deps fuzz bench scale demo info install clean help FORCE
+.PHONY: all setup test check-deps mutants fuzz bench scale demo info install clean help FORCE
 
 BENCH_MODEL ?= model/default
 BENCH_SHAPE := build/tests/vit-b-32

@@ -16,7 +16,8 @@ is "is as good" cmp "$work/out" "$work/first"
 cp "$photos/000001.jpg" "$work/copy.jpg"
 rm -rf "$work/none"
 expect "without a catalog" 0 "" "$coca" classify "$work/copy.jpg" --labels-file "$work/labels" --db "$work/none.db"
-is "the order is the same" cmp <(awk '{print $4}' "$work/out") <(awk '{print $4}' "$work/first")
+# The rest are of no probability, and their order is a matter of what was encoded beside the photograph.
+is "the same two lead" cmp <(head -n 2 "$work/out" | awk '{print $4}') <(head -n 2 "$work/first" | awk '{print $4}')
 is "and no catalog is made" [ ! -e "$work/none.db" ]
 printf 'Paris, France\na dog\n' >"$work/commas"
 expect "a label may have a comma in a file" 0 "Paris, France" "$coca" classify "$photos/000001.jpg" --labels-file "$work/commas"
