@@ -62,8 +62,8 @@ float int16_row(const float *x, size_t K, int16_t *a)
 		memset(a, 0, int16_inner(K) * sizeof *a);
 		return NAN;
 	}
-	float inverse = largest > 0 ? most / largest : 0;
-	if (isinf(inverse)) /* so small that it makes no difference */
+	float inverse = most / largest;
+	if (isinf(inverse)) /* 0, or so small that it makes no difference */
 		inverse = 0;
 #pragma omp simd
 	for (size_t i = 0; i < K; i++)

@@ -352,6 +352,8 @@ static const char *torch_file(const void *pickle, size_t size)
 #define DICT(value) "\x80\2}X\1\0\0\0w" value "s."
 #define TWO_BY_THREE "K\2K\3\x86"
 #define ROWS "K\3K\1\x86" /* their strides */
+#define TENSOR_AT(offset) \
+	"ctorch._utils\n_rebuild_tensor_v2\n" STORAGE("0", "\6") offset "K\1\x85" "K\1\x85" "\x89" "ccollections\nOrderedDict\n)RtR"
 #define GOOD DICT(TENSOR("0", "\6", "\0", TWO_BY_THREE, ROWS))
 
 static void a_small_torch_file_is_read(void **state)
@@ -378,6 +380,20 @@ static void tensors_beyond_their_storage_are_refused(void **state)
 	assert_refused(torch_file(LITERAL(DICT(TENSOR("0", "\6", "\0", "J\377\377\377\377K\3\x86", ROWS)))), STATUS_FORMAT, "no proper shape");
 	assert_refused(torch_file(LITERAL(DICT(TENSOR("0", "\6", "\0", "J\377\377\377\177J\377\377\377\177\x86", "J\377\377\377\177K\1\x86")))),
 		       STATUS_FORMAT, "reaches beyond");
+}
+
+/* LONG1: bytes of an integer, the lowest first, the last one's highest bit being the sign. */
+static void long_integers_keep_their_sign(void **state)
+{
+	(void)state;
+	struct checkpoint *c;
+
+	assert_opens(torch_file(LITERAL(DICT(TENSOR_AT("\x8a\1\5")))), &c);
+	checkpoint_close(c);
+	assert_opens(torch_file(LITERAL(DICT(TENSOR_AT("\x8a\2\5\0")))), &c);
+	checkpoint_close(c);
+	assert_refused(torch_file(LITERAL(DICT(TENSOR_AT("\x8a\1@")))), STATUS_FORMAT, "reaches beyond"); /* 64 of 6 */
+	assert_refused(torch_file(LITERAL(DICT(TENSOR_AT("\x8a\1\xff")))), STATUS_FORMAT, "no proper shape");
 }
 
 static void a_tensor_that_is_not_stored_row_by_row_is_refused(void **state)
@@ -620,7 +636,7 @@ TEST_MAIN(cmocka_unit_test(a_bin_equals_its_safetensors), cmocka_unit_test(a_tra
 	  cmocka_unit_test(lying_headers_are_refused), cmocka_unit_test(header_sizes_beyond_the_file_are_refused),
 	  cmocka_unit_test(metadata_and_padding_are_allowed), cmocka_unit_test(other_files_are_named_for_what_they_are),
 	  cmocka_unit_test(a_small_torch_file_is_read), cmocka_unit_test(tensors_beyond_their_storage_are_refused),
-	  cmocka_unit_test(a_tensor_that_is_not_stored_row_by_row_is_refused), cmocka_unit_test(any_other_global_is_refused_by_name),
+	  cmocka_unit_test(long_integers_keep_their_sign), cmocka_unit_test(a_tensor_that_is_not_stored_row_by_row_is_refused), cmocka_unit_test(any_other_global_is_refused_by_name),
 	  cmocka_unit_test(every_other_opcode_is_refused), cmocka_unit_test(pickles_that_misuse_the_machine_are_refused),
 	  cmocka_unit_test(hostile_pickles_exhaust_nothing),
 	  cmocka_unit_test(sizes_of_64_bits_are_read), cmocka_unit_test(members_that_are_compressed_are_refused),

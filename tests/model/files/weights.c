@@ -351,10 +351,19 @@ static void a_buffer_is_passed_over(void **state)
 	assert_edited_is_refused(add_buffer, NULL);
 }
 
-static void a_scale_in_a_row_is_a_scalar(void **state)
+static size_t square_scale(struct named_floats *tensors, size_t n)
+{
+	struct named_floats *t = named(tensors, n, "logit_scale");
+	t->dims = 2;
+	t->shape[0] = t->shape[1] = 1;
+	return n;
+}
+
+static void a_scale_in_a_row_is_a_scalar_and_a_matrix_is_none(void **state)
 {
 	(void)state;
 	assert_edited_is_refused(lengthen_scale, NULL);
+	assert_edited_is_refused(square_scale, "'logit_scale' has the shape [1,1]");
 }
 
 static void a_misshaped_tensor_is_named_with_both_shapes(void **state)
@@ -424,7 +433,7 @@ TEST_MAIN(cmocka_unit_test(a_pooler_of_another_width_has_three_projections),
 	  cmocka_unit_test(layer_scale_adds_two_vectors_a_block), cmocka_unit_test(no_ln_pre_leaves_it_out),
 	  cmocka_unit_test(f32_stays_in_the_file_and_f16_is_converted), cmocka_unit_test(a_missing_tensor_is_named),
 	  cmocka_unit_test(an_unknown_tensor_is_named), cmocka_unit_test(a_buffer_is_passed_over),
-	  cmocka_unit_test(a_scale_in_a_row_is_a_scalar), cmocka_unit_test(a_misshaped_tensor_is_named_with_both_shapes),
+	  cmocka_unit_test(a_scale_in_a_row_is_a_scalar_and_a_matrix_is_none), cmocka_unit_test(a_misshaped_tensor_is_named_with_both_shapes),
 	  cmocka_unit_test(positions_of_another_image_size_are_refused), cmocka_unit_test(integers_are_refused_at_once),
 	  cmocka_unit_test(what_is_saved_loads_back_equal),
 	  cmocka_unit_test(the_table_is_openclips_for_every_reference))

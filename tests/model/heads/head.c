@@ -498,6 +498,49 @@ static void pooler_learns_and_the_model_stays_as_it_is(void **state)
 	close_tiny(&t);
 }
 
+/* Of each item one token at least stays, however many are to be left out. */
+static void an_item_never_loses_all_of_its_tokens(void **state)
+{
+	(void)state;
+	struct head head = random_head(HEAD_POOLER, 2, 13);
+	const float weight[LABELS] = {1, 1, 1};
+	struct head_pass *pass;
+	struct items items;
+	uint64_t draw = 1;
+	double loss;
+
+	draw_items(&items, false, 5);
+	assert_ok(head_pass_new(&head, ITEMS, ROWS, &pass, &err), &err);
+	assert_ok(tune_step(pass, NULL, items.order, ITEMS, weight, 0, 1, &draw, &loss, &err), &err);
+	for (size_t i = 0; i < ITEMS; i++)
+		assert_int_equal(pass->fold.begin[i], i);
+	assert_int_equal(pass->fold.R, ITEMS);
+	assert_true(isfinite(loss));
+	head_pass_free(pass);
+	head_release(&head);
+}
+
+/* With a rate of nothing the loss of the first epoch is never beaten. */
+static void patience_is_counted_in_epochs(void **state)
+{
+	(void)state;
+	struct school school;
+	struct tune_result result;
+	struct tune_options options = tune_linear_defaults;
+	struct head head;
+
+	build_school(&school, WIDTH, WIDTH);
+	options.rate = 0;
+	options.epochs = 20;
+	options.patience = 3;
+	assert_ok(head_init(&head, HEAD_LINEAR, names, LABELS, WIDTH, 0, 0, 0, &err), &err);
+	assert_ok(tune_head(&head, school.list, 80, school.list + 80, 20, &options, &result, &err), &err);
+	assert_int_equal(result.best, 1);
+	assert_int_equal(result.epochs, 4);
+	head_release(&head);
+	release_school(&school);
+}
+
 static void linear_head_learns_and_takes_the_scale_of_embeddings_in(void **state)
 {
 	(void)state;
@@ -697,7 +740,8 @@ static void killed_while_writing_leaves_a_whole_head(void **state)
 	head_release(&head);
 }
 
-TEST_MAIN(cmocka_unit_test(killed_while_writing_leaves_a_whole_head), cmocka_unit_test(gradients_of_a_pooler_agree_with_differences),
+TEST_MAIN(cmocka_unit_test(an_item_never_loses_all_of_its_tokens), cmocka_unit_test(patience_is_counted_in_epochs),
+	  cmocka_unit_test(killed_while_writing_leaves_a_whole_head), cmocka_unit_test(gradients_of_a_pooler_agree_with_differences),
 	  cmocka_unit_test(gradients_of_a_linear_map_agree_with_differences),
 	  cmocka_unit_test(folded_pooler_agrees_with_the_models_forward_and_backward), cmocka_unit_test(folded_reader_agrees_with_training),
 	  cmocka_unit_test(one_label_is_chosen_or_each_is_judged),

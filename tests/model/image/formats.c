@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "model/image/codec.h"
 #include "model/image/image.h"
 #include "schema/base/file.h"
 #include "schema/base/memory.h"
@@ -78,6 +79,36 @@ static void hdr_is_neither_black_nor_washed_out(void **state)
 {
 	(void)state;
 	assert_true(difference("pq-61x47.heic", IMAGE_HEIC) < 22);
+}
+
+/* What gray becomes in sRGB through the profile made for a transfer function. */
+static int seen_gray(unsigned transfer, uint8_t gray)
+{
+	uint8_t rgb[3] = {gray, gray, gray};
+	struct buffer icc = {0};
+
+	image_colour_coded(1, transfer, &icc);
+	cmsHPROFILE from = cmsOpenProfileFromMem(icc.data, (cmsUInt32Number)icc.size), to = cmsCreate_sRGBProfile();
+	cmsHTRANSFORM transform = cmsCreateTransform(from, TYPE_RGB_8, to, TYPE_RGB_8, INTENT_RELATIVE_COLORIMETRIC, 0);
+	assert_non_null(transform);
+	cmsDoTransform(transform, rgb, rgb, 1);
+	cmsDeleteTransform(transform);
+	cmsCloseProfile(from);
+	cmsCloseProfile(to);
+	buffer_release(&icc);
+	return rgb[0];
+}
+
+/* The white of paper is 75 % of HLG's signal and 58 % of PQ's (ITU-R BT.2408, table 1); above it there is room for lights. */
+static void pq_and_hlg_agree_on_the_white_of_paper(void **state)
+{
+	enum { PQ = 16, HLG = 18, EXPECTED = 222 };
+
+	(void)state;
+	assert_in_range(seen_gray(HLG, 191), EXPECTED - 3, EXPECTED + 3);
+	assert_in_range(seen_gray(PQ, 148), EXPECTED - 3, EXPECTED + 3);
+	assert_true(seen_gray(HLG, 255) == 255 && seen_gray(HLG, 0) == 0);
+	assert_true(seen_gray(PQ, 191) >= 252 && seen_gray(PQ, 0) == 0);
 }
 
 /* --- colour profiles --- */
@@ -437,6 +468,34 @@ static void every_kind_of_bmp_is_read(void **state)
 	assert_pixels(make_bmp(1, -3, 32, 0, NULL, 0, top, sizeof top), 1, 3, (const uint8_t[]){255, 0, 0, 0, 255, 0, 0, 0, 255});
 }
 
+/* A picture of one red pixel by the file's colours, and of a blue one by the frame's. */
+static void a_gif_frames_own_colours_come_before_the_files(void **state)
+{
+	static const uint8_t gif[] = {'G', 'I', 'F', '8', '9', 'a', 1, 0, 1, 0, 0x80, 0, 0, 255, 0, 0, 255, 0, 0,
+				      ',', 0, 0, 0, 0, 1, 0, 1, 0, 0x80, 0, 0, 255, 0, 0, 255, 2, 2, 0x44, 1, 0, ';'};
+	struct buffer file = {0};
+
+	(void)state;
+	buffer_append(&file, gif, sizeof gif);
+	assert_pixels(file, 1, 1, (const uint8_t[]){0, 0, 255});
+}
+
+/* Of 64 numbers that differ 32 are above their median. */
+static void a_hash_has_half_of_its_bits(void **state)
+{
+	struct image image = {.width = 64, .height = 48};
+	uint64_t hash, seed = 3;
+	struct err err;
+
+	(void)state;
+	image.rgb = mem_array(image.width * image.height, 3);
+	for (size_t i = 0; i < 3 * image.width * image.height; i++)
+		image.rgb[i] = (uint8_t)test_random(&seed);
+	assert_ok(image_hash(&image, &hash, &err), &err);
+	assert_int_equal(__builtin_popcountll(hash), 32);
+	image_release(&image);
+}
+
 /* --- cut short --- */
 
 static void a_jpeg_without_its_last_rows_is_seen(void **state)
@@ -533,6 +592,8 @@ static void damage_is_survived(void **state)
 
 TEST_MAIN(cmocka_unit_test(every_kind_of_bmp_is_read), cmocka_unit_test(heic_and_avif_are_seen_as_pillow_sees_them),
 	  cmocka_unit_test(a_turned_heic_is_turned_once), cmocka_unit_test(hdr_is_neither_black_nor_washed_out),
+	  cmocka_unit_test(pq_and_hlg_agree_on_the_white_of_paper),
+	  cmocka_unit_test(a_gif_frames_own_colours_come_before_the_files), cmocka_unit_test(a_hash_has_half_of_its_bits),
 	  cmocka_unit_test(display_p3_becomes_srgb), cmocka_unit_test(an_srgb_profile_changes_no_value),
 	  cmocka_unit_test(a_broken_profile_is_ignored), cmocka_unit_test(inks_are_seen_as_their_profile_says),
 	  cmocka_unit_test(a_gray_profile_changes_gray_alone), cmocka_unit_test(a_raw_file_is_seen_through_its_preview),

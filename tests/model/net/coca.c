@@ -470,8 +470,8 @@ static void counted_ids_leave_out_start_and_padding(void **state)
 
 static void impossible_texts_and_pairs_are_refused(void **state)
 {
-	int32_t ids[CONTEXT + 1] = {1, 2, VOCABULARY};
-	struct coca_text beyond = {ids, 3}, empty = {ids, 0}, long_one = {ids, CONTEXT + 1};
+	int32_t ids[CONTEXT + 1] = {1, 2, VOCABULARY}, possible[CONTEXT + 1] = {1, 2};
+	struct coca_text beyond = {ids, 3}, empty = {ids, 0}, long_one = {possible, CONTEXT + 1};
 	struct coca_pair pair = {IMAGES, 0};
 	struct fixture f;
 	struct err err;

@@ -98,7 +98,7 @@ static void embeddings_in_8_bits_are_near(void **state)
 		print_message("%s: cosine %.5f, worst %.5f\n", models[m], quantize_mean(&loss), loss.worst);
 		assert_int_equal(loss.images, B);
 		/* Equal would mean that nothing was computed in 8 bits. */
-		assert_true(loss.worst > 0.995 && loss.worst < 1 - 1e-9 && quantize_mean(&loss) >= loss.worst);
+		assert_true(loss.worst > 0.995 && loss.worst < 1 - 1e-4 && quantize_mean(&loss) >= loss.worst);
 		assert_int_equal(coca_precision(f.model), PRECISION_FP32);
 		close_fixture(&f);
 	}
