@@ -183,6 +183,14 @@ static char *default_model(const char *given)
 
 static volatile sig_atomic_t interrupted;
 
+/* As if nothing had caught it, but what is half written goes. */
+static void on_end(int signal_number)
+{
+	file_writers_remove();
+	signal(signal_number, SIG_DFL);
+	raise(signal_number);
+}
+
 /* The second time: leave at once. But timeout(1) signals its child and then its group, which is one wish, not two. */
 static void on_interrupt(int signal_number)
 {
@@ -194,20 +202,23 @@ static void on_interrupt(int signal_number)
 		first = now;
 		interrupted = 1;
 	} else if ((now.tv_sec - first.tv_sec) * 1000 + (now.tv_nsec - first.tv_nsec) / 1000000 > 200) {
-		signal(signal_number, SIG_DFL);
-		raise(signal_number);
+		on_end(signal_number);
 	}
 }
 
-static void catch_interrupts(void)
+/* What is ignored, as by nohup, stays so. */
+static void catch_signals(bool interrupts)
 {
-	struct sigaction action = {.sa_handler = on_interrupt};
+	static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
+	struct sigaction action = {0}, old;
 
-	sigemptyset(&action.sa_mask);
-	sigaddset(&action.sa_mask, SIGINT);
-	sigaddset(&action.sa_mask, SIGTERM);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+		sigaddset(&action.sa_mask, ends[i]);
+	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+		action.sa_handler = interrupts && i < 2 ? on_interrupt : on_end;
+		if (sigaction(ends[i], NULL, &old) == 0 && (old.sa_handler != SIG_IGN || action.sa_handler == on_interrupt))
+			sigaction(ends[i], &action, NULL);
+	}
 }
 
 static int run(const struct command *command, struct cli *cli, const struct arguments *args)
@@ -229,8 +240,7 @@ static int run(const struct command *command, struct cli *cli, const struct argu
 	cli->interrupted = &interrupted;
 	cli_listen(cli);
 	cli->precision = args->common.precision;
-	if (command->handles_interrupt)
-		catch_interrupts();
+	catch_signals(command->handles_interrupt);
 	cli->needs = command->needs;
 	cli->started = clock_now();
 	enum status status = command->check ? command->check(cli, args, &err) : STATUS_OK;

@@ -132,15 +132,16 @@ static struct item *add_item(struct dataset *d)
 static enum status spill(struct dataset *d, const uint8_t *bytes, struct item *item, struct err *err)
 {
 	if (!d->spill) {
-		char *path = path_join(d->spill_folder, "samples.tmp");
-		d->spill = path ? fopen(path, "w+b") : NULL;
-		if (d->spill)
-			unlink(path);
-		else
-			err_set(err, STATUS_IO, "cannot create '%s': %s", path ? path : "samples.tmp", strerror(errno));
+		struct file_writer nameless = {0};
+		char *path = path_join(d->spill_folder, "samples");
+		enum status status = path ? file_writer_open(path, &nameless, err) : err_memory(err, "a file name");
+		d->spill = nameless.stream;
+		nameless.stream = NULL;
+		if (status == STATUS_OK)
+			file_writer_abort(&nameless);
 		free(path);
-		if (!d->spill)
-			return STATUS_IO;
+		if (status != STATUS_OK)
+			return status;
 	}
 	item->offset = ftello(d->spill);
 	if (fwrite(bytes, 1, item->size, d->spill) != item->size)

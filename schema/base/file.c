@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
+
+enum { LINKS_MOST = 40 /* as the kernel has it */ };
 
 /* Opens a regular file for reading without ever blocking on a FIFO or a device. */
 static enum status open_regular(const char *path, int *fd, size_t *size, struct err *err)
@@ -114,82 +117,6 @@ enum status file_read_text(const char *path, size_t limit, char **text, size_t *
 	return status;
 }
 
-static void writer_release(struct file_writer *w)
-{
-	if (w->stream)
-		fclose(w->stream);
-	free(w->path);
-	free(w->temporary);
-	*w = (struct file_writer){0};
-}
-
-enum status file_writer_open(const char *path, struct file_writer *w, struct err *err)
-{
-	struct buffer name = {0};
-
-	*w = (struct file_writer){0};
-	buffer_format(&name, "%s.tmp.%ld", path, (long)getpid());
-	w->temporary = name.data;
-	w->path = mem_copy(path, strlen(path));
-	if (name.failed || !w->path) {
-		writer_release(w);
-		return err_memory(err, "a file name");
-	}
-	w->stream = fopen(w->temporary, "wbe");
-	if (!w->stream) {
-		enum status status = err_set(err, STATUS_IO, "cannot create '%s': %s", w->temporary, strerror(errno));
-		writer_release(w);
-		return status;
-	}
-	return STATUS_OK;
-}
-
-/* Makes a rename survive a power cut. A file system that cannot sync folders is not an error. */
-static void sync_folder_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char *folder = !slash ? mem_copy(".", 1) : mem_copy(path, slash == path ? 1 : (size_t)(slash - path));
-	int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	if (fd >= 0) {
-		fsync(fd);
-		close(fd);
-	}
-	free(folder);
-}
-
-enum status file_writer_commit(struct file_writer *w, struct err *err)
-{
-	FILE *stream = w->stream;
-
-	w->stream = NULL;
-	bool ok = fflush(stream) == 0 && !ferror(stream) && fsync(fileno(stream)) == 0;
-	int reason = errno;
-	if (fclose(stream) != 0 && ok) {
-		ok = false;
-		reason = errno;
-	}
-	if (ok && rename(w->temporary, w->path) != 0) {
-		ok = false;
-		reason = errno;
-	}
-	enum status status = STATUS_OK;
-	if (ok) {
-		sync_folder_of(w->path);
-	} else {
-		status = err_set(err, STATUS_IO, "cannot write '%s': %s", w->path, strerror(reason));
-		unlink(w->temporary);
-	}
-	writer_release(w);
-	return status;
-}
-
-void file_writer_abort(struct file_writer *w)
-{
-	if (w->temporary)
-		unlink(w->temporary);
-	writer_release(w);
-}
-
 enum status file_copy(const char *from, const char *to, struct err *err)
 {
 	uint8_t *bytes = NULL;
@@ -205,6 +132,36 @@ enum status file_copy(const char *from, const char *to, struct err *err)
 	}
 	free(bytes);
 	return status;
+}
+
+char *path_follow(const char *path)
+{
+	char *at = mem_copy(path, strlen(path)), link[PATH_MAX];
+	ssize_t n;
+
+	for (int i = 0; at && i < LINKS_MOST && path_descriptor(at) < 0 && (n = readlink(at, link, sizeof link - 1)) > 0; i++) {
+		const char *slash = *link == '/' ? NULL : strrchr(at, '/');
+		struct buffer next = {0};
+		buffer_append(&next, at, slash ? (size_t)(slash + 1 - at) : 0);
+		buffer_append(&next, link, (size_t)n);
+		if (next.failed)
+			buffer_release(&next);
+		free(at);
+		at = next.data;
+	}
+	return at;
+}
+
+int path_descriptor(const char *path)
+{
+	static const char *const folders[] = {"/dev/fd/", "/proc/self/fd/"};
+
+	for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+		size_t n = strlen(folders[i]), digits = strncmp(path, folders[i], n) == 0 ? strspn(path + n, "0123456789") : 0;
+		if (digits && digits < 9 && path[n + digits] == '\0')
+			return (int)strtol(path + n, NULL, 10);
+	}
+	return -1;
 }
 
 char *path_join(const char *folder, const char *name)

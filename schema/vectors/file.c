@@ -287,7 +287,7 @@ static enum status write_index(struct file_writer *w, struct vectors *v, struct 
 		return vectors_faiss_failed("write its index", err);
 	if (fflush(w->stream) != 0)
 		return failed(w, err);
-	enum status status = file_map_open(w->temporary, &map, err);
+	enum status status = w->temporary ? file_map_open(w->temporary, &map, err) : failed(w, err);
 	if (status != STATUS_OK)
 		return status;
 	v->header.index_size = map.size - v->layout.index;

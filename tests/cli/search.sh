@@ -55,6 +55,26 @@ is "and says nothing" test ! -s "$work/log"
 expect "a page is written" 0 "" "$coca" search "<script>" -n 30 --html "$work/page.html"
 is "with pictures inside" grep -q 'src="data:image/jpeg;base64,' "$work/page.html"
 if grep -qaE '<script|<b>|https?:' "$work/page.html"; then echo "not ok - no foreign markup on it"; else echo "ok - no foreign markup on it"; fi
+ln -s page.html "$work/link.html"
+expect "through a link" 0 "" "$coca" search green -n 30 --html "$work/link.html"
+is "which stays" sh -c "test -h '$work/link.html' && grep -q green '$work/page.html'"
+mkfifo "$work/fifo"
+cat "$work/fifo" >"$work/from_fifo" &
+expect "into a FIFO" 0 "" "$coca" search green -n 30 --html "$work/fifo"
+wait $!
+is "which stays, too" sh -c "test -p '$work/fifo' && cmp '$work/from_fifo' '$work/page.html'"
+is "and to standard output" sh -c "'$coca' search green -n 30 --html /dev/stdout 2>/dev/null | grep -q '<html'"
+is "where others write, too" sh -c "(echo before; '$coca' search green -n 30 --html /dev/stdout 2>/dev/null) >'$work/out' && grep -q before '$work/out' && grep -q '<html' '$work/out'"
+# Ended in the midst of it: the page is the old one (or the new one, where the signal came too late), and nothing lies beside it.
+for _ in $(seq 50); do
+    "$coca" search red -n 30 --html "$work/page.html" >/dev/null 2>&1 &
+    pid=$!
+    while kill -0 $pid 2>/dev/null && ! ls "$work"/page.html.tmp.* >/dev/null 2>&1; do :; done
+    kill -TERM $pid 2>/dev/null
+    wait $pid
+    [ $? -eq 143 ] && break
+done
+is "ended in the midst of it, the page is whole and alone" sh -c "tail -n 1 '$work/page.html' | grep '</html>' && ! ls '$work'/page.html.tmp.*"
 
 mv "$photos/000002.jpg" "$work/away.jpg"
 expect "a photo that is away is listed as missing" 0 '"missing":true' "$coca" search circle -n 100 --format json

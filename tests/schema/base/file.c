@@ -2,9 +2,12 @@
 #include "tests/support.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "schema/base/file.h"
@@ -163,6 +166,191 @@ static void a_commit_that_fails_leaves_nothing(void **state)
 	assert_int_equal(files_in(folder), 1);
 }
 
+static void a_link_stays_and_what_it_leads_to_is_written(void **state)
+{
+	(void)state;
+	const char *folder = test_folder(), *below = test_path(folder, "below"), *link = test_path(folder, "link");
+	const char *target = test_path(folder, "below/a");
+	struct file_writer w;
+	struct stat st;
+	struct err err;
+
+	assert_int_equal(mkdir(below, 0700), 0);
+	assert_int_equal(symlink("next", link), 0);
+	assert_int_equal(symlink("below/a", test_path(folder, "next")), 0);
+	for (int i = 0; i < 2; i++) { /* to nothing, and to a file */
+		assert_ok(file_writer_open(link, &w, &err), &err);
+		fputs(i ? "again" : "new", w.stream);
+		assert_int_equal(access(target, F_OK), i - 1);
+		assert_ok(file_writer_commit(&w, &err), &err);
+		assert_content(target, i ? "again" : "new");
+		assert_int_equal(lstat(link, &st), 0);
+		assert_true(S_ISLNK(st.st_mode));
+		assert_int_equal(files_in(below), 1);
+		assert_int_equal(files_in(folder), 3);
+	}
+}
+
+static void mode_and_owner_stay(void **state)
+{
+	(void)state;
+	const char *path = test_path(test_folder(), "a");
+	struct file_writer w;
+	struct stat st;
+	struct err err;
+
+	test_write(path, "old", 3);
+	assert_int_equal(chmod(path, 0600), 0);
+	bool given = chown(path, 12345, 12346) == 0; /* root only */
+	assert_ok(file_writer_open(path, &w, &err), &err);
+	assert_ok(file_writer_commit(&w, &err), &err);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(st.st_uid, given ? 12345 : getuid());
+	assert_int_equal(st.st_gid, given ? 12346 : getgid());
+}
+
+static void a_fifo_and_a_device_are_written_directly(void **state)
+{
+	(void)state;
+	const char *folder = test_folder(), *fifo = test_path(folder, "fifo");
+	struct file_writer w;
+	struct stat st;
+	struct err err;
+	char got[8] = "", name[32];
+
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	int reader = open(fifo, O_RDONLY | O_NONBLOCK);
+	assert_ok(file_writer_open(fifo, &w, &err), &err);
+	fputs("new", w.stream);
+	assert_ok(file_writer_commit(&w, &err), &err);
+	assert_int_equal(read(reader, got, sizeof got), 3);
+	assert_string_equal(got, "new");
+	close(reader);
+	assert_int_equal(lstat(fifo, &st), 0);
+	assert_true(S_ISFIFO(st.st_mode));
+
+	assert_ok(file_writer_open("/dev/null", &w, &err), &err);
+	fputs("new", w.stream);
+	assert_ok(file_writer_commit(&w, &err), &err);
+	assert_int_equal(stat("/dev/null", &st), 0);
+	assert_true(S_ISCHR(st.st_mode));
+	assert_ok(file_writer_open("/dev/full", &w, &err), &err);
+	fputs("new", w.stream);
+	assert_int_equal(file_writer_commit(&w, &err), STATUS_IO);
+
+	/* An open file by its number: where it stands, whatever its name leads to. */
+	const char *path = test_path(folder, "a");
+	int fd = open(path, O_WRONLY | O_CREAT, 0600);
+	assert_int_equal(write(fd, "before ", 7), 7);
+	snprintf(name, sizeof name, "/dev/fd/%d", fd);
+	assert_ok(file_writer_open(name, &w, &err), &err);
+	fputs("behind", w.stream);
+	assert_ok(file_writer_commit(&w, &err), &err);
+	close(fd);
+	assert_content(path, "before behind");
+	assert_int_equal(files_in(folder), 2);
+}
+
+static void two_writers_of_a_path_do_not_mix(void **state)
+{
+	(void)state;
+	const char *folder = test_folder(), *path = test_path(folder, "a");
+	struct file_writer one, two;
+	struct err err;
+
+	assert_ok(file_writer_open(path, &one, &err), &err);
+	assert_ok(file_writer_open(path, &two, &err), &err); /* the first one's is held: it stays */
+	fputs("one", one.stream);
+	fputs("the other", two.stream);
+	assert_ok(file_writer_commit(&two, &err), &err);
+	assert_content(path, "the other");
+	assert_ok(file_writer_commit(&one, &err), &err);
+	assert_content(path, "one");
+	assert_int_equal(files_in(folder), 1);
+}
+
+/* Ends a process in the midst of writing; how it ends is the caller's. */
+static void write_and_end(const char *path, void (*end)(void))
+{
+	struct file_writer w;
+	struct err err;
+	pid_t child = fork();
+
+	if (child == 0) {
+		if (file_writer_open(path, &w, &err) != STATUS_OK || fputs("half", w.stream) < 0 || fflush(w.stream) != 0)
+			_exit(9);
+		end();
+	}
+	assert_int_equal(waitpid(child, &(int){0}, 0), child);
+}
+
+static void end_by_kill(void)
+{
+	raise(SIGKILL);
+}
+
+static void on_signal(int number)
+{
+	(void)number;
+	file_writers_remove();
+	_exit(0);
+}
+
+static void end_by_signal(void)
+{
+	signal(SIGTERM, on_signal);
+	raise(SIGTERM);
+}
+
+static void end_by_exit(void)
+{
+	exit(0);
+}
+
+static void what_a_killed_process_left_is_swept(void **state)
+{
+	(void)state;
+	const char *folder = test_folder(), *path = test_path(folder, "a");
+	struct file_writer w;
+	struct err err;
+
+	test_write(path, "old", 3);
+	write_and_end(path, end_by_exit);
+	write_and_end(path, end_by_signal);
+	assert_int_equal(files_in(folder), 1);
+	write_and_end(path, end_by_kill);
+	assert_int_equal(files_in(folder), 2);
+	test_write(test_path(folder, "a.tmp.12345"), "older", 5);
+	test_write(test_path(folder, "a.tmp.mine"), "a user's", 8);
+	test_write(test_path(folder, "ab.tmp.12345"), "another file's", 14);
+	assert_int_equal(files_in(folder), 5);
+	assert_ok(file_writer_open(path, &w, &err), &err);
+	assert_int_equal(files_in(folder), 4); /* a, its new temporary, and the two that are none of it */
+	write_and_end(path, end_by_kill); /* a child leaves alone what its parent holds */
+	file_writer_abort(&w);
+	assert_content(path, "old");
+	assert_ok(file_writer_open(path, &w, &err), &err);
+	assert_ok(file_writer_commit(&w, &err), &err);
+	assert_int_equal(files_in(folder), 3);
+}
+
+static void what_came_to_stand_there_is_not_replaced(void **state)
+{
+	(void)state;
+	const char *folder = test_folder(), *path = test_path(folder, "a");
+	struct file_writer w;
+	struct stat st;
+	struct err err;
+
+	assert_ok(file_writer_open(path, &w, &err), &err);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(file_writer_commit(&w, &err), STATUS_IO);
+	assert_int_equal(lstat(path, &st), 0);
+	assert_true(S_ISFIFO(st.st_mode));
+	assert_int_equal(files_in(folder), 1);
+}
+
 static void paths_are_joined(void **state)
 {
 	(void)state;
@@ -198,5 +386,11 @@ TEST_MAIN(
 	cmocka_unit_test(a_writer_leaves_the_old_file_until_commit),
 	cmocka_unit_test(an_aborted_writer_leaves_nothing),
 	cmocka_unit_test(a_commit_that_fails_leaves_nothing),
+	cmocka_unit_test(a_link_stays_and_what_it_leads_to_is_written),
+	cmocka_unit_test(mode_and_owner_stay),
+	cmocka_unit_test(a_fifo_and_a_device_are_written_directly),
+	cmocka_unit_test(two_writers_of_a_path_do_not_mix),
+	cmocka_unit_test(what_a_killed_process_left_is_swept),
+	cmocka_unit_test(what_came_to_stand_there_is_not_replaced),
 	cmocka_unit_test(paths_are_joined),
 	cmocka_unit_test(folders_are_made_with_their_parents))
