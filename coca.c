@@ -164,7 +164,11 @@ static char *shipped_model(void)
 static char *default_database(const char *given)
 {
 	const char *named = given ? given : getenv("COCA_DB");
-	return named && *named ? mem_copy(named, strlen(named)) : data_path("library.db");
+	char *path = named && *named ? mem_copy(named, strlen(named)) : data_path("library.db");
+	char *real = path ? path_follow(path) : NULL;
+
+	free(path);
+	return real;
 }
 
 static char *default_model(const char *given)

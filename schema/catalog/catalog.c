@@ -157,6 +157,13 @@ static enum status connect_reader(struct catalog *catalog, struct err *err)
 		return err_set(err, errno == ENOENT || errno == ENOTDIR ? STATUS_NOT_FOUND : STATUS_IO,
 			       "cannot open the catalog '%s': %s; hint: `coca index DIR` makes it", catalog->path, strerror(errno));
 	enum status status = connect_database(catalog, SQLITE_OPEN_READWRITE, err);
+	/* A repair put another file in its place while this one was waited for. */
+	for (int i = 0, moved = 0; i < 3 && status == STATUS_OK; i++) {
+		if (sqlite3_file_control(catalog->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK || !moved)
+			break;
+		close_database(catalog);
+		status = connect_database(catalog, SQLITE_OPEN_READWRITE, err);
+	}
 	return status == STATUS_IO ? connect_immutable(catalog, err) : status;
 }
 
@@ -189,10 +196,12 @@ static enum status identify(struct catalog *catalog, int64_t *version, struct er
 	return STATUS_OK;
 }
 
+/* Pages of 8 KB hold several embeddings of up to 1,000 components each without overflow pages. */
+#define PAGE_SIZE "PRAGMA page_size = 8192; "
+
 static enum status prepare_writer(struct catalog *catalog, int64_t version, struct err *err)
 {
-	/* Pages of 8 KB hold several embeddings of up to 1,000 components each without overflow pages. */
-	enum status status = catalog_execute(catalog, "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 4000;"
+	enum status status = catalog_execute(catalog, PAGE_SIZE "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 4000;"
 						      "PRAGMA journal_size_limit = 67108864;"
 						      /* A commit that returned survives a power cut. Commits are seconds apart. */
 						      "PRAGMA synchronous = FULL", err);
@@ -226,18 +235,38 @@ static enum status read_uuid(struct catalog *catalog, struct err *err)
 	return status;
 }
 
-enum status catalog_open(const char *path, enum catalog_mode mode, struct catalog **catalog, struct err *err)
+/* By the name that links lead to: what lies beside the file has its name from there, above all the lock. */
+static enum status new_catalog(const char *path, struct catalog **catalog, struct err *err)
 {
 	struct catalog *c = mem_array(1, sizeof *c);
-	int64_t version = 0;
 
 	*catalog = NULL;
-	if (!c || !(c->path = mem_copy(path, strlen(path)))) {
+	if (!c || !(c->path = path_follow(path))) {
 		free(c);
 		return err_memory(err, "the catalog");
 	}
 	c->lock = -1;
-	enum status status = mode == CATALOG_WRITE ? connect_writer(c, err) : connect_reader(c, err);
+	*catalog = c;
+	return STATUS_OK;
+}
+
+static enum status opened(struct catalog **catalog, enum status status)
+{
+	if (status == STATUS_OK)
+		return status;
+	catalog_close(*catalog);
+	*catalog = NULL;
+	return status;
+}
+
+enum status catalog_open(const char *path, enum catalog_mode mode, struct catalog **catalog, struct err *err)
+{
+	int64_t version = 0;
+	enum status status = new_catalog(path, catalog, err);
+	struct catalog *c = *catalog;
+
+	if (status == STATUS_OK)
+		status = mode == CATALOG_WRITE ? connect_writer(c, err) : connect_reader(c, err);
 	if (status == STATUS_OK)
 		status = identify(c, &version, err);
 	if (status == STATUS_OK)
@@ -246,39 +275,44 @@ enum status catalog_open(const char *path, enum catalog_mode mode, struct catalo
 		status = read_uuid(c, err);
 	if (status == STATUS_OK)
 		status = catalog_filter_register(c, err);
-	if (status != STATUS_OK) {
-		catalog_close(c);
-		return status;
-	}
-	*catalog = c;
-	return STATUS_OK;
+	return opened(catalog, status);
 }
 
-enum status catalog_open_damaged(const char *path, struct catalog **catalog, struct err *err)
+/* SQLite does not wait for readers before it gives up a log. */
+static enum status shut_out_others(struct catalog *catalog, struct err *err)
 {
-	struct catalog *c = mem_array(1, sizeof *c);
+	enum status status = STATUS_BUSY;
 
-	*catalog = NULL;
-	if (!c || !(c->path = mem_copy(path, strlen(path)))) {
-		free(c);
-		return err_memory(err, "the catalog");
-	}
-	c->lock = -1;
-	enum status status = lock_writer(c, err);
+	sqlite3_busy_timeout(catalog->db, 0);
+	for (int waited = 0; status == STATUS_BUSY && waited < CATALOG_PATIENCE_MS; waited += sqlite3_sleep(50))
+		status = catalog_execute(catalog, "PRAGMA journal_mode = DELETE; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE", err);
+	return status;
+}
+
+enum status catalog_open_alone(const char *path, struct catalog **catalog, struct err *err)
+{
+	enum status status = new_catalog(path, catalog, err);
+
 	if (status == STATUS_OK)
-		status = connect_database(c, SQLITE_OPEN_READWRITE, err);
-	if (status != STATUS_OK) {
-		catalog_close(c);
-		return status;
-	}
-	*catalog = c;
-	return STATUS_OK;
+		status = lock_writer(*catalog, err);
+	if (status == STATUS_OK)
+		status = connect_database(*catalog, SQLITE_OPEN_READWRITE, err);
+	if (status == STATUS_OK)
+		status = shut_out_others(*catalog, err);
+	return opened(catalog, status);
 }
 
-void catalog_disconnect(struct catalog *catalog)
+enum status catalog_open_fresh(const char *path, struct catalog **catalog, struct err *err)
 {
-	if (catalog->db)
-		close_database(catalog);
+	enum status status = new_catalog(path, catalog, err);
+
+	if (status == STATUS_OK)
+		status = connect_database(*catalog, SQLITE_OPEN_READWRITE, err);
+	if (status == STATUS_OK)
+		status = catalog_execute(*catalog, PAGE_SIZE "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF", err);
+	if (status == STATUS_OK)
+		status = catalog_migrate(*catalog, err);
+	return opened(catalog, status);
 }
 
 void catalog_close(struct catalog *catalog)

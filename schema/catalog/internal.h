@@ -53,12 +53,12 @@ typedef enum status (*unsound_visitor)(void *context, int64_t id, int64_t model,
 enum status catalog_unsound_each(struct catalog *catalog, const struct catalog_blobs *kind, unsound_visitor visit, void *context,
 				 struct err *err);
 
-/* The writers' lock and a connection, whatever is in the file. */
-enum status catalog_open_damaged(const char *path, struct catalog **catalog, struct err *err);
+/* Whatever is in the file: the writers' lock, and a lock on the file that no reader passes; its log is in it and gone. */
+enum status catalog_open_alone(const char *path, struct catalog **catalog, struct err *err);
+/* A new catalog in an empty file that nobody else knows of: no lock, no log, not synced, references not enforced. */
+enum status catalog_open_fresh(const char *path, struct catalog **catalog, struct err *err);
 /* Puts into a new catalog what embeddings are found anywhere in the file of an old one. */
 enum status catalog_search_pages(struct catalog *old, struct catalog *new, struct err *err);
-/* Closes the connection, but keeps the lock until catalog_close. */
-void catalog_disconnect(struct catalog *catalog);
 
 /* "A photo that is there", in SQL: of a row of photos ("" or "p." before its columns), and whether a content has one. */
 #define THERE(row) row "state = 0 AND " row "gone_since = 0"

@@ -4,7 +4,8 @@
  * in type 2, the size of its record and the record: a header of types, then model, content, vector. An id never means
  * another content, so that what an old page says of one is still true.
  */
-#include "schema/base/file.h"
+#include <stdlib.h>
+
 #include "schema/catalog/internal.h"
 
 #include "schema/base/banned.h"
@@ -13,6 +14,7 @@ struct bytes {
 	const uint8_t *at, *end;
 };
 
+/* Seven bits a byte; longer than any number here: 0. */
 static uint64_t take_varint(struct bytes *b)
 {
 	uint64_t value = 0;
@@ -22,82 +24,75 @@ static uint64_t take_varint(struct bytes *b)
 		if (!(*b->at++ & 0x80))
 			return value;
 	}
-	b->at = b->end; /* longer than any number here */
-	return value;
+	return 0;
 }
 
-/* A column of a small, not negative integer by its type: 1 to 6, 8 and 9. */
-static bool take_integer(struct bytes *b, uint64_t type, int64_t *value)
+/* A column of a small, not negative integer by its type; 0, which is nobody's id, if it is none. */
+static int64_t take_id(struct bytes *b, uint64_t type)
 {
-	static const uint8_t sizes[] = {0, 1, 2, 3, 4, 6, 8};
-	uint64_t number = 0;
+	static const uint8_t sizes[10] = {[1] = 1, [2] = 2, [3] = 3, [4] = 4, [5] = 6, [6] = 8};
+	uint64_t number = type == 9;
 
-	if (type == 8 || type == 9) {
-		*value = (int64_t)type - 8;
-		return true;
-	}
-	if (type < 1 || type > 6 || (size_t)(b->end - b->at) < sizes[type])
-		return false;
+	if (type > 9 || (size_t)(b->end - b->at) < sizes[type])
+		return 0;
 	for (size_t i = 0; i < sizes[type]; i++)
 		number = number << 8 | *b->at++;
-	*value = (int64_t)number;
-	return true;
+	return (int64_t)number;
 }
 
-static enum status take_cell(struct catalog *new, struct bytes cell, sqlite3_stmt *insert, struct err *err)
+static enum status take_cell(struct catalog *new, struct bytes cell, struct err *err)
 {
-	int64_t model, content;
 	uint64_t size = take_varint(&cell), types[3];
 
 	if (size > (uint64_t)(cell.end - cell.at))
 		return STATUS_OK;
-	struct bytes header = cell;
+	struct bytes header = {cell.at, cell.at + size};
 	uint64_t header_size = take_varint(&header);
 	if (header_size > size)
 		return STATUS_OK;
-	header.end = cell.at + header_size;
 	for (size_t i = 0; i < 3; i++)
 		types[i] = take_varint(&header);
 	struct bytes body = {cell.at + header_size, cell.at + size};
-	if (header.at != header.end || !take_integer(&body, types[0], &model) || !take_integer(&body, types[1], &content) || types[2] < 12 ||
-	    types[2] % 2 || (types[2] - 12) / 2 != (uint64_t)(body.end - body.at))
+	int64_t model = take_id(&body, types[0]), content = take_id(&body, types[1]);
+	size_t left = (size_t)(body.end - body.at);
+	if (header.at != cell.at + header_size || types[2] != 12 + 2 * (uint64_t)left)
 		return STATUS_OK;
-	sqlite3_bind_int64(insert, 1, model);
-	sqlite3_bind_int64(insert, 2, content);
-	sqlite3_bind_blob(insert, 3, body.at, (int)(body.end - body.at), SQLITE_STATIC);
-	int code = sqlite3_step(insert);
-	sqlite3_reset(insert);
-	return code == SQLITE_DONE || code == SQLITE_CONSTRAINT ? STATUS_OK : catalog_failed(new, err);
+	return catalog_change(new, "INSERT OR IGNORE INTO embeddings (model, content, vector) SELECT m.id, c.id, ?3 FROM models m, contents c"
+				   " WHERE m.id = ?1 AND c.id = ?2 AND length(?3) = 2 * m.dim", VALUES(ID(model), ID(content), BYTES(body.at, left)), err);
+}
+
+static enum status take_page(struct catalog *new, const uint8_t *p, size_t size, struct err *err)
+{
+	size_t inner = p[0] == 2 ? 4 : 0, first = 8 + inner, cells = (size_t)p[3] << 8 | p[4];
+	enum status status = STATUS_OK;
+
+	if ((p[0] != 2 && p[0] != 10) || first + 2 * cells > size)
+		return STATUS_OK;
+	for (const uint8_t *c = p + first; c < p + first + 2 * cells && status == STATUS_OK; c += 2) {
+		size_t offset = ((size_t)c[0] << 8 | c[1]) + inner;
+		if (offset < size)
+			status = take_cell(new, (struct bytes){p + offset, p + size}, err);
+	}
+	return status;
 }
 
 enum status catalog_search_pages(struct catalog *old, struct catalog *new, struct err *err)
 {
-	struct file_map map;
-	sqlite3_stmt *insert = NULL;
-	int64_t size;
+	sqlite3_file *file; /* SQLite's: another descriptor's closing would drop its locks */
+	sqlite3_int64 size = 0;
+	int64_t page;
+	enum status status = catalog_number(old, "PRAGMA page_size", NO_VALUES, &page, err);
 
-	/* What the log holds is in the file then; if that fails, it was read by SQLite, as far as it could be. */
-	sqlite3_exec(old->db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
-	catalog_number(old, "PRAGMA page_size", NO_VALUES, &size, NULL); /* 0 if that fails: then there is nothing to look at */
-	enum status status = file_map_open(old->path, &map, err);
-	size_t page = (size_t)size;
 	if (status != STATUS_OK)
 		return status;
-	status = catalog_prepare(new, "INSERT OR IGNORE INTO embeddings (model, content, vector) SELECT m.id, c.id, ?3 FROM models m, contents c"
-				      " WHERE m.id = ?1 AND c.id = ?2 AND length(?3) = 2 * m.dim", &insert, err);
-	for (size_t at = page; page && status == STATUS_OK && at + page <= map.size; at += page) {
-		const uint8_t *p = map.data + at;
-		size_t header = p[0] == 2 ? 12 : 8, cells = (size_t)p[3] << 8 | p[4];
-		if ((p[0] != 2 && p[0] != 10) || header + 2 * cells > page)
-			continue;
-		for (size_t i = 0; i < cells && status == STATUS_OK; i++) {
-			size_t offset = (size_t)p[header + 2 * i] << 8 | p[header + 2 * i + 1];
-			offset += p[0] == 2 ? 4 : 0;
-			if (offset < page)
-				status = take_cell(new, (struct bytes){p + offset, p + page}, insert, err);
-		}
-	}
-	catalog_done(new, insert);
-	file_map_close(&map);
+	uint8_t *bytes = mem_array(1, (size_t)page);
+	if (!bytes)
+		return err_memory(err, "a page");
+	sqlite3_file_control(old->db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+	file->pMethods->xFileSize(file, &size);
+	for (int64_t at = page; at + page <= size && status == STATUS_OK; at += page)
+		if (file->pMethods->xRead(file, bytes, (int)page, at) == SQLITE_OK)
+			status = take_page(new, bytes, (size_t)page, err);
+	free(bytes);
 	return status;
 }

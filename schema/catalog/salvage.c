@@ -1,18 +1,19 @@
-/* salvage.c: what can still be read of a damaged catalog goes into a new one; the old one is kept beside it.
+/* salvage.c: what can still be read of a damaged catalog goes into a new one, which takes its place; the old one is kept beside it.
  *
- * A table is read from both ends until a damaged page stops each, then between these places in ever smaller steps: what is lost is
- * what lies on damaged pages, no more. Where an index holds a copy of what a table lost, that is taken. Embeddings are what is
+ * Tables are copied row by row: by their numbers, or by what their key refers to. So what is lost is what lies on damaged pages, no more.
+ * Where an index holds a copy of what a table lost, that is taken, and embeddings are looked for on every page (pages.c), being what is
  * dear: a photograph whose row is lost is found again by the next run, by its hash, and is not embedded again.
+ *
+ * Meanwhile the old file is locked, its log emptied into it and gone; the new one is written without a log and synced before it is renamed.
+ * So a name always leads to a whole catalog, and nobody has one open whose log would lie under the name of the other's.
  */
 #include "schema/catalog/maintenance.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,23 +23,13 @@
 
 #include "schema/base/banned.h"
 
-enum { LOOKS_MOST = 20000 /* at gaps of one table */, LOST_NAMED = 20 };
+enum { MISSED_MOST = 300000 /* numbers in a row: more than an inner page leads to */, LOST_NAMED = 20 };
 
 struct salvage {
 	struct catalog *old, *new;
 	problem_reporter report;
 	void *context;
 	struct catalog_salvage *saved;
-};
-
-/* --- any table --- */
-
-struct table {
-	char name[64];
-	bool rowless;             /* WITHOUT ROWID */
-	struct buffer columns;    /* "a, b", of both versions */
-	size_t column_count;
-	sqlite3_stmt *insert;
 };
 
 static enum status prepare(struct catalog *catalog, sqlite3_stmt **s, struct err *err, const char *format, ...)
@@ -56,47 +47,20 @@ static enum status prepare(struct catalog *catalog, sqlite3_stmt **s, struct err
 	return code == SQLITE_OK ? STATUS_OK : catalog_failed(catalog, err);
 }
 
-/* Columns that both files have. An old table that cannot be found has none. */
-static enum status find_columns(struct salvage *v, struct table *table, struct err *err)
-{
-	sqlite3_stmt *s = NULL, *known = NULL;
-	struct buffer marks = {0};
-	enum status status = prepare(v->new, &s, err, "SELECT name FROM pragma_table_info(%Q)", table->name);
+/* --- tables --- */
 
-	if (status == STATUS_OK)
-		status = prepare(v->old, &known, err, "SELECT 1 FROM pragma_table_info(%Q) WHERE name = ?", table->name);
-	while (status == STATUS_OK && sqlite3_step(s) == SQLITE_ROW) {
-		const char *name = (const char *)sqlite3_column_text(s, 0);
-		sqlite3_bind_text(known, 1, name, -1, SQLITE_TRANSIENT);
-		if (sqlite3_step(known) == SQLITE_ROW) {
-			buffer_format(&table->columns, "%s\"%s\"", table->column_count ? ", " : "", name);
-			buffer_text(&marks, table->column_count++ ? ", ?" : "?");
-		}
-		sqlite3_reset(known);
-	}
-	sqlite3_finalize(s);
-	sqlite3_finalize(known);
-	if (status == STATUS_OK && (table->columns.failed || marks.failed))
-		status = err_memory(err, "a statement");
-	if (status == STATUS_OK && table->column_count)
-		status = prepare(v->new, &table->insert, err, "INSERT OR IGNORE INTO %s (%s) VALUES (%s)", table->name, table->columns.data,
-				 marks.data);
-	buffer_release(&marks);
-	return status;
-}
-
-/* Puts the rows that s yields, of which the first column is a row's number, into the table. *last: the number of the last one.
- * Damage ends it without an error: *whole is false then. A row that breaks a rule of the table is damaged, too. */
-static enum status take_rows(struct salvage *v, struct table *table, sqlite3_stmt *s, int64_t *last, bool *whole, struct err *err)
+/* Puts the rows that s yields into the new catalog. *last: the first column of the last one. Damage ends it without an error: *whole is
+ * false then. A row that breaks a rule of its table is damaged, too. */
+static enum status take_rows(struct salvage *v, sqlite3_stmt *s, sqlite3_stmt *insert, int64_t *last, bool *whole, struct err *err)
 {
 	int code;
 
 	while ((code = sqlite3_step(s)) == SQLITE_ROW) {
 		*last = sqlite3_column_int64(s, 0);
-		for (int i = 0; i < (int)table->column_count; i++)
-			sqlite3_bind_value(table->insert, i + 1, sqlite3_column_value(s, i + 1));
-		code = sqlite3_step(table->insert);
-		sqlite3_reset(table->insert);
+		for (int i = 0; i < sqlite3_column_count(s); i++)
+			sqlite3_bind_value(insert, i + 1, sqlite3_column_value(s, i));
+		code = sqlite3_step(insert);
+		sqlite3_reset(insert);
 		if (code != SQLITE_DONE && code != SQLITE_CONSTRAINT)
 			return catalog_failed(v->new, err);
 	}
@@ -105,203 +69,133 @@ static enum status take_rows(struct salvage *v, struct table *table, sqlite3_stm
 	return code == SQLITE_NOMEM ? err_memory(err, "a row") : STATUS_OK;
 }
 
-struct gap {
-	int64_t low, high;
+/* s: rows from number ?1 on. Behind a damaged page it goes on at the next number that is found. */
+static enum status take_numbered(struct salvage *v, const char *table, sqlite3_stmt *s, sqlite3_stmt *insert, struct err *err)
+{
+	enum status status = STATUS_OK;
+	sqlite3_stmt *given = NULL;
+	int64_t most = INT64_MAX - 1, last, missed = 0;
+	bool whole = false;
+
+	if (prepare(v->old, &given, NULL, "SELECT seq FROM sqlite_sequence WHERE name = %Q", table) == STATUS_OK && sqlite3_step(given) == SQLITE_ROW)
+		most = sqlite3_column_int64(given, 0);
+	sqlite3_finalize(given);
+	for (int64_t at = 1; status == STATUS_OK && !whole && at <= most && missed < MISSED_MOST;) {
+		sqlite3_bind_int64(s, 1, at);
+		last = at - 1;
+		status = take_rows(v, s, insert, &last, &whole, err);
+		missed = last < at ? missed + 1 : 0;
+		at = last < at || last == INT64_MAX ? at + 1 : last + 1;
+	}
+	return status;
+}
+
+/* Of tables without numbers those that are not made again at once; each row is asked for by what the first columns of its key refer to. */
+static const struct {
+	const char *table, *keys, *where;
+} keyed[] = {
+	{"embeddings", "SELECT m.id, c.id FROM models m, contents c", "model = ?1 AND content = ?2"},
+	{"captions", "SELECT m.id, c.id FROM models m, contents c", "model = ?1 AND content = ?2"},
+	{"text_embeddings", "SELECT m.id, t.id FROM models m, texts t", "model = ?1 AND text = ?2"},
+	{"text_nulls", "SELECT m.id, t.id FROM models m, texts t", "model = ?1 AND text = ?2"},
+	{"photo_texts", "SELECT id, NULL FROM photos", "photo = ?1 AND ?2 IS NULL"},
 };
 
-static enum status read_end(struct salvage *v, struct table *table, sqlite3_stmt *s, struct gap gap, int64_t *last, bool *whole,
-			    struct err *err)
+static enum status take_keyed(struct salvage *v, const char *select, sqlite3_stmt *s, sqlite3_stmt *insert, struct err *err)
 {
-	sqlite3_bind_int64(s, 1, gap.low);
-	sqlite3_bind_int64(s, 2, gap.high);
-	return take_rows(v, table, s, last, whole, err);
-}
-
-/* Widest gaps first: a queue. */
-static enum status read_gaps(struct salvage *v, struct table *table, sqlite3_stmt *up, sqlite3_stmt *down, struct gap first,
-			     struct err *err)
-{
-	struct gap *gaps = mem_array(LOOKS_MOST + 2, sizeof *gaps);
-	size_t head = 0, count = 0;
-	enum status status = gaps ? STATUS_OK : err_memory(err, "a table");
-
-	if (gaps)
-		gaps[count++] = first;
-	while (head < count && status == STATUS_OK) {
-		struct gap gap = gaps[head++];
-		int64_t low = gap.low - 1, high = gap.high;
-		bool whole;
-		status = read_end(v, table, up, gap, &low, &whole, err);
-		if (status != STATUS_OK || whole)
-			continue;
-		high = gap.high + 1;
-		gap.low = low + 1;
-		status = read_end(v, table, down, gap, &high, &whole, err);
-		gap.high = high - 1;
-		if (status != STATUS_OK || whole || gap.low >= gap.high || count + 2 > LOOKS_MOST)
-			continue;
-		int64_t middle = gap.low + (gap.high - gap.low) / 2;
-		gaps[count++] = (struct gap){gap.low, middle};
-		gaps[count++] = (struct gap){middle + 1, gap.high};
-	}
-	free(gaps);
-	return status;
-}
-
-static int64_t number(struct catalog *catalog, const char *format, const char *name, int64_t fallback)
-{
-	sqlite3_stmt *s;
-	int64_t value = fallback;
-
-	if (prepare(catalog, &s, NULL, format, name) == STATUS_OK && sqlite3_step(s) == SQLITE_ROW && sqlite3_column_type(s, 0) != SQLITE_NULL)
-		value = sqlite3_column_int64(s, 0);
-	sqlite3_finalize(s);
-	return value;
-}
-
-static enum status copy_numbered(struct salvage *v, struct table *table, struct err *err)
-{
-	sqlite3_stmt *up = NULL, *down = NULL;
-	int64_t most = number(v->old, "SELECT seq FROM sqlite_sequence WHERE name = %Q", table->name, (int64_t)1 << 32);
-	struct gap all = {1, number(v->old, "SELECT max(rowid) FROM %s NOT INDEXED", table->name, most)};
-	enum status status = prepare(v->old, &up, err, "SELECT rowid, %s FROM %s NOT INDEXED WHERE rowid BETWEEN ? AND ? ORDER BY rowid",
-				     table->columns.data, table->name);
-
-	if (status == STATUS_OK)
-		status = prepare(v->old, &down, err, "SELECT rowid, %s FROM %s NOT INDEXED WHERE rowid BETWEEN ? AND ? ORDER BY rowid DESC",
-				 table->columns.data, table->name);
-	if (status == STATUS_OK)
-		status = read_gaps(v, table, up, down, all, err);
-	sqlite3_finalize(up);
-	sqlite3_finalize(down);
-	return status;
-}
-
-/* The rows that both ends do not reach are asked for one by one: every table of this kind that matters is keyed by a model and a
- * content or a text. */
-static enum status ask_for_rows(struct salvage *v, struct table *table, const char *column, struct err *err)
-{
-	const char *parent = strcmp(column, "content") == 0 ? "contents" : "texts";
-	sqlite3_stmt *keys = NULL, *one = NULL;
+	sqlite3_stmt *keys;
 	int64_t last;
 	bool whole;
-	enum status status = prepare(v->new, &keys, err, "SELECT m.id, p.id FROM models m, %s p", parent);
+	enum status status = prepare(v->new, &keys, err, "%s", select);
 
-	if (status == STATUS_OK)
-		status = prepare(v->old, &one, err, "SELECT 0, %s FROM %s WHERE model = ? AND %s = ?", table->columns.data, table->name, column);
 	while (status == STATUS_OK && sqlite3_step(keys) == SQLITE_ROW) {
-		sqlite3_bind_int64(one, 1, sqlite3_column_int64(keys, 0));
-		sqlite3_bind_int64(one, 2, sqlite3_column_int64(keys, 1));
-		status = take_rows(v, table, one, &last, &whole, err);
+		sqlite3_bind_value(s, 1, sqlite3_column_value(keys, 0));
+		sqlite3_bind_value(s, 2, sqlite3_column_value(keys, 1));
+		status = take_rows(v, s, insert, &last, &whole, err);
 	}
 	sqlite3_finalize(keys);
-	sqlite3_finalize(one);
 	return status;
 }
 
-/* Both ends of what select yields, "%s" in it being the order. Where nothing can be had that is no error. */
-static enum status read_both_ways(struct salvage *v, struct table *table, const char *select, bool *whole, struct err *err)
+/* Columns that both files have; of a table that an old file has not, none. */
+static enum status prepare_copy(struct salvage *v, const char *table, const char *where, sqlite3_stmt **s, sqlite3_stmt **insert,
+				struct err *err)
+{
+	sqlite3_stmt *old = NULL, *both = NULL;
+	enum status status = prepare(v->old, &old, err, "SELECT json_group_array(name) FROM pragma_table_info(%Q)", table);
+
+	if (status == STATUS_OK && sqlite3_step(old) != SQLITE_ROW)
+		status = catalog_failed(v->old, err);
+	if (status == STATUS_OK)
+		status = prepare(v->new, &both, err, "SELECT group_concat('\"' || name || '\"'), group_concat('?') FROM pragma_table_info(%Q)"
+						     " WHERE name IN (SELECT value FROM json_each(%Q))", table, sqlite3_column_text(old, 0));
+	if (status == STATUS_OK && sqlite3_step(both) != SQLITE_ROW)
+		status = catalog_failed(v->new, err);
+	const char *columns = status == STATUS_OK ? (const char *)sqlite3_column_text(both, 0) : NULL;
+	if (columns)
+		status = prepare(v->old, s, err, "SELECT %s FROM %s WHERE %s", columns, table, where);
+	if (columns && status == STATUS_OK)
+		status = prepare(v->new, insert, err, "INSERT OR IGNORE INTO %s (%s) VALUES (%s)", table, columns, sqlite3_column_text(both, 1));
+	sqlite3_finalize(old);
+	sqlite3_finalize(both);
+	return status;
+}
+
+/* keys: NULL for a table with numbers. */
+static enum status copy_table(struct salvage *v, const char *table, const char *keys, const char *where, struct err *err)
+{
+	sqlite3_stmt *s = NULL, *insert = NULL;
+	enum status status = prepare_copy(v, table, where, &s, &insert, err);
+
+	if (status == STATUS_OK && s)
+		status = keys ? take_keyed(v, keys, s, insert, err) : take_numbered(v, table, s, insert, err);
+	sqlite3_finalize(s);
+	sqlite3_finalize(insert);
+	return status;
+}
+
+/* insert takes the columns that select yields in either order. An old file without that index has nothing to give. */
+static enum status copy_index(struct salvage *v, const char *select, const char *insert, struct err *err)
 {
 	static const char *const orders[] = {"ASC", "DESC"};
-	sqlite3_stmt *s;
+	sqlite3_stmt *s = NULL, *put = NULL;
 	int64_t last;
-	enum status status = STATUS_OK;
+	bool whole = false;
+	enum status status = prepare(v->new, &put, err, "%s", insert);
 
-	*whole = false;
-	for (size_t i = 0; i < 2 && status == STATUS_OK && !*whole; i++) {
-		/* Of a key there are at most four columns. */
-		if (prepare(v->old, &s, NULL, select, orders[i], orders[i], orders[i], orders[i]) == STATUS_OK)
-			status = take_rows(v, table, s, &last, whole, err);
+	for (size_t i = 0; i < 2 && status == STATUS_OK && !whole; i++) {
+		if (prepare(v->old, &s, NULL, "%s %s", select, orders[i]) == STATUS_OK)
+			status = take_rows(v, s, put, &last, &whole, err);
 		sqlite3_finalize(s);
 	}
+	sqlite3_finalize(put);
 	return status;
 }
 
-static enum status copy_keyed(struct salvage *v, struct table *table, struct err *err)
-{
-	sqlite3_stmt *s = NULL;
-	struct buffer select = {0};
-	bool whole = false, model = false, first = true;
-	char column[32] = "";
-	enum status status = prepare(v->new, &s, err, "SELECT name FROM pragma_table_info(%Q) WHERE pk > 0 ORDER BY pk", table->name);
-
-	buffer_format(&select, "SELECT 0, %s FROM %s NOT INDEXED ORDER BY ", table->columns.data, table->name);
-	for (; status == STATUS_OK && sqlite3_step(s) == SQLITE_ROW; first = false) {
-		const char *name = (const char *)sqlite3_column_text(s, 0);
-		buffer_format(&select, "%s\"%s\" %%s", first ? "" : ", ", name);
-		if (strcmp(name, "model") == 0)
-			model = true;
-		else if (strcmp(name, "content") == 0 || strcmp(name, "text") == 0)
-			snprintf(column, sizeof column, "%s", name);
-	}
-	sqlite3_finalize(s);
-	if (select.failed)
-		status = err_memory(err, "a statement");
-	if (status == STATUS_OK)
-		status = read_both_ways(v, table, select.data, &whole, err);
-	buffer_release(&select);
-	return status == STATUS_OK && !whole && model && *column ? ask_for_rows(v, table, column, err) : status;
-}
-
-static enum status copy_table(struct salvage *v, struct table *table, struct err *err)
-{
-	enum status status = find_columns(v, table, err);
-
-	if (status == STATUS_OK && table->column_count)
-		status = table->rowless ? copy_keyed(v, table, err) : copy_numbered(v, table, err);
-	sqlite3_finalize(table->insert);
-	buffer_release(&table->columns);
-	/* Of a table that is damaged at its root nothing can be had; the others can. */
-	return status == STATUS_FORMAT ? STATUS_OK : status;
-}
-
-/* Tables with numbered rows come first: what is keyed is asked for by their numbers. meta stays new: with the old uuid, a vector
- * file of the old catalog might pass for one of this. index_state is filled by triggers. */
+/* meta stays new: with the old uuid, a vector file of the old catalog might pass for one of this. index_state is filled by triggers. */
 static enum status copy_tables(struct salvage *v, struct err *err)
 {
 	sqlite3_stmt *s;
-	enum status status = prepare(v->new, &s, err, "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table'"
-						      " AND name NOT LIKE 'sqlite_%%' AND name NOT IN ('meta', 'index_state')"
-						      " ORDER BY wr, name");
+	enum status status = prepare(v->new, &s, err, "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND NOT wr"
+						      " AND name NOT LIKE 'sqlite_%%' AND name <> 'index_state'");
 
-	while (status == STATUS_OK && sqlite3_step(s) == SQLITE_ROW) {
-		struct table table = {.rowless = sqlite3_column_int(s, 1)};
-		snprintf(table.name, sizeof table.name, "%s", sqlite3_column_text(s, 0));
-		status = copy_table(v, &table, err);
-	}
+	while (status == STATUS_OK && sqlite3_step(s) == SQLITE_ROW)
+		status = copy_table(v, (const char *)sqlite3_column_text(s, 0), NULL, "rowid >= ? ORDER BY rowid", err);
 	sqlite3_finalize(s);
-	return status;
-}
-
-/* --- what indexes know --- */
-
-/* insert takes the `columns` that select yields behind a 0. An old file without that index has nothing to give. */
-static enum status copy_index(struct salvage *v, const char *select, const char *insert, size_t columns, struct err *err)
-{
-	struct table table = {.column_count = columns};
-	bool whole;
-	enum status status = prepare(v->new, &table.insert, err, "%s", insert);
-
 	if (status == STATUS_OK)
-		status = read_both_ways(v, &table, select, &whole, err);
-	sqlite3_finalize(table.insert);
-	return status;
-}
-
-static enum status copy_indexes(struct salvage *v, struct err *err)
-{
-	enum status status = copy_index(v, "SELECT 0, id, hash FROM contents INDEXED BY sqlite_autoindex_contents_1 ORDER BY hash %s",
-					"INSERT OR IGNORE INTO contents (id, hash) VALUES (?, ?)", 2, err);
-
-	/* Its sizes are set when it is next opened. */
+		status = copy_index(v, "SELECT id, hash FROM contents INDEXED BY sqlite_autoindex_contents_1 ORDER BY hash",
+				    "INSERT OR IGNORE INTO contents (id, hash) VALUES (?, ?)", err);
+	/* Its other sizes are set when it is next opened. */
 	if (status == STATUS_OK)
-		status = copy_index(v, "SELECT 0, id, config_digest, weights_digest FROM models INDEXED BY sqlite_autoindex_models_1"
-				       " ORDER BY config_digest %s",
+		status = copy_index(v, "SELECT id, config_digest, weights_digest, ifnull((SELECT length(vector) / 2 FROM embeddings e WHERE e.model ="
+				       " models.id), 1) FROM models INDEXED BY sqlite_autoindex_models_1 ORDER BY config_digest",
 				    "INSERT OR IGNORE INTO models (id, config_digest, weights_digest, name, dim, tokens, width)"
-				    " VALUES (?, ?, ?, 'recovered', ifnull((SELECT length(vector) / 2 FROM embeddings WHERE model = ?1), 1), 0, 0)", 3, err);
+				    " VALUES (?, ?, ?, 'recovered', ?, 0, 0)", err);
 	if (status == STATUS_OK)
-		status = copy_index(v, "SELECT 0, id, path FROM roots INDEXED BY sqlite_autoindex_roots_1 ORDER BY path %s",
-				    "INSERT OR IGNORE INTO roots (id, path) VALUES (?, ?)", 2, err);
+		status = copy_index(v, "SELECT id, path FROM roots INDEXED BY sqlite_autoindex_roots_1 ORDER BY path",
+				    "INSERT OR IGNORE INTO roots (id, path) VALUES (?, ?)", err);
+	for (size_t i = 0; i < sizeof keyed / sizeof *keyed && status == STATUS_OK; i++)
+		status = copy_table(v, keyed[i].table, keyed[i].keys, keyed[i].where, err);
 	return status;
 }
 
@@ -332,13 +226,12 @@ static enum status report_lost(struct salvage *v, struct err *err)
 
 /* --- making it whole --- */
 
-/* Rows that refer to what is lost go; a photograph whose content or embedding is lost stays, to be read again. */
+/* Rows that refer to what is lost go; a photograph whose content or embedding is lost stays, to be read again. Tables are made in an
+ * order in which a row refers to earlier ones. */
 static enum status mend(struct salvage *v, struct err *err)
 {
-	sqlite3_stmt *s;
+	sqlite3_stmt *s = NULL;
 	enum status status = catalog_execute(v->new,
-		"DELETE FROM photos WHERE root NOT IN (SELECT id FROM roots);"
-		"DELETE FROM embeddings WHERE content NOT IN (SELECT id FROM contents) OR model NOT IN (SELECT id FROM models);"
 		"UPDATE photos SET content = NULL, state = 1, error = 'what was known of it is lost; hint: coca index' WHERE state = 0 AND"
 		" (content IS NULL OR content NOT IN (SELECT content FROM embeddings));"
 		"UPDATE photos SET content = NULL WHERE content NOT IN (SELECT id FROM contents);"
@@ -348,135 +241,88 @@ static enum status mend(struct salvage *v, struct err *err)
 		" OR model NOT IN (SELECT id FROM models WHERE tokens > 0);"
 		"DELETE FROM encoder_tokens WHERE id NOT IN (SELECT id FROM encoder_blobs);"
 		/* A label without its head, or a head that lost one, is no head. */
-		"DELETE FROM heads WHERE id NOT IN (SELECT head FROM labels);"
-		/* Half of what a head said of a photograph would pass for all of it. */
-		"DELETE FROM scored; DELETE FROM label_scores", err);
+		"DELETE FROM heads WHERE id NOT IN (SELECT head FROM labels)", err);
 
-	/* A row that goes may be what another one refers to. */
-	for (int depth = 0; depth < 4 && status == STATUS_OK; depth++) {
-		status = prepare(v->new, &s, err,
-				 "SELECT t.name, f.\"from\", f.\"table\", f.\"to\" FROM pragma_table_list t, pragma_foreign_key_list(t.name) f"
-				 " WHERE t.schema = 'main' AND t.type = 'table'");
-		while (status == STATUS_OK && sqlite3_step(s) == SQLITE_ROW) {
-			sqlite3_stmt *orphans;
-			status = prepare(v->new, &orphans, err, "DELETE FROM \"%w\" WHERE \"%w\" IS NOT NULL AND \"%w\" NOT IN (SELECT \"%w\" FROM \"%w\")",
-					 sqlite3_column_text(s, 0), sqlite3_column_text(s, 1), sqlite3_column_text(s, 1), sqlite3_column_text(s, 3),
-					 sqlite3_column_text(s, 2));
-			if (status == STATUS_OK && sqlite3_step(orphans) != SQLITE_DONE)
-				status = catalog_failed(v->new, err);
-			sqlite3_finalize(orphans);
-		}
-		sqlite3_finalize(s);
-	}
+	if (status == STATUS_OK)
+		status = prepare(v->new, &s, err, "SELECT printf('DELETE FROM \"%%w\" WHERE \"%%w\" NOT IN (SELECT \"%%w\" FROM \"%%w\")', t.name, f.\"from\","
+						  " f.\"to\", f.\"table\") FROM sqlite_schema t, pragma_foreign_key_list(t.name) f"
+						  " WHERE t.type = 'table' ORDER BY t.rowid");
+	while (status == STATUS_OK && sqlite3_step(s) == SQLITE_ROW)
+		status = catalog_execute(v->new, (const char *)sqlite3_column_text(s, 0), err);
+	sqlite3_finalize(s);
 	return status;
 }
 
 static enum status fill(struct salvage *v, struct err *err)
 {
-	enum status status = catalog_execute(v->new, "PRAGMA foreign_keys = OFF", err);
+	const struct {
+		const char *sql;
+		size_t *count;
+	} counts[] = {
+		{"SELECT count(*) FROM photos", &v->saved->photos},
+		{"SELECT count(*) FROM embeddings", &v->saved->embeddings},
+		{"SELECT count(*) FROM texts", &v->saved->texts},
+		{"SELECT count(*) FROM photos WHERE state = 1 AND content IS NULL", &v->saved->unread},
+	};
+	int64_t n;
+	enum status status = catalog_begin(v->new, err);
 
 	if (status == STATUS_OK)
-		status = catalog_begin(v->new, err);
-	if (status == STATUS_OK)
 		status = copy_tables(v, err);
-	if (status == STATUS_OK)
-		status = copy_indexes(v, err);
 	if (status == STATUS_OK)
 		status = catalog_search_pages(v->old, v->new, err);
 	if (status == STATUS_OK)
 		status = mend(v, err);
 	if (status == STATUS_OK)
 		status = report_lost(v, err);
-	if (status == STATUS_OK)
-		status = catalog_commit(v->new, err);
-	if (status == STATUS_OK)
-		status = catalog_execute(v->new, "PRAGMA foreign_keys = ON", err);
-	if (status == STATUS_OK) {
-		v->saved->photos = (size_t)number(v->new, "SELECT count(*) FROM %s", "photos", 0);
-		v->saved->embeddings = (size_t)number(v->new, "SELECT count(*) FROM %s", "embeddings", 0);
-		v->saved->texts = (size_t)number(v->new, "SELECT count(*) FROM %s", "texts", 0);
-		v->saved->unread = (size_t)number(v->new, "SELECT count(*) FROM %s WHERE state = 1 AND content IS NULL", "photos", 0);
+	for (size_t i = 0; i < sizeof counts / sizeof *counts && status == STATUS_OK; i++) {
+		status = catalog_number(v->new, counts[i].sql, NO_VALUES, &n, err);
+		*counts[i].count = (size_t)n;
 	}
-	return status;
+	return status == STATUS_OK ? catalog_commit(v->new, err) : status;
 }
 
 /* --- files --- */
 
-static enum status move(const char *from, const char *to, bool missing, struct err *err)
+/* With a second name the old catalog is there until the new one is; file systems without second names have an instant with none. */
+static enum status put_in_place(const char *path, struct file_writer *w, struct catalog_salvage *saved, struct err *err)
 {
-	if (rename(from, to) == 0 || (missing && errno == ENOENT))
-		return STATUS_OK;
-	return err_set(err, STATUS_IO, "cannot rename '%s' to '%s': %s", from, to, strerror(errno));
-}
+	time_t now = time(NULL);
+	struct tm date = {0};
+	char when[32];
+	bool linked, moved = false;
 
-/* The log goes first: a new catalog beside the old one's log would be taken for a half-written one. */
-static enum status put_in_place(const char *path, const char *fresh, const char *kept, struct err *err)
-{
-	struct buffer wal = {0}, shm = {0}, kept_wal = {0};
-	enum status status = STATUS_OK;
-
-	buffer_format(&wal, "%s-wal", path);
-	buffer_format(&shm, "%s-shm", path);
-	buffer_format(&kept_wal, "%s-wal", kept);
-	if (wal.failed || shm.failed || kept_wal.failed)
-		status = err_memory(err, "a file name");
-	if (status == STATUS_OK)
-		status = move(wal.data, kept_wal.data, true, err);
-	if (status == STATUS_OK) {
-		unlink(shm.data);
-		/* With a second name there is a catalog at every instant; some file systems have none. */
-		if (link(path, kept) != 0)
-			status = move(path, kept, false, err);
-	}
-	if (status == STATUS_OK)
-		status = move(fresh, path, false, err);
-	buffer_release(&wal);
-	buffer_release(&shm);
-	buffer_release(&kept_wal);
+	gmtime_r(&now, &date);
+	strftime(when, sizeof when, "%Y%m%d-%H%M%S", &date);
+	snprintf(saved->kept, sizeof saved->kept, "%s.damaged-%s", path, when);
+	for (int i = 2; !(linked = link(path, saved->kept) == 0) && errno == EEXIST && i < 100; i++)
+		snprintf(saved->kept, sizeof saved->kept, "%s.damaged-%s-%d", path, when, i);
+	if (!linked && (errno == EEXIST || !(moved = rename(path, saved->kept) == 0)))
+		return err_set(err, STATUS_IO, "cannot keep the damaged catalog as '%s': %s", saved->kept, strerror(errno));
+	enum status status = file_writer_commit(w, err);
+	if (status != STATUS_OK && (moved ? rename(saved->kept, path) : unlink(saved->kept)) != 0)
+		err_prefix(err, "the damaged catalog is now '%s'", saved->kept);
 	return status;
-}
-
-static void remove_fresh(const char *fresh)
-{
-	static const char *const ends[] = {"", "-wal", "-shm", ".lock"};
-
-	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-		struct buffer name = {0};
-		buffer_format(&name, "%s%s", fresh, ends[i]);
-		if (!name.failed)
-			unlink(name.data);
-		buffer_release(&name);
-	}
 }
 
 enum status catalog_salvage(const char *path, problem_reporter report, void *context, struct catalog_salvage *saved, struct err *err)
 {
 	struct salvage v = {.report = report, .context = context, .saved = saved};
-	struct buffer fresh = {0};
-	time_t now = time(NULL);
-	struct tm date = {0};
-	char when[32];
+	struct file_writer w = {0};
 
 	*saved = (struct catalog_salvage){0};
-	gmtime_r(&now, &date);
-	strftime(when, sizeof when, "%Y%m%d-%H%M%S", &date);
-	snprintf(saved->kept, sizeof saved->kept, "%s.damaged-%s", path, when);
-	buffer_format(&fresh, "%s.tmp.salvage", path);
-	enum status status = fresh.failed ? err_memory(err, "a file name") : catalog_open_damaged(path, &v.old, err);
-	if (status == STATUS_OK) {
-		remove_fresh(fresh.data);
-		status = catalog_open(fresh.data, CATALOG_WRITE, &v.new, err);
-	}
+	enum status status = catalog_open_alone(path, &v.old, err);
+	if (status == STATUS_OK)
+		status = file_writer_open(v.old->path, &w, err);
+	if (status == STATUS_OK)
+		status = catalog_open_fresh(w.temporary, &v.new, err);
 	if (status == STATUS_OK)
 		status = fill(&v, err);
 	catalog_close(v.new);
-	if (status == STATUS_OK) {
-		catalog_disconnect(v.old); /* and still no other writer */
-		status = put_in_place(path, fresh.data, saved->kept, err);
-	}
-	if (fresh.data)
-		remove_fresh(fresh.data);
+	if (status == STATUS_OK)
+		status = put_in_place(v.old->path, &w, saved, err);
+	if (status != STATUS_OK)
+		file_writer_abort(&w);
 	catalog_close(v.old);
-	buffer_release(&fresh);
 	return status;
 }

@@ -114,14 +114,53 @@ pages=$(($(stat -c %s "$work/broken.db") / 8192))
 for page in $(seq $((pages - 1)) -5 $((pages / 2))); do
     dd if=/dev/urandom of="$work/broken.db" bs=8192 seek="$page" count=1 conv=notrunc 2>/dev/null
 done
+cp "$work/broken.db" "$work/broken.was"
 expect "damage is found" 1 "coca verify" "$coca" verify --db "$work/broken.db"
 "$coca" verify --repair --db "$work/broken.db" >"$work/out" 2>"$work/log"
+grep "repair: saved" "$work/out" >"$work/saved"
 grep -q "damaged-\|dropped" "$work/out" && ok "what can be saved is saved" || not_ok "what can be saved is saved"
 ls "$work"/broken.db.damaged-* >/dev/null 2>&1 && ok "and the damaged file is kept" || not_ok "and the damaged file is kept"
 expect "the next run makes the rest again" 0 "50 photos" "$coca" index "$photos" --db "$work/broken.db"
 expect "and all is sound" 0 "the catalog is sound" "$coca" verify --db "$work/broken.db"
 head -c 5000 /dev/urandom >"$work/noise.db"
 expect "what is no catalog is not touched" 1 "noise.db" "$coca" verify --repair --db "$work/noise.db"
+
+# Where there is little room, or none, a repair puts a whole catalog in place or leaves the damaged one; room found, it saves as much.
+if mount_disk size=64m; then
+    size=$(stat -c %s "$work/broken.was")
+    done=
+    for percent in 102 140 180 205 215 240 300 400; do
+        rm -f "$disk"/*
+        mount -o remount,size=64m "$disk"
+        cp "$work/broken.was" "$disk/library.db"
+        mount -o remount,size=$((size * percent / 100)) "$disk"
+        "$coca" verify --repair --db "$disk/library.db" >"$work/out" 2>"$work/log"
+        if grep -q "repair: saved" "$work/out"; then done="$done $percent"; else grep -q "full\|No space\|I/O" "$work/log" || not_ok "a full disk is named at $percent"; fi
+        mount -o remount,size=64m "$disk"
+        grep -q "repair: saved" "$work/out" || "$coca" verify --repair --db "$disk/library.db" >"$work/out" 2>"$work/log"
+        grep "repair: saved" "$work/out" | cmp -s - "$work/saved" || not_ok "a repair on a disk of $percent percent loses nothing"
+        [ -z "$(ls "$disk" | grep tmp)" ] || not_ok "nothing half-made is left at $percent"
+        "$coca" index "$photos" --db "$disk/library.db" >"$work/out" 2>"$work/log"
+        expect "all is sound after a repair with $percent percent of its size" 0 "the catalog is sound" "$coca" verify --db "$disk/library.db"
+    done
+    echo "repaired at once with percent of its size:$done"
+    case $done in *400*) ok "with room it is repaired at once" ;; *) not_ok "with room it is repaired at once" ;; esac
+    case $done in *102*) not_ok "without room it is not" ;; *) ok "without room it is not" ;; esac
+    unmount_disk
+else
+    echo "skip - repair with little room: no right to mount"
+fi
+
+# --- a catalog behind a link
+mkdir "$work/there"
+ln -s there/real.db "$work/link.db"
+expect "a library is made where a link leads" 0 "50 photos" "$coca" index "$photos" --db "$work/link.db"
+chmod 600 "$work/there/real.db"
+expect "and is searched through it" 0 ".jpg" "$coca" search "a red circle" --db "$work/link.db"
+is "what belongs to it lies beside it" sh -c "test -h '$work/link.db' && ! ls '$work'/link.db[-.]* && ls '$work'/there/real.db-*.index"
+dd if=/dev/urandom of="$work/there/real.db" bs=8192 seek=$(($(stat -c %s "$work/there/real.db") / 8192 - 2)) count=1 conv=notrunc 2>/dev/null
+"$coca" verify --repair --db "$work/link.db" >"$work/out" 2>"$work/log"
+is "and is repaired there, as private as before" sh -c "test -h '$work/link.db' && ls '$work'/there/real.db.damaged-* && test \$(stat -c %a '$work/there/real.db') = 600"
 
 # --- bombs, with little memory to be had
 mkdir "$work/bombs"

@@ -1,10 +1,16 @@
 /* salvage.c: a catalog with damaged pages gives what the others hold; and what its indexes know of the rest. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "schema/catalog/catalog.h"
@@ -36,8 +42,8 @@ static void embedding_of(int64_t i, float embedding[DIM])
 		embedding[d] = (float)((i * 31 + (int64_t)d * 7) % 101) / 128;
 }
 
-/* 2,000 photographs of as many contents. */
-static void make_catalog(const char *path)
+/* Photographs of as many contents; the catalog is the caller's to close. */
+static struct catalog *fill_catalog(const char *path, uint32_t photos)
 {
 	struct catalog *catalog;
 	struct catalog_model model = some_model();
@@ -52,7 +58,7 @@ static void make_catalog(const char *path)
 	assert_ok(catalog_begin(catalog, &err), &err);
 	assert_ok(catalog_model_put(catalog, &model, &err), &err);
 	assert_ok(catalog_root_put(catalog, "/photos", &root, &err), &err);
-	for (uint32_t i = 0; i < PHOTOS; i++) {
+	for (uint32_t i = 0; i < photos; i++) {
 		uint8_t hash[CATALOG_HASH] = {(uint8_t)(i * 37), (uint8_t)(i >> 8), (uint8_t)i, 1};
 		embedding_of(i, embedding);
 		assert_ok(catalog_content_put(catalog, hash, &content, &err), &err);
@@ -63,7 +69,12 @@ static void make_catalog(const char *path)
 			.mtime_ns = 5, .ctime_ns = 6, .content = content, .orientation = 1, .taken_offset = CATALOG_NO_OFFSET}, &err), &err);
 	}
 	assert_ok(catalog_commit(catalog, &err), &err);
-	catalog_close(catalog);
+	return catalog;
+}
+
+static void make_catalog(const char *path)
+{
+	catalog_close(fill_catalog(path, PHOTOS));
 }
 
 static void ignore_line(void *context, const char *line)
@@ -155,6 +166,46 @@ static void every_page_may_be_damaged(void **state)
 	free(bytes);
 }
 
+static void execute(const char *path, const char *sql, int (*row)(void *, int, char **, char **), void *context)
+{
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, row, context, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static int note_row(void *context, int columns, char **values, char **names)
+{
+	(void)columns;
+	(void)names;
+	buffer_format(context, "%s;", values[0]);
+	return 0;
+}
+
+/* Tables and the number of their rows, but for what is made again; all of them have some. */
+static void note_tables(const char *path, struct buffer *noted)
+{
+	struct buffer sql = {0};
+
+	execute(path, "SELECT printf('SELECT ''%w '' || count(*) FROM %w', name, name) FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE"
+		      " 'sqlite_%' AND name NOT IN ('weight_digests', 'scored', 'label_scores', 'walks', 'folders') ORDER BY name", note_row, &sql);
+	execute(path, sql.data, note_row, noted);
+	assert_null(strstr(noted->data, " 0;"));
+	buffer_release(&sql);
+}
+
+static const char other_rows[] =
+	"INSERT INTO texts (collection, content, text) SELECT 'said', id, 'text ' || id FROM contents;"
+	"INSERT INTO text_embeddings SELECT 1, id, zeroblob(128) FROM texts;"
+	"INSERT INTO text_nulls SELECT 1, id, n, -2.5 FROM texts, (SELECT 0 n UNION SELECT 1 UNION SELECT 2);"
+	"INSERT INTO captions SELECT 1, content, id, -1.5 FROM texts;"
+	"INSERT INTO photo_texts SELECT p.id, t.id, 1 FROM photos p JOIN texts t ON t.content = p.content;"
+	"INSERT INTO encoder_tokens (content, model, bytes, used_at) SELECT id, 1, 8, 1 FROM contents;"
+	"INSERT INTO encoder_blobs SELECT id, zeroblob(8) FROM encoder_tokens;"
+	"INSERT INTO heads (model, name, bytes) VALUES (1, 'pets', x'00');"
+	"INSERT INTO labels (head, place, name) VALUES (1, 0, 'cat'), (1, 1, 'dog');";
+
 static void a_sound_catalog_comes_out_whole(void **state)
 {
 	(void)state;
@@ -162,9 +213,12 @@ static void a_sound_catalog_comes_out_whole(void **state)
 	struct catalog_salvage saved;
 	struct catalog_counts before, after;
 	struct catalog *catalog;
+	struct buffer tables = {0}, tables_after = {0};
 	char uuid[33];
 
 	make_catalog(path);
+	execute(path, other_rows, NULL, NULL);
+	note_tables(path, &tables);
 	assert_ok(catalog_open(path, CATALOG_READ, &catalog, &err), &err);
 	assert_ok(catalog_count(catalog, 0, &before, &err), &err);
 	snprintf(uuid, sizeof uuid, "%s", catalog_uuid(catalog));
@@ -175,7 +229,10 @@ static void a_sound_catalog_comes_out_whole(void **state)
 	assert_ok(catalog_open(path, CATALOG_READ, &catalog, &err), &err);
 	assert_ok(catalog_count(catalog, 0, &after, &err), &err);
 	assert_memory_equal(&before, &after, sizeof before);
-	assert_int_equal(problems_of(catalog), 0);
+	note_tables(path, &tables_after);
+	assert_string_equal(tables.data, tables_after.data);
+	buffer_release(&tables);
+	buffer_release(&tables_after);
 	/* Another uuid: no vector file of the damaged catalog is taken for one of this. */
 	assert_string_not_equal(uuid, catalog_uuid(catalog));
 	catalog_close(catalog);
@@ -215,5 +272,260 @@ static void a_catalog_in_use_is_left_alone(void **state)
 	catalog_close(catalog);
 }
 
+/* --- what fails in the midst of it --- */
+
+/* The calls by which files come to be: the at-th of them fails, or is where the process is killed. */
+static struct {
+	int calls, at;
+	bool kill;
+	const char *onto; /* on_rename is called before a rename to it */
+	void (*on_rename)(void);
+} fault;
+
+static bool fails(void)
+{
+	if (++fault.calls != fault.at)
+		return false;
+	if (fault.kill)
+		raise(SIGKILL);
+	errno = ENOSPC;
+	return true;
+}
+
+int rename(const char *from, const char *to)
+{
+	if (fault.on_rename && strcmp(to, fault.onto) == 0)
+		fault.on_rename();
+	return fails() ? -1 : (int)syscall(SYS_rename, from, to);
+}
+
+int link(const char *from, const char *to)
+{
+	return fails() ? -1 : (int)syscall(SYS_link, from, to);
+}
+
+int fsync(int fd)
+{
+	return fails() ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+static ssize_t failing_pwrite(int fd, const void *bytes, size_t size, off_t at)
+{
+	return fails() ? -1 : (ssize_t)syscall(SYS_pwrite64, fd, bytes, size, at);
+}
+
+static int failing_ftruncate(int fd, off_t size)
+{
+	return fails() ? -1 : (int)syscall(SYS_ftruncate, fd, size);
+}
+
+static void put_under_sqlite(bool failing)
+{
+	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+	static const struct {
+		const char *name;
+		sqlite3_syscall_ptr call;
+	} calls[] = {{"pwrite", (sqlite3_syscall_ptr)failing_pwrite}, {"pwrite64", (sqlite3_syscall_ptr)failing_pwrite},
+		     {"ftruncate", (sqlite3_syscall_ptr)failing_ftruncate}};
+
+	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+		assert_int_equal(vfs->xSetSystemCall(vfs, calls[i].name, failing ? calls[i].call : NULL), SQLITE_OK);
+}
+
+static size_t photos_of(const char *path)
+{
+	struct catalog *catalog;
+	struct catalog_counts counts = {0};
+
+	if (catalog_open(path, CATALOG_READ, &catalog, &err) == STATUS_OK)
+		assert_ok(catalog_count(catalog, 0, &counts, &err), &err);
+	catalog_close(catalog);
+	return (size_t)counts.photos;
+}
+
+/* How many files there are; they are gone then. */
+static size_t clear(const char *folder)
+{
+	struct dirent **names;
+	int n = scandir(folder, &names, NULL, NULL), fd = open(folder, O_RDONLY | O_DIRECTORY);
+	size_t files = 0;
+
+	for (int i = 0; i < n; i++) {
+		files += unlinkat(fd, names[i]->d_name, 0) == 0;
+		free(names[i]);
+	}
+	free(names);
+	close(fd);
+	return files;
+}
+
+/* A catalog whose rows lie in its log, as a killed writer leaves it. */
+enum { LOGGED = 20 };
+static void make_logged(const char *path)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		fill_catalog(path, LOGGED);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &(int){0}, 0), child);
+}
+
+static enum status salvage_failing_at(const char *path, int at, bool kill)
+{
+	struct catalog_salvage saved;
+	enum status status = STATUS_FAILED;
+	int result;
+	pid_t child = fork();
+
+	if (child == 0) {
+		fault.calls = 0, fault.at = at, fault.kill = kill;
+		put_under_sqlite(true);
+		_exit((int)catalog_salvage(path, ignore_line, NULL, &saved, &err));
+	}
+	assert_int_equal(waitpid(child, &result, 0), child);
+	if (WIFEXITED(result))
+		status = (enum status)WEXITSTATUS(result);
+	return status;
+}
+
+/* Whichever write, sync, link or rename fails or is the last thing that happens: all that there was is there under the name. */
+static void nothing_is_lost_whatever_fails(void **state)
+{
+	(void)state;
+	const char *folder = test_folder(), *path = test_path(folder, "library.db");
+	struct catalog_salvage saved;
+	int failed = 0;
+
+	make_logged(path);
+	fault.calls = fault.at = 0;
+	put_under_sqlite(true);
+	assert_ok(catalog_salvage(path, ignore_line, NULL, &saved, &err), &err);
+	put_under_sqlite(false);
+	int calls = fault.calls;
+	clear(folder);
+	for (int at = 1; at <= calls; at += at + 8 < calls ? 7 : 1)
+		for (int kill = 0; kill < 2; kill++) {
+			make_logged(path);
+			enum status status = salvage_failing_at(path, at, kill);
+			assert_true(status != STATUS_OK || at == calls); /* the last one syncs the folder */
+			failed += status != STATUS_OK;
+			assert_int_equal(photos_of(path), LOGGED);
+			assert_ok(catalog_salvage(path, ignore_line, NULL, &saved, &err), &err);
+			assert_int_equal(saved.photos, LOGGED);
+			assert_int_equal(saved.embeddings, LOGGED);
+			/* It, its lock, the damaged one, maybe by two names. */
+			assert_in_range(clear(folder), 3, 3 + (kill || status == STATUS_OK));
+		}
+	print_message("at %d calls %d salvages failed or were killed\n", calls, failed);
+	assert_true(failed > 20);
+}
+
+static int go[2];
+
+static void let_reader_go(void)
+{
+	fault.on_rename = NULL;
+	assert_int_equal(write(go[1], "", 1), 1);
+	usleep(200000); /* it waits at the lock, or has read */
+}
+
+static int send_uuid(const char *path, int to)
+{
+	struct catalog *catalog;
+
+	return catalog_open(path, CATALOG_READ, &catalog, &err) == STATUS_OK && write(to, catalog_uuid(catalog), 33) == 33 ? 0 : 1;
+}
+
+/* One that had the old file open would empty the new one's log into it in the end. */
+static void who_opens_in_the_midst_opens_the_new_catalog(void **state)
+{
+	(void)state;
+	const char *path = test_path(test_folder(), "library.db");
+	struct catalog *catalog;
+	struct catalog_salvage saved;
+	int told[2];
+	char byte, uuid[33];
+
+	make_logged(path);
+	assert_int_equal(pipe(go) | pipe(told), 0);
+	pid_t reader = fork();
+	if (reader == 0)
+		_exit(read(go[0], &byte, 1) == 1 ? send_uuid(path, told[1]) : 1);
+	fault.onto = path;
+	fault.on_rename = let_reader_go;
+	assert_ok(catalog_salvage(path, ignore_line, NULL, &saved, &err), &err);
+	assert_int_equal(waitpid(reader, &(int){0}, 0), reader);
+	close(told[1]);
+	assert_int_equal(read(told[0], uuid, sizeof uuid), sizeof uuid);
+	assert_ok(catalog_open(path, CATALOG_READ, &catalog, &err), &err);
+	assert_string_equal(uuid, catalog_uuid(catalog));
+	catalog_close(catalog);
+	assert_int_equal(photos_of(path), LOGGED);
+}
+
+/* One that reads on has the log open by its name, which would soon be the new catalog's. */
+static void a_reader_is_waited_for(void **state)
+{
+	(void)state;
+	const char *path = test_path(test_folder(), "library.db");
+	struct catalog_salvage saved;
+	int told[2];
+	char byte;
+
+	make_logged(path);
+	assert_int_equal(pipe(told), 0);
+	pid_t child = fork();
+	if (child == 0) {
+		struct catalog *catalog;
+		struct catalog_counts counts = {0};
+		bool ok = catalog_open(path, CATALOG_READ, &catalog, &err) == STATUS_OK && write(told[1], "", 1) == 1;
+		usleep(300000);
+		struct stat now;
+		ok = ok && stat(path, &now) == 0 && catalog_count(catalog, 0, &counts, &err) == STATUS_OK && counts.photos == LOGGED;
+		_exit(ok ? (int)(now.st_ino % 251) : 255);
+	}
+	struct stat before;
+	int result;
+	assert_int_equal(stat(path, &before), 0);
+	assert_int_equal(read(told[0], &byte, 1), 1);
+	assert_ok(catalog_salvage(path, ignore_line, NULL, &saved, &err), &err);
+	assert_int_equal(waitpid(child, &result, 0), child);
+	assert_int_equal(WEXITSTATUS(result), (int)(before.st_ino % 251)); /* it was still the old file's name then */
+}
+
+static void a_link_stays_and_the_file_keeps_its_mode(void **state)
+{
+	(void)state;
+	const char *folder = test_folder(), *path = test_path(folder, "real.db"), *name = test_path(folder, "link.db");
+	struct catalog_salvage saved;
+	struct catalog *catalog, *other;
+	struct stat before, after;
+
+	make_catalog(path);
+	assert_int_equal(symlink("real.db", name), 0);
+	assert_int_equal(chmod(path, 0600), 0);
+	assert_true(chown(path, 12345, 12346) == 0 || errno == EPERM);
+	assert_int_equal(stat(path, &before), 0);
+	assert_ok(catalog_salvage(name, ignore_line, NULL, &saved, &err), &err);
+	assert_int_equal(lstat(name, &after), 0);
+	assert_true(S_ISLNK(after.st_mode));
+	assert_int_equal(stat(path, &after), 0);
+	assert_int_not_equal(before.st_ino, after.st_ino);
+	assert_int_equal(before.st_mode, after.st_mode);
+	assert_int_equal(before.st_uid, after.st_uid);
+	assert_int_equal(before.st_gid, after.st_gid);
+	assert_int_equal(strncmp(saved.kept, path, strlen(path)), 0);
+	/* One lock by either name. */
+	assert_ok(catalog_open(name, CATALOG_WRITE, &catalog, &err), &err);
+	assert_string_equal(catalog_path(catalog), path);
+	assert_int_equal(catalog_open(path, CATALOG_WRITE, &other, &err), STATUS_BUSY);
+	catalog_close(catalog);
+}
+
 TEST_MAIN(cmocka_unit_test(a_catalog_in_use_is_left_alone), cmocka_unit_test(without_its_first_page_nothing_is_changed),
-	  cmocka_unit_test(a_sound_catalog_comes_out_whole), cmocka_unit_test(every_page_may_be_damaged))
+	  cmocka_unit_test(a_sound_catalog_comes_out_whole),
+	  cmocka_unit_test(a_link_stays_and_the_file_keeps_its_mode), cmocka_unit_test(who_opens_in_the_midst_opens_the_new_catalog),
+	  cmocka_unit_test(a_reader_is_waited_for), cmocka_unit_test(nothing_is_lost_whatever_fails),
+	  cmocka_unit_test(every_page_may_be_damaged))
