@@ -58,14 +58,13 @@ static enum status check_vectors(struct cli *cli, struct library *library, size_
 static enum status salvage(struct cli *cli, struct err *err)
 {
 	struct catalog_salvage saved;
-	enum status status = catalog_salvage(cli->database, print_problem, cli, &saved, err);
+	enum status status = catalog_salvage(cli->database, &saved, err);
 
 	if (status == STATUS_FORMAT)
 		return err_prefix(err, "nothing can be saved; hint: move the file away and run coca index again");
 	if (status == STATUS_OK)
-		fprintf(cli->out, "repair: saved %zu photos, %zu embeddings and %zu texts of the damaged catalog; %zu rows are lost and %zu must be read "
-			"again; hint: coca index\nrepair: the damaged file is kept as '%s'\n", saved.photos, saved.embeddings, saved.texts,
-			saved.photos_lost, saved.unread, saved.kept);
+		fprintf(cli->out, "repair: saved %zu photos, %zu embeddings and %zu texts of the damaged catalog; %zu photos must be read again; hint: coca "
+			"index\nrepair: the damaged file is kept as '%s'\n", saved.photos, saved.embeddings, saved.texts, saved.unread, saved.kept);
 	return status;
 }
 

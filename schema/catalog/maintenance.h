@@ -2,7 +2,7 @@
  *
  *     catalog_check(catalog, print_line, context, &problems, err);      // changes nothing
  *     catalog_repair(catalog, &done, err);                              // drops what can be made again
- *     catalog_salvage(path, print_line, context, &saved, err);          // of a file that SQLite itself finds damaged
+ *     catalog_salvage(path, &saved, err);                               // of a file that SQLite itself finds damaged
  */
 #ifndef SCHEMA_CATALOG_MAINTENANCE_H
 #define SCHEMA_CATALOG_MAINTENANCE_H
@@ -30,15 +30,13 @@ enum status catalog_repair(struct catalog *catalog, struct catalog_repairs *done
 /* Whether SQLite itself finds the file sound. */
 enum status catalog_intact(struct catalog *catalog, bool *intact, struct err *err);
 
-/* Makes a new catalog of what can still be read of a damaged one, which nobody may have open, and puts it in its place; the
- * damaged one is kept beside it. report gets a line for each of the first rows of photos that are lost. STATUS_FORMAT: nothing can be
- * read at all, and nothing was changed. */
+/* Makes a new catalog of what can still be read of a damaged one, and puts it in its place; the damaged one is kept beside it.
+ * STATUS_BUSY: somebody has it open. STATUS_FORMAT: nothing can be read at all. Whatever fails, nothing was changed. */
 struct catalog_salvage {
 	size_t photos, embeddings, texts; /* saved */
-	size_t photos_lost;               /* the next run finds them again */
-	size_t unread;                    /* kept, but to be read again: their embedding is lost, or they never could be */
+	size_t unread;                    /* of the photos: to be read again, as they are lost but for their path, or never could be */
 	char kept[4096];                  /* what the damaged file is called now */
 };
-enum status catalog_salvage(const char *path, problem_reporter report, void *context, struct catalog_salvage *saved, struct err *err);
+enum status catalog_salvage(const char *path, struct catalog_salvage *saved, struct err *err);
 
 #endif

@@ -2,7 +2,7 @@
  *
  * Tables are copied row by row: by their numbers, or by what their key refers to. So what is lost is what lies on damaged pages, no more.
  * Where an index holds a copy of what a table lost, that is taken, and embeddings are looked for on every page (pages.c), being what is
- * dear: a photograph whose row is lost is found again by the next run, by its hash, and is not embedded again.
+ * dear: a photograph of which only the path is left is known again by the next run, by its hash, and is not embedded again.
  *
  * Meanwhile the old file is locked, its log emptied into it and gone; the new one is written without a log and synced before it is renamed.
  * So a name always leads to a whole catalog, and nobody has one open whose log would lie under the name of the other's.
@@ -23,13 +23,10 @@
 
 #include "schema/base/banned.h"
 
-enum { MISSED_MOST = 300000 /* numbers in a row: more than an inner page leads to */, LOST_NAMED = 20 };
+enum { MISSED_MOST = 300000 /* numbers in a row: more than an inner page leads to */ };
 
 struct salvage {
 	struct catalog *old, *new;
-	problem_reporter report;
-	void *context;
-	struct catalog_salvage *saved;
 };
 
 static enum status prepare(struct catalog *catalog, sqlite3_stmt **s, struct err *err, const char *format, ...)
@@ -70,17 +67,13 @@ static enum status take_rows(struct salvage *v, sqlite3_stmt *s, sqlite3_stmt *i
 }
 
 /* s: rows from number ?1 on. Behind a damaged page it goes on at the next number that is found. */
-static enum status take_numbered(struct salvage *v, const char *table, sqlite3_stmt *s, sqlite3_stmt *insert, struct err *err)
+static enum status take_numbered(struct salvage *v, sqlite3_stmt *s, sqlite3_stmt *insert, struct err *err)
 {
 	enum status status = STATUS_OK;
-	sqlite3_stmt *given = NULL;
-	int64_t most = INT64_MAX - 1, last, missed = 0;
 	bool whole = false;
+	int missed = 0;
 
-	if (prepare(v->old, &given, NULL, "SELECT seq FROM sqlite_sequence WHERE name = %Q", table) == STATUS_OK && sqlite3_step(given) == SQLITE_ROW)
-		most = sqlite3_column_int64(given, 0);
-	sqlite3_finalize(given);
-	for (int64_t at = 1; status == STATUS_OK && !whole && at <= most && missed < MISSED_MOST;) {
+	for (int64_t at = 1, last; status == STATUS_OK && !whole && missed < MISSED_MOST;) {
 		sqlite3_bind_int64(s, 1, at);
 		last = at - 1;
 		status = take_rows(v, s, insert, &last, &whole, err);
@@ -117,48 +110,51 @@ static enum status take_keyed(struct salvage *v, const char *select, sqlite3_stm
 	return status;
 }
 
-/* Columns that both files have; of a table that an old file has not, none. */
-static enum status prepare_copy(struct salvage *v, const char *table, const char *where, sqlite3_stmt **s, sqlite3_stmt **insert,
-				struct err *err)
-{
-	sqlite3_stmt *old = NULL, *both = NULL;
-	enum status status = prepare(v->old, &old, err, "SELECT json_group_array(name) FROM pragma_table_info(%Q)", table);
-
-	if (status == STATUS_OK && sqlite3_step(old) != SQLITE_ROW)
-		status = catalog_failed(v->old, err);
-	if (status == STATUS_OK)
-		status = prepare(v->new, &both, err, "SELECT group_concat('\"' || name || '\"'), group_concat('?') FROM pragma_table_info(%Q)"
-						     " WHERE name IN (SELECT value FROM json_each(%Q))", table, sqlite3_column_text(old, 0));
-	if (status == STATUS_OK && sqlite3_step(both) != SQLITE_ROW)
-		status = catalog_failed(v->new, err);
-	const char *columns = status == STATUS_OK ? (const char *)sqlite3_column_text(both, 0) : NULL;
-	if (columns)
-		status = prepare(v->old, s, err, "SELECT %s FROM %s WHERE %s", columns, table, where);
-	if (columns && status == STATUS_OK)
-		status = prepare(v->new, insert, err, "INSERT OR IGNORE INTO %s (%s) VALUES (%s)", table, columns, sqlite3_column_text(both, 1));
-	sqlite3_finalize(old);
-	sqlite3_finalize(both);
-	return status;
-}
-
-/* keys: NULL for a table with numbers. */
+/* keys: NULL for a table with numbers. One that an old file has not, or that cannot be found in it, has nothing to give. */
 static enum status copy_table(struct salvage *v, const char *table, const char *keys, const char *where, struct err *err)
 {
-	sqlite3_stmt *s = NULL, *insert = NULL;
-	enum status status = prepare_copy(v, table, where, &s, &insert, err);
+	sqlite3_stmt *s, *insert = NULL;
+	struct buffer names = {0}, marks = {0};
+	enum status status = prepare(v->old, &s, err, "SELECT * FROM %s WHERE %s", table, where);
 
-	if (status == STATUS_OK && s)
-		status = keys ? take_keyed(v, keys, s, insert, err) : take_numbered(v, table, s, insert, err);
+	for (int i = 0; i < sqlite3_column_count(s); i++) {
+		buffer_format(&names, "%s\"%s\"", i ? ", " : "", sqlite3_column_name(s, i));
+		buffer_text(&marks, i ? ", ?" : "?");
+	}
+	if (s)
+		status = names.failed || marks.failed ? err_memory(err, "a statement")
+						      : prepare(v->new, &insert, err, "INSERT OR IGNORE INTO %s (%s) VALUES (%s)", table, names.data, marks.data);
+	else if (status != STATUS_MEMORY)
+		status = STATUS_OK;
+	if (insert)
+		status = keys ? take_keyed(v, keys, s, insert, err) : take_numbered(v, s, insert, err);
 	sqlite3_finalize(s);
 	sqlite3_finalize(insert);
+	buffer_release(&names);
+	buffer_release(&marks);
 	return status;
 }
 
-/* insert takes the columns that select yields in either order. An old file without that index has nothing to give. */
+/* What unique indexes know of rows that a table lost. Other sizes of a model are set when it is next opened. */
+static const struct {
+	const char *select, *insert; /* which takes the columns that select yields, in either order */
+} indexes[] = {
+	{"SELECT id, hash FROM contents INDEXED BY sqlite_autoindex_contents_1 ORDER BY hash",
+	 "INSERT OR IGNORE INTO contents (id, hash) VALUES (?, ?)"},
+	{"SELECT id, config_digest, weights_digest, ifnull((SELECT length(vector) / 2 FROM embeddings e WHERE e.model = models.id), 1)"
+	 " FROM models INDEXED BY sqlite_autoindex_models_1 ORDER BY config_digest",
+	 "INSERT OR IGNORE INTO models (id, config_digest, weights_digest, name, dim, tokens, width) VALUES (?, ?, ?, 'recovered', ?, 0, 0)"},
+	{"SELECT id, path FROM roots INDEXED BY sqlite_autoindex_roots_1 ORDER BY path", "INSERT OR IGNORE INTO roots (id, path) VALUES (?, ?)"},
+	{"SELECT id, path FROM photos INDEXED BY sqlite_autoindex_photos_1 ORDER BY path",
+	 "INSERT OR IGNORE INTO photos (id, root, path, size, mtime_ns, state, gone_since, width, height, orientation) SELECT ?1, id, ?2,"
+	 " 0, 0, 0, 0, 0, 0, 1 FROM roots WHERE path = ?2 OR substr(?2, 1, length(path) + 1) = CAST(rtrim(path, '/') || '/' AS BLOB)"
+	 " ORDER BY length(path) DESC LIMIT 1"},
+};
+
 static enum status copy_index(struct salvage *v, const char *select, const char *insert, struct err *err)
 {
 	static const char *const orders[] = {"ASC", "DESC"};
-	sqlite3_stmt *s = NULL, *put = NULL;
+	sqlite3_stmt *s, *put;
 	int64_t last;
 	bool whole = false;
 	enum status status = prepare(v->new, &put, err, "%s", insert);
@@ -182,45 +178,10 @@ static enum status copy_tables(struct salvage *v, struct err *err)
 	while (status == STATUS_OK && sqlite3_step(s) == SQLITE_ROW)
 		status = copy_table(v, (const char *)sqlite3_column_text(s, 0), NULL, "rowid >= ? ORDER BY rowid", err);
 	sqlite3_finalize(s);
-	if (status == STATUS_OK)
-		status = copy_index(v, "SELECT id, hash FROM contents INDEXED BY sqlite_autoindex_contents_1 ORDER BY hash",
-				    "INSERT OR IGNORE INTO contents (id, hash) VALUES (?, ?)", err);
-	/* Its other sizes are set when it is next opened. */
-	if (status == STATUS_OK)
-		status = copy_index(v, "SELECT id, config_digest, weights_digest, ifnull((SELECT length(vector) / 2 FROM embeddings e WHERE e.model ="
-				       " models.id), 1) FROM models INDEXED BY sqlite_autoindex_models_1 ORDER BY config_digest",
-				    "INSERT OR IGNORE INTO models (id, config_digest, weights_digest, name, dim, tokens, width)"
-				    " VALUES (?, ?, ?, 'recovered', ?, 0, 0)", err);
-	if (status == STATUS_OK)
-		status = copy_index(v, "SELECT id, path FROM roots INDEXED BY sqlite_autoindex_roots_1 ORDER BY path",
-				    "INSERT OR IGNORE INTO roots (id, path) VALUES (?, ?)", err);
+	for (size_t i = 0; i < sizeof indexes / sizeof *indexes && status == STATUS_OK; i++)
+		status = copy_index(v, indexes[i].select, indexes[i].insert, err);
 	for (size_t i = 0; i < sizeof keyed / sizeof *keyed && status == STATUS_OK; i++)
 		status = copy_table(v, keyed[i].table, keyed[i].keys, keyed[i].where, err);
-	return status;
-}
-
-static enum status report_lost(struct salvage *v, struct err *err)
-{
-	struct err line;
-	sqlite3_stmt *s = NULL, *known = NULL;
-	size_t lost = 0;
-	enum status status = prepare(v->new, &known, err, "SELECT 1 FROM photos WHERE path = ?");
-
-	if (status == STATUS_OK &&
-	    prepare(v->old, &s, NULL, "SELECT path FROM photos INDEXED BY sqlite_autoindex_photos_1 ORDER BY path") == STATUS_OK) {
-		while (sqlite3_step(s) == SQLITE_ROW) {
-			sqlite3_bind_value(known, 1, sqlite3_column_value(s, 0));
-			bool there = sqlite3_step(known) == SQLITE_ROW;
-			sqlite3_reset(known);
-			if (there || lost++ >= LOST_NAMED)
-				continue;
-			err_set(&line, STATUS_FORMAT, "the row of '%.*s' is lost", sqlite3_column_bytes(s, 0), (const char *)sqlite3_column_blob(s, 0));
-			v->report(v->context, line.text);
-		}
-	}
-	sqlite3_finalize(s);
-	sqlite3_finalize(known);
-	v->saved->photos_lost = lost;
 	return status;
 }
 
@@ -253,18 +214,10 @@ static enum status mend(struct salvage *v, struct err *err)
 	return status;
 }
 
-static enum status fill(struct salvage *v, struct err *err)
+static enum status fill(struct salvage *v, struct catalog_salvage *saved, struct err *err)
 {
-	const struct {
-		const char *sql;
-		size_t *count;
-	} counts[] = {
-		{"SELECT count(*) FROM photos", &v->saved->photos},
-		{"SELECT count(*) FROM embeddings", &v->saved->embeddings},
-		{"SELECT count(*) FROM texts", &v->saved->texts},
-		{"SELECT count(*) FROM photos WHERE state = 1 AND content IS NULL", &v->saved->unread},
-	};
-	int64_t n;
+	struct catalog_counts counts;
+	int64_t unread;
 	enum status status = catalog_begin(v->new, err);
 
 	if (status == STATUS_OK)
@@ -274,12 +227,16 @@ static enum status fill(struct salvage *v, struct err *err)
 	if (status == STATUS_OK)
 		status = mend(v, err);
 	if (status == STATUS_OK)
-		status = report_lost(v, err);
-	for (size_t i = 0; i < sizeof counts / sizeof *counts && status == STATUS_OK; i++) {
-		status = catalog_number(v->new, counts[i].sql, NO_VALUES, &n, err);
-		*counts[i].count = (size_t)n;
-	}
-	return status == STATUS_OK ? catalog_commit(v->new, err) : status;
+		status = catalog_count(v->new, 0, &counts, err);
+	if (status == STATUS_OK)
+		status = catalog_number(v->new, "SELECT count(*) FROM photos WHERE state = 1 AND content IS NULL", NO_VALUES, &unread, err);
+	if (status != STATUS_OK)
+		return status;
+	saved->photos = (size_t)counts.photos;
+	saved->embeddings = (size_t)counts.embeddings;
+	saved->texts = (size_t)counts.texts;
+	saved->unread = (size_t)unread;
+	return catalog_commit(v->new, err);
 }
 
 /* --- files --- */
@@ -305,19 +262,19 @@ static enum status put_in_place(const char *path, struct file_writer *w, struct 
 	return status;
 }
 
-enum status catalog_salvage(const char *path, problem_reporter report, void *context, struct catalog_salvage *saved, struct err *err)
+enum status catalog_salvage(const char *path, struct catalog_salvage *saved, struct err *err)
 {
-	struct salvage v = {.report = report, .context = context, .saved = saved};
+	struct salvage v = {0};
 	struct file_writer w = {0};
+	enum status status = catalog_open_alone(path, &v.old, err);
 
 	*saved = (struct catalog_salvage){0};
-	enum status status = catalog_open_alone(path, &v.old, err);
 	if (status == STATUS_OK)
 		status = file_writer_open(v.old->path, &w, err);
 	if (status == STATUS_OK)
 		status = catalog_open_fresh(w.temporary, &v.new, err);
 	if (status == STATUS_OK)
-		status = fill(&v, err);
+		status = fill(&v, saved, err);
 	catalog_close(v.new);
 	if (status == STATUS_OK)
 		status = put_in_place(v.old->path, &w, saved, err);
