@@ -46,6 +46,9 @@ struct file_writer {
 enum status file_writer_open(const char *path, struct file_writer *writer, struct err *err);
 enum status file_writer_commit(struct file_writer *writer, struct err *err); /* aborts when it fails */
 void file_writer_abort(struct file_writer *writer); /* takes a finished or zeroed one */
+/* The mode (its owner may write) and owner of what path leads to, as far as may be: a companion is as private, and for as many, as the file
+ * that it belongs to. */
+void file_like(int fd, const char *path);
 /* Removes what is being written, at exit and by signal handlers: the process must end then. */
 void file_writers_remove(void);
 

@@ -117,6 +117,16 @@ static void pass_on(int fd, const struct stat *old)
 		fchmod(fd, old->st_mode & 0777);
 }
 
+void file_like(int fd, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return;
+	st.st_mode |= 0600;
+	pass_on(fd, &st);
+}
+
 /* old: what is there, if anything. -1, and errno: it cannot be made. */
 static int open_temporary(struct file_writer *w, const struct stat *old)
 {

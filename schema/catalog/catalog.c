@@ -45,7 +45,7 @@ static enum status lock_writer(struct catalog *catalog, struct err *err)
 	buffer_format(&name, "%s.lock", catalog->path);
 	if (name.failed)
 		return err_memory(err, "a file name");
-	int fd = open(name.data, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	int fd = open(name.data, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
 	if (fd < 0) {
 		status = err_set(err, STATUS_IO, "cannot write to '%s': %s", name.data, strerror(errno));
 	} else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
@@ -57,6 +57,7 @@ static enum status lock_writer(struct catalog *catalog, struct err *err)
 		/* Only for the message above: a disk too full for it is no reason to stop. */
 		if (ftruncate(fd, 0) == 0 && pwrite(fd, pid, (size_t)n, 0) != n)
 			errno = 0;
+		file_like(fd, catalog->path);
 		catalog->lock = fd;
 	}
 	buffer_release(&name);

@@ -287,7 +287,7 @@ static enum status write_index(struct file_writer *w, struct vectors *v, struct 
 		return vectors_faiss_failed("write its index", err);
 	if (fflush(w->stream) != 0)
 		return failed(w, err);
-	enum status status = w->temporary ? file_map_open(w->temporary, &map, err) : failed(w, err);
+	enum status status = file_map_open(w->temporary, &map, err);
 	if (status != STATUS_OK)
 		return status;
 	v->header.index_size = map.size - v->layout.index;
@@ -300,10 +300,14 @@ enum status vectors_file_write(const char *path, struct vectors *v, struct err *
 {
 	size_t start = sizeof v->header, size = v->layout.index - start;
 	struct file_writer w;
-	enum status status = file_writer_open(path, &w, err);
+	struct stat st;
 
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return err_set(err, STATUS_IO, "cannot write '%s': no regular file", path); /* nobody waits for a FIFO's reader */
+	enum status status = file_writer_open(path, &w, err);
 	if (status != STATUS_OK)
 		return status;
+	file_like(fileno(w.stream), v->catalog_path);
 	if (fwrite(&v->header, start, 1, w.stream) != 1 || (size && fwrite(v->base + start, size, 1, w.stream) != 1))
 		status = failed(&w, err);
 	if (status == STATUS_OK && v->index)

@@ -156,8 +156,15 @@ mkdir "$work/there"
 ln -s there/real.db "$work/link.db"
 expect "a library is made where a link leads" 0 "50 photos" "$coca" index "$photos" --db "$work/link.db"
 chmod 600 "$work/there/real.db"
+index=$(ls "$work"/there/real.db-*.index)
+rm "$index"
+mkfifo "$index"
+expect "a FIFO in an index's place is not waited for" 0 ".jpg" timeout 60 "$coca" search "a red circle" --db "$work/link.db"
+rm "$index"
 expect "and is searched through it" 0 ".jpg" "$coca" search "a red circle" --db "$work/link.db"
-is "what belongs to it lies beside it" sh -c "test -h '$work/link.db' && ! ls '$work'/link.db[-.]* && ls '$work'/there/real.db-*.index"
+"$coca" index "$photos" --db "$work/link.db" >/dev/null 2>&1
+is "what belongs to it is as private" sh -c "! find '$work/there' -type f -perm /077 | grep ."
+is "and lies beside it" sh -c "test -h '$work/link.db' && ! ls '$work'/link.db[-.]* && ls '$work'/there/real.db-*.index"
 dd if=/dev/urandom of="$work/there/real.db" bs=8192 seek=$(($(stat -c %s "$work/there/real.db") / 8192 - 2)) count=1 conv=notrunc 2>/dev/null
 "$coca" verify --repair --db "$work/link.db" >"$work/out" 2>"$work/log"
 is "and is repaired there, as private as before" sh -c "test -h '$work/link.db' && ls '$work'/there/real.db.damaged-* && test \$(stat -c %a '$work/there/real.db') = 600"

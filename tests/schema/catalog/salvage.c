@@ -509,6 +509,10 @@ static void a_link_stays_and_the_file_keeps_its_mode(void **state)
 	assert_int_equal(before.st_uid, after.st_uid);
 	assert_int_equal(before.st_gid, after.st_gid);
 	assert_int_equal(strncmp(saved.kept, path, strlen(path)), 0);
+	/* The lock, too: who may write the catalog must be able to lock it, whoever did so first. */
+	assert_int_equal(stat(test_path(folder, "real.db.lock"), &after), 0);
+	assert_int_equal(before.st_mode, after.st_mode);
+	assert_int_equal(before.st_uid, after.st_uid);
 	/* One lock by either name. */
 	assert_ok(catalog_open(name, CATALOG_WRITE, &catalog, &err), &err);
 	assert_string_equal(catalog_path(catalog), path);
