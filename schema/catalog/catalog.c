@@ -105,8 +105,9 @@ static void close_database(struct catalog *catalog)
 	catalog->db = NULL;
 }
 
-/* Opens a connection and reads the first page, which is when SQLite finds out whether it can. */
-static enum status connect_database(struct catalog *catalog, int flags, struct err *err)
+/* Opens a connection and reads the first page, which is when SQLite finds out whether it can. salvaging: one that is cut off, or of which
+ * a table's description is damaged, is read, too; that is what a writable schema means to SQLite, which is not written. */
+static enum status connect_database(struct catalog *catalog, int flags, bool salvaging, struct err *err)
 {
 	char *name = database_name(catalog->path, flags & SQLITE_OPEN_URI);
 	enum status status = STATUS_OK;
@@ -121,7 +122,8 @@ static enum status connect_database(struct catalog *catalog, int flags, struct e
 		status = catalog_failed(catalog, err);
 	if (status == STATUS_OK) {
 		sqlite3_busy_timeout(catalog->db, CATALOG_PATIENCE_MS);
-		sqlite3_db_config(catalog->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+		sqlite3_db_config(catalog->db, SQLITE_DBCONFIG_DEFENSIVE, !salvaging, NULL);
+		sqlite3_db_config(catalog->db, SQLITE_DBCONFIG_WRITABLE_SCHEMA, salvaging, NULL);
 		status = catalog_execute(catalog, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA foreign_keys = ON;"
 						  "PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -32768;"
 						  "SELECT count(*) FROM sqlite_schema",
@@ -147,7 +149,7 @@ static enum status connect_immutable(struct catalog *catalog, struct err *err)
 	if (pending)
 		return err_set(err, STATUS_IO, "cannot open the catalog '%s': its last changes are in '%s-wal', which can only be read where "
 			       "files can be written; hint: copy both files to another folder", catalog->path, catalog->path);
-	return connect_database(catalog, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, err);
+	return connect_database(catalog, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, false, err);
 }
 
 static enum status connect_reader(struct catalog *catalog, struct err *err)
@@ -157,13 +159,13 @@ static enum status connect_reader(struct catalog *catalog, struct err *err)
 	if (stat(catalog->path, &st) != 0)
 		return err_set(err, errno == ENOENT || errno == ENOTDIR ? STATUS_NOT_FOUND : STATUS_IO,
 			       "cannot open the catalog '%s': %s; hint: `coca index DIR` makes it", catalog->path, strerror(errno));
-	enum status status = connect_database(catalog, SQLITE_OPEN_READWRITE, err);
+	enum status status = connect_database(catalog, SQLITE_OPEN_READWRITE, false, err);
 	/* A repair put another file in its place while this one was waited for. */
 	for (int i = 0, moved = 0; i < 3 && status == STATUS_OK; i++) {
 		if (sqlite3_file_control(catalog->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK || !moved)
 			break;
 		close_database(catalog);
-		status = connect_database(catalog, SQLITE_OPEN_READWRITE, err);
+		status = connect_database(catalog, SQLITE_OPEN_READWRITE, false, err);
 	}
 	return status == STATUS_IO ? connect_immutable(catalog, err) : status;
 }
@@ -174,7 +176,7 @@ static enum status connect_writer(struct catalog *catalog, struct err *err)
 
 	if (status == STATUS_OK)
 		status = lock_writer(catalog, err);
-	return status == STATUS_OK ? connect_database(catalog, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err) : status;
+	return status == STATUS_OK ? connect_database(catalog, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, false, err) : status;
 }
 
 /* Nothing of a file is touched before it is known to be ours. *version 0: it has no tables yet. */
@@ -297,7 +299,7 @@ enum status catalog_open_alone(const char *path, struct catalog **catalog, struc
 	if (status == STATUS_OK)
 		status = lock_writer(*catalog, err);
 	if (status == STATUS_OK)
-		status = connect_database(*catalog, SQLITE_OPEN_READWRITE, err);
+		status = connect_database(*catalog, SQLITE_OPEN_READWRITE, true, err);
 	if (status == STATUS_OK)
 		status = shut_out_others(*catalog, err);
 	return opened(catalog, status);
@@ -308,7 +310,7 @@ enum status catalog_open_fresh(const char *path, struct catalog **catalog, struc
 	enum status status = new_catalog(path, catalog, err);
 
 	if (status == STATUS_OK)
-		status = connect_database(*catalog, SQLITE_OPEN_READWRITE, err);
+		status = connect_database(*catalog, SQLITE_OPEN_READWRITE, false, err);
 	if (status == STATUS_OK)
 		status = catalog_execute(*catalog, PAGE_SIZE "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF", err);
 	if (status == STATUS_OK)

@@ -252,6 +252,25 @@ static void without_its_first_page_nothing_is_changed(void **state)
 	assert_int_not_equal(access(saved.kept, F_OK), 0);
 }
 
+static void one_that_was_cut_off_gives_what_is_left(void **state)
+{
+	(void)state;
+	const char *path = test_path(test_folder(), "library.db");
+	struct catalog_salvage saved;
+	struct catalog *catalog;
+	struct stat st;
+
+	make_catalog(path);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(truncate(path, st.st_size / 2), 0);
+	assert_ok(catalog_salvage(path, &saved, &err), &err);
+	assert_in_range(saved.photos, PHOTOS / 4, PHOTOS - 1);
+	assert_in_range(saved.embeddings, PHOTOS / 4, PHOTOS - 1);
+	assert_ok(catalog_open(path, CATALOG_READ, &catalog, &err), &err);
+	assert_int_equal(problems_of(catalog), 0);
+	catalog_close(catalog);
+}
+
 static void a_catalog_in_use_is_left_alone(void **state)
 {
 	(void)state;
@@ -521,7 +540,7 @@ static void a_link_stays_and_the_file_keeps_its_mode(void **state)
 }
 
 TEST_MAIN(cmocka_unit_test(a_catalog_in_use_is_left_alone), cmocka_unit_test(without_its_first_page_nothing_is_changed),
-	  cmocka_unit_test(a_sound_catalog_comes_out_whole),
+	  cmocka_unit_test(a_sound_catalog_comes_out_whole), cmocka_unit_test(one_that_was_cut_off_gives_what_is_left),
 	  cmocka_unit_test(a_link_stays_and_the_file_keeps_its_mode), cmocka_unit_test(who_opens_in_the_midst_opens_the_new_catalog),
 	  cmocka_unit_test(a_reader_is_waited_for), cmocka_unit_test(nothing_is_lost_whatever_fails),
 	  cmocka_unit_test(every_page_may_be_damaged))
