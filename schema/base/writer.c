@@ -1,12 +1,11 @@
 /* writer.c: files that are whole or not there, see file.h; git's tempfile.c has the idea.
  *
- * A temporary, PATH.tmp.PID.N, is created with O_EXCL and held by an flock for as long as its writer lives. So whoever finds one that
- * can be locked knows that its writer is dead, also in another container, and removes it. A process that exits, or is ended by a
- * signal that it handles, removes its own.
+ * A temporary, PATH.tmp.coca.N with the first N that is free, is created with O_EXCL and held by an flock for as long as its writer lives.
+ * So whoever finds one that can be locked knows that its writer is dead, also in another container, and removes it. A process that exits,
+ * or is ended by a signal that it handles, removes its own. The folder is not read: a folder of n files takes n looks, not n * n.
  */
 #include "schema/base/file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -21,7 +20,7 @@
 
 #include "schema/base/banned.h"
 
-enum { LIVE_MOST = 32, NAMES_MOST = 1000 };
+enum { LIVE_MOST = 32, NAMES_MOST = 1000, SWEPT = 4 /* names, whether one of them is taken or not */ };
 
 /* --- what goes when the process ends --- */
 
@@ -73,41 +72,18 @@ static bool hold(int fd)
 	return (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) && fstat(fd, &st) == 0 && st.st_nlink;
 }
 
-static void sweep_one(const char *name)
+/* The name may lead to another's file by now: only who holds a file may take its name away. */
+static void sweep(const char *name)
 {
 	int fd = open(name, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
-	struct stat st;
+	struct stat held, named;
 
 	if (fd < 0)
 		return;
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && flock(fd, LOCK_EX | LOCK_NB) == 0)
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &held) == 0 && S_ISREG(held.st_mode) && stat(name, &named) == 0 &&
+	    held.st_ino == named.st_ino && held.st_dev == named.st_dev)
 		unlink(name);
 	close(fd);
-}
-
-/* Only what is named exactly as temporaries are: a user may have a "page.html.tmp.old". */
-static void sweep(const char *target)
-{
-	const char *slash = strrchr(target, '/'), *base = slash ? slash + 1 : target;
-	size_t folder = (size_t)(base - target), n = strlen(base);
-	char *name = folder ? mem_copy(target, folder) : mem_copy(".", 1);
-	DIR *dir = name ? opendir(name) : NULL;
-
-	free(name);
-	for (struct dirent *entry; dir && (entry = readdir(dir));) {
-		const char *end = entry->d_name + n + 5;
-		struct buffer path = {0};
-		if (strncmp(entry->d_name, base, n) != 0 || strncmp(entry->d_name + n, ".tmp.", 5) != 0 || !*end ||
-		    end[strspn(end, "0123456789.")])
-			continue;
-		buffer_append(&path, target, folder);
-		buffer_text(&path, entry->d_name);
-		if (!path.failed)
-			sweep_one(path.data);
-		buffer_release(&path);
-	}
-	if (dir)
-		closedir(dir);
 }
 
 /* Only root may give a file to another owner; the group is kept where it may be. A file system without modes has none to keep. */
@@ -130,31 +106,36 @@ void file_like(int fd, const char *path)
 /* old: what is there, if anything. -1, and errno: it cannot be made. */
 static int open_temporary(struct file_writer *w, const struct stat *old)
 {
-	static atomic_uint number;
+	int fd = -1, reason = EEXIST;
 
-	sweep(w->target);
-	for (int i = 0; i < NAMES_MOST; i++) {
+	for (int i = 0; i < SWEPT || (fd < 0 && reason == EEXIST && i < NAMES_MOST); i++) {
 		struct buffer name = {0};
-		buffer_format(&name, "%s.tmp.%ld.%u", w->target, (long)getpid(), atomic_fetch_add(&number, 1));
-		int fd = name.failed ? -1 : open(name.data, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, old ? 0600 : 0666);
-		int reason = name.failed ? ENOMEM : errno;
-		if (fd >= 0 && hold(fd)) {
-			if (old)
-				pass_on(fd, old);
-			w->temporary = name.data;
-			enlist(w);
-			return fd;
+		buffer_format(&name, "%s.tmp.coca.%d", w->target, i);
+		if (name.failed) {
+			reason = ENOMEM;
+			break;
 		}
-		if (fd >= 0) { /* another process sweeps it already */
-			unlink(name.data);
-			close(fd);
+		sweep(name.data);
+		if (fd < 0) {
+			fd = open(name.data, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, old ? 0600 : 0666);
+			reason = errno;
+			if (fd >= 0 && hold(fd)) {
+				w->temporary = name.data;
+				enlist(w);
+				continue;
+			}
+			if (fd >= 0) { /* another process sweeps it already */
+				close(fd);
+				fd = -1;
+				reason = EEXIST;
+			}
 		}
 		buffer_release(&name);
-		errno = reason;
-		if (fd < 0 && reason != EEXIST)
-			break;
 	}
-	return -1;
+	if (fd >= 0 && old)
+		pass_on(fd, old);
+	errno = reason;
+	return fd;
 }
 
 /* --- writing --- */

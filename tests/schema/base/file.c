@@ -321,9 +321,9 @@ static void what_a_killed_process_left_is_swept(void **state)
 	assert_int_equal(files_in(folder), 1);
 	write_and_end(path, end_by_kill);
 	assert_int_equal(files_in(folder), 2);
-	test_write(test_path(folder, "a.tmp.12345"), "older", 5);
+	test_write(test_path(folder, "a.tmp.coca.2"), "another one", 11);
 	test_write(test_path(folder, "a.tmp.mine"), "a user's", 8);
-	test_write(test_path(folder, "ab.tmp.12345"), "another file's", 14);
+	test_write(test_path(folder, "ab.tmp.coca.0"), "another file's", 14);
 	assert_int_equal(files_in(folder), 5);
 	assert_ok(file_writer_open(path, &w, &err), &err);
 	assert_int_equal(files_in(folder), 4); /* a, its new temporary, and the two that are none of it */
