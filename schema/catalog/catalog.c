@@ -294,12 +294,15 @@ static enum status shut_out_others(struct catalog *catalog, struct err *err)
 
 enum status catalog_open_alone(const char *path, struct catalog **catalog, struct err *err)
 {
+	int64_t version;
 	enum status status = new_catalog(path, catalog, err);
 
 	if (status == STATUS_OK)
 		status = lock_writer(*catalog, err);
 	if (status == STATUS_OK)
 		status = connect_database(*catalog, SQLITE_OPEN_READWRITE, true, err);
+	if (status == STATUS_OK)
+		status = identify(*catalog, &version, err);
 	if (status == STATUS_OK)
 		status = shut_out_others(*catalog, err);
 	return opened(catalog, status);

@@ -53,7 +53,7 @@ typedef enum status (*unsound_visitor)(void *context, int64_t id, int64_t model,
 enum status catalog_unsound_each(struct catalog *catalog, const struct catalog_blobs *kind, unsound_visitor visit, void *context,
 				 struct err *err);
 
-/* Whatever is in the file: the writers' lock, and a lock on the file that no reader passes; its log is in it and gone. */
+/* However damaged, as long as it is a catalog: the writers' lock, and a lock on the file that no reader passes; its log is in it and gone. */
 enum status catalog_open_alone(const char *path, struct catalog **catalog, struct err *err);
 /* A new catalog in an empty file that nobody else knows of: no lock, no log, not synced, references not enforced. */
 enum status catalog_open_fresh(const char *path, struct catalog **catalog, struct err *err);

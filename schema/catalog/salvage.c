@@ -110,25 +110,29 @@ static enum status take_keyed(struct salvage *v, const char *select, sqlite3_stm
 	return status;
 }
 
-/* keys: NULL for a table with numbers. One that an old file has not, or that cannot be found in it, has nothing to give. */
+/* Columns are told by their places, as new ones come last; their names may be damaged. keys: NULL for a table with numbers. A table that an
+ * old file has not, or that cannot be found in it, has nothing to give. */
 static enum status copy_table(struct salvage *v, const char *table, const char *keys, const char *where, struct err *err)
 {
-	sqlite3_stmt *s, *insert = NULL;
+	sqlite3_stmt *s, *all = NULL, *insert = NULL;
 	struct buffer names = {0}, marks = {0};
 	enum status status = prepare(v->old, &s, err, "SELECT * FROM %s WHERE %s", table, where);
 
-	for (int i = 0; i < sqlite3_column_count(s); i++) {
-		buffer_format(&names, "%s\"%s\"", i ? ", " : "", sqlite3_column_name(s, i));
+	if (!s)
+		return status == STATUS_MEMORY ? status : STATUS_OK;
+	status = prepare(v->new, &all, err, "SELECT * FROM %s", table);
+	for (int i = 0; i < sqlite3_column_count(s) && i < sqlite3_column_count(all); i++) {
+		buffer_format(&names, "%s\"%s\"", i ? ", " : "", sqlite3_column_name(all, i));
 		buffer_text(&marks, i ? ", ?" : "?");
 	}
-	if (s)
-		status = names.failed || marks.failed ? err_memory(err, "a statement")
-						      : prepare(v->new, &insert, err, "INSERT OR IGNORE INTO %s (%s) VALUES (%s)", table, names.data, marks.data);
-	else if (status != STATUS_MEMORY)
-		status = STATUS_OK;
-	if (insert)
+	if (status == STATUS_OK && (names.failed || marks.failed))
+		status = err_memory(err, "a statement");
+	if (status == STATUS_OK)
+		status = prepare(v->new, &insert, err, "INSERT OR IGNORE INTO %s (%s) VALUES (%s)", table, names.data, marks.data);
+	if (status == STATUS_OK)
 		status = keys ? take_keyed(v, keys, s, insert, err) : take_numbered(v, s, insert, err);
 	sqlite3_finalize(s);
+	sqlite3_finalize(all);
 	sqlite3_finalize(insert);
 	buffer_release(&names);
 	buffer_release(&marks);
@@ -230,6 +234,8 @@ static enum status fill(struct salvage *v, struct catalog_salvage *saved, struct
 		status = catalog_count(v->new, 0, &counts, err);
 	if (status == STATUS_OK)
 		status = catalog_number(v->new, "SELECT count(*) FROM photos WHERE state = 1 AND content IS NULL", NO_VALUES, &unread, err);
+	if (status == STATUS_OK && !(counts.photos + counts.embeddings + counts.texts))
+		status = err_set(err, STATUS_FORMAT, "nothing in the catalog '%s' can be read", v->old->path);
 	if (status != STATUS_OK)
 		return status;
 	saved->photos = (size_t)counts.photos;

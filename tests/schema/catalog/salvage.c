@@ -271,6 +271,46 @@ static void one_that_was_cut_off_gives_what_is_left(void **state)
 	catalog_close(catalog);
 }
 
+/* A byte of a column's name on the page where tables are described. */
+static void a_damaged_description_costs_nothing_else(void **state)
+{
+	(void)state;
+	const char *path = test_path(test_folder(), "library.db");
+	struct catalog_salvage saved;
+	uint8_t *bytes;
+	size_t size;
+
+	make_catalog(path);
+	assert_ok(file_read(path, 1 << 28, &bytes, &size, &err), &err);
+	uint8_t *name = memmem(bytes, size, "taken_offset INTEGER", 20);
+	assert_non_null(name);
+	name[2] = 0xc4; /* still a name */
+	test_write(path, bytes, size);
+	free(bytes);
+	assert_ok(catalog_salvage(path, &saved, &err), &err);
+	assert_int_equal(saved.photos, PHOTOS);
+	assert_int_equal(saved.embeddings, PHOTOS);
+	assert_int_equal(saved.unread, 0);
+}
+
+static void another_programs_file_is_left_alone(void **state)
+{
+	(void)state;
+	const char *path = test_path(test_folder(), "bookmarks.sqlite");
+	struct catalog_salvage saved;
+	uint8_t *before, *after;
+	size_t size, size_after;
+
+	execute(path, "CREATE TABLE bookmarks (place, name); INSERT INTO bookmarks VALUES ('here', 'there')", NULL, NULL);
+	assert_ok(file_read(path, 1 << 20, &before, &size, &err), &err);
+	assert_int_equal(catalog_salvage(path, &saved, &err), STATUS_FORMAT);
+	assert_ok(file_read(path, 1 << 20, &after, &size_after, &err), &err);
+	assert_int_equal(size, size_after);
+	assert_memory_equal(before, after, size);
+	free(before);
+	free(after);
+}
+
 static void a_catalog_in_use_is_left_alone(void **state)
 {
 	(void)state;
@@ -539,8 +579,10 @@ static void a_link_stays_and_the_file_keeps_its_mode(void **state)
 	catalog_close(catalog);
 }
 
-TEST_MAIN(cmocka_unit_test(a_catalog_in_use_is_left_alone), cmocka_unit_test(without_its_first_page_nothing_is_changed),
+TEST_MAIN(cmocka_unit_test(a_catalog_in_use_is_left_alone), cmocka_unit_test(another_programs_file_is_left_alone),
+	  cmocka_unit_test(without_its_first_page_nothing_is_changed),
 	  cmocka_unit_test(a_sound_catalog_comes_out_whole), cmocka_unit_test(one_that_was_cut_off_gives_what_is_left),
+	  cmocka_unit_test(a_damaged_description_costs_nothing_else),
 	  cmocka_unit_test(a_link_stays_and_the_file_keeps_its_mode), cmocka_unit_test(who_opens_in_the_midst_opens_the_new_catalog),
 	  cmocka_unit_test(a_reader_is_waited_for), cmocka_unit_test(nothing_is_lost_whatever_fails),
 	  cmocka_unit_test(every_page_may_be_damaged))
