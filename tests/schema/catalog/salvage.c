@@ -311,6 +311,29 @@ static void another_programs_file_is_left_alone(void **state)
 	free(after);
 }
 
+static void a_repair_drops_damaged_blobs_and_no_others(void **state)
+{
+	(void)state;
+	const char *path = test_path(test_folder(), "library.db");
+	struct catalog_repairs done;
+	struct catalog_counts counts;
+	struct catalog *catalog;
+
+	make_catalog(path);
+	execute(path, "UPDATE embeddings SET vector = zeroblob(126) WHERE content = 1;"
+		      "UPDATE embeddings SET vector = CAST(x'007e' || zeroblob(126) AS BLOB) WHERE content = 2;" /* not a number */
+		      "UPDATE token_blobs SET blob = zeroblob(length(blob)) WHERE id = 3; DELETE FROM token_blobs WHERE id = 4", NULL, NULL);
+	assert_ok(catalog_open(path, CATALOG_WRITE, &catalog, &err), &err);
+	assert_ok(catalog_repair(catalog, &done, &err), &err);
+	assert_int_equal(done.embeddings, 2);
+	assert_int_equal(done.tokens, 2);
+	assert_int_equal(done.text_embeddings, 0);
+	assert_ok(catalog_count(catalog, 0, &counts, &err), &err);
+	assert_int_equal(counts.embeddings, PHOTOS - 2);
+	assert_int_equal(counts.token_rows, PHOTOS - 2);
+	catalog_close(catalog);
+}
+
 static void a_catalog_in_use_is_left_alone(void **state)
 {
 	(void)state;
@@ -580,6 +603,7 @@ static void a_link_stays_and_the_file_keeps_its_mode(void **state)
 }
 
 TEST_MAIN(cmocka_unit_test(a_catalog_in_use_is_left_alone), cmocka_unit_test(another_programs_file_is_left_alone),
+	  cmocka_unit_test(a_repair_drops_damaged_blobs_and_no_others),
 	  cmocka_unit_test(without_its_first_page_nothing_is_changed),
 	  cmocka_unit_test(a_sound_catalog_comes_out_whole), cmocka_unit_test(one_that_was_cut_off_gives_what_is_left),
 	  cmocka_unit_test(a_damaged_description_costs_nothing_else),
