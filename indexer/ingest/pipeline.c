@@ -121,11 +121,13 @@ static void run_read(struct pipeline *p, struct job *job)
 	}
 	catalog_content_hash(job->bytes, (size_t)job->size, job->hash);
 	job->hashed = true;
-	job->status = image_probe(job->bytes, (size_t)job->size, &job->info, &job->err);
+	struct image_said said;
+	job->status = image_probe_said(job->bytes, (size_t)job->size, &job->info, &said, &job->err);
 	if (job->status == STATUS_OK)
-		facts_read(&job->probe, &job->info, job->path, job->sidecars, job->sidecar_count);
+		facts_read(&job->probe, &said, job->path, job->sidecars, job->sidecar_count);
 	else
 		job_drop_bytes(job);
+	image_said_release(&said);
 }
 
 /* Returns the seconds that decoding took; the rest of the step is resizing. */
@@ -315,8 +317,6 @@ void job_drop_bytes(struct job *job)
 {
 	free(job->bytes);
 	job->bytes = NULL;
-	job->info.exif = job->info.xmp = job->info.iptc = NULL;
-	job->info.exif_size = job->info.xmp_size = job->info.iptc_size = 0;
 }
 
 void job_release(struct job *job)

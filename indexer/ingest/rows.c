@@ -111,14 +111,18 @@ enum status rows_embedding(struct rows *s, int64_t content, const float *embeddi
 
 /* --- rows --- */
 
-/* Keywords become one text: alone they say little, and a search compares whole texts. */
-static bool join_keywords(const struct buffer *keywords, struct buffer *joined)
+/* Keywords become one text, and so do the parts of a place: alone they say little, and a search compares whole texts. */
+static bool is_joined(enum probe_text kind)
 {
-	for (size_t at = 0; at < keywords->size; at += strlen(keywords->data + at) + 1) {
+	return kind == PROBE_KEYWORDS || kind == PROBE_PLACE;
+}
+
+static void join(const struct buffer *texts, struct buffer *joined)
+{
+	for (size_t at = 0; at < texts->size; at += strlen(texts->data + at) + 1) {
 		buffer_text(joined, joined->size ? ", " : "");
-		buffer_text(joined, keywords->data + at);
+		buffer_text(joined, texts->data + at);
 	}
-	return !joined->failed;
 }
 
 static enum status store_facts(struct rows *s, const struct job *job, const struct photo *photo, int64_t stamp, bool failed,
@@ -127,13 +131,17 @@ static enum status store_facts(struct rows *s, const struct job *job, const stru
 	enum { MOST = 64 };
 	const struct probe *probe = &job->probe;
 	struct catalog_fact facts[MOST];
-	struct buffer keywords = {0};
+	struct buffer joined[PROBE_TEXTS] = {{0}};
 	size_t n = 0;
-	enum status status = join_keywords(&probe->texts[PROBE_KEYWORDS], &keywords) ? STATUS_OK : err_memory(err, "keywords");
+	enum status status = STATUS_OK;
 
-	for (enum probe_text kind = 0; kind < PROBE_TEXTS && !failed; kind++) {
-		const struct buffer *texts = kind == PROBE_KEYWORDS ? &keywords : &probe->texts[kind];
-		for (size_t at = 0; at < texts->size && n < MOST; n++) {
+	for (enum probe_text kind = 0; kind < PROBE_TEXTS && !failed && status == STATUS_OK; kind++) {
+		const struct buffer *texts = is_joined(kind) ? &joined[kind] : &probe->texts[kind];
+		if (is_joined(kind))
+			join(&probe->texts[kind], &joined[kind]);
+		if (joined[kind].failed)
+			status = err_memory(err, "keywords");
+		for (size_t at = 0; at < texts->size && n < MOST && status == STATUS_OK; n++) {
 			const char *text = texts->data + at;
 			facts[n] = (struct catalog_fact){probe_collection(kind), text, strlen(text)};
 			at += facts[n].text_size + 1;
@@ -141,7 +149,8 @@ static enum status store_facts(struct rows *s, const struct job *job, const stru
 	}
 	if (status == STATUS_OK)
 		status = catalog_facts_put(s->in->catalog, photo->id, photo->content, stamp, facts, n, err);
-	buffer_release(&keywords);
+	for (enum probe_text kind = 0; kind < PROBE_TEXTS; kind++)
+		buffer_release(&joined[kind]);
 	return status;
 }
 

@@ -99,11 +99,12 @@ static enum status read_header(const uint8_t *bytes, size_t size, struct bitmap 
 	return STATUS_OK;
 }
 
-enum status image_bmp_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err)
+enum status image_bmp_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct image_said *said, struct err *err)
 {
 	struct bitmap b;
 	enum status status = read_header(bytes, size, &b, err);
 
+	(void)said;
 	info->width = b.width;
 	info->height = b.height;
 	return status;

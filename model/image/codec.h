@@ -1,6 +1,6 @@
 /* codec.h: what image.c shares with its codecs and its resampler; nothing here is for others.
  *
- * A probe fills width and height as stored, and exif where the container holds it as it is; image.c turns the size upright.
+ * A probe fills width and height as stored, and said; orientation only where EXIF has no say in it. image.c turns the size upright.
  * A decode is called with a checked probe and with image->rgb of upright size allocated; it puts its rows through rows_put.
  */
 #ifndef MODEL_IMAGE_CODEC_H
@@ -24,20 +24,20 @@ struct image_sink {
 /* Puts count stored rows, rows[count,width,3], of which the first is row y. */
 void image_rows_put(const struct image_sink *sink, size_t y, size_t count, const uint8_t *rows);
 
-/* The orientation in a TIFF block, 1 where there is none; never reads beyond size. */
+/* The orientation in a TIFF block, 0 where there is none; never reads beyond size. */
 int image_exif_orientation(const uint8_t *tiff, size_t size);
 
 /* The IPTC data among Photoshop's resources ("8BIM" ...), as JPEG and TIFF carry them. */
-void image_photoshop_iptc(const uint8_t *resources, size_t size, struct image_info *info);
+void image_photoshop_iptc(const uint8_t *resources, size_t size, struct image_said *said);
 
 /* Each format: the stored size, metadata and orientation from the header; then the pixels. */
-enum status image_jpeg_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err);
-enum status image_png_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err);
-enum status image_webp_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err);
-enum status image_heif_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err);
-enum status image_gif_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err);
-enum status image_tiff_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err);
-enum status image_bmp_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err);
+enum status image_jpeg_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct image_said *said, struct err *err);
+enum status image_png_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct image_said *said, struct err *err);
+enum status image_webp_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct image_said *said, struct err *err);
+enum status image_heif_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct image_said *said, struct err *err);
+enum status image_gif_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct image_said *said, struct err *err);
+enum status image_tiff_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct image_said *said, struct err *err);
+enum status image_bmp_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct image_said *said, struct err *err);
 
 /* Codecs that scale yield (size * eighths + 7) / 8 on either side, which the sink expects: 8 is a reference decode. */
 /* *cut_short: the last rows are missing, and gray. */
@@ -73,11 +73,15 @@ void image_colour_coded(unsigned primaries, unsigned transfer, struct buffer *ic
 struct image_preview {
 	const uint8_t *bytes;  /* of a JPEG; NULL for pixels */
 	size_t size;
-	const uint8_t *at;     /* where it stands in the raw file; NULL if it does not in one piece */
 	size_t width, height;  /* of pixels */
+	bool lying;            /* the sensor's picture is wider than it is high, before it is turned */
 	uint8_t *owned;        /* the JPEG, or rgb[height,width,3] */
 };
 bool image_raw_is(const uint8_t *bytes, size_t size);
+/* What a TIFF file, and one made like it, says in its first directory. */
+void image_tiff_said(const uint8_t *bytes, size_t size, struct image_said *said);
+/* What a raw file says itself. */
+void image_raw_said(const uint8_t *bytes, size_t size, struct image_said *said);
 enum status image_raw_preview(const uint8_t *bytes, size_t size, struct image_preview *preview, struct err *err);
 void image_preview_release(struct image_preview *preview);
 

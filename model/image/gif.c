@@ -28,8 +28,9 @@ static int read_bytes(GifFileType *gif, GifByteType *to, int n)
 	return (int)take;
 }
 
-enum status image_gif_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err)
+enum status image_gif_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct image_said *said, struct err *err)
 {
+	(void)said;
 	if (size < 13)
 		return err_set(err, STATUS_FORMAT, "damaged GIF: no header");
 	info->width = little16(bytes + 6);

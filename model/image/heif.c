@@ -1,5 +1,5 @@
 /* heif.c: HEIC and AVIF through libheif, which turns and mirrors the picture itself (irot, imir): an EXIF orientation
- * beside it says the same and must not be applied again. More than 8 bits are scaled down.
+ * beside them says the same and must not be applied again. More than 8 bits are scaled down.
  *
  * The library is loaded when the first such picture comes: with the codecs that it brings it takes half of the time in which the
  * program starts, and most commands decode nothing.
@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/image/boxes.h"
 #include "model/image/bytes.h"
 #include "model/image/codec.h"
 #include "schema/base/memory.h"
@@ -55,7 +56,151 @@ static enum status need_library(struct err *err)
 struct reader {
 	struct heif_context *context;
 	struct heif_image_handle *handle; /* of the primary picture */
+	struct buffer eased;              /* the file as the library can read it, where it cannot as it is */
 };
+
+/* --- the box "meta" --- */
+
+static bool is_box(const struct box *box, const char type[5])
+{
+	return memcmp(box->type, type, 4) == 0;
+}
+
+/* A number of a full box's body, which begins with u8 version, u24 flags. 0 where the body ends before it. */
+static uint32_t number_at(const struct box *box, size_t at, bool wide)
+{
+	size_t bytes = wide ? 4 : 2;
+
+	if (at > box->size || box->size - at < bytes)
+		return 0;
+	return wide ? big32(box->body + at) : big16(box->body + at);
+}
+
+/* The first item of the picture: 0 where none is named. meta: a full box. */
+static uint32_t primary_item(const struct box *meta)
+{
+	struct box primary;
+
+	if (meta->size < 4 || !box_find(meta->body + 4, meta->size - 4, "pitm", &primary) || primary.size < 4)
+		return 0;
+	return number_at(&primary, 4, primary.body[0] > 0);
+}
+
+/* Whether the n-th property, from 1, of those in ipco turns or mirrors. */
+static bool is_turn(const struct box *properties, size_t n)
+{
+	struct box property;
+
+	for (size_t at = 0, i = 1; box_next(properties->body, properties->size, &at, &property); i++)
+		if (i == n)
+			return is_box(&property, "irot") || is_box(&property, "imir");
+	return false;
+}
+
+/* Whether the primary item is turned or mirrored: ipma is u32 entries, each of u16 or u32 item, u8 count, and the count of u8 or u16 whose
+ * highest bit is no part of the number. */
+static bool turns(const struct box *meta)
+{
+	uint32_t primary = primary_item(meta);
+	struct box all, properties, links;
+
+	if (meta->size < 4 || !box_find(meta->body + 4, meta->size - 4, "iprp", &all) ||
+	    !box_find(all.body, all.size, "ipco", &properties) || !box_find(all.body, all.size, "ipma", &links) || links.size < 8)
+		return false;
+	size_t wide_item = links.body[0] > 0 ? 4 : 2, wide = links.body[3] & 1 ? 2 : 1, at = 8;
+	for (uint32_t entries = big32(links.body + 4); entries && links.size - at > wide_item; entries--) {
+		uint32_t item = number_at(&links, at, wide_item == 4);
+		size_t count = links.body[at + wide_item];
+		at += wide_item + 1;
+		for (; count && links.size - at >= wide; count--, at += wide) {
+			size_t n = wide == 2 ? big16(links.body + at) & 0x7fff : links.body[at] & 0x7f;
+			if (item == primary && is_turn(&properties, n))
+				return true;
+		}
+		if (count)
+			return false;
+	}
+	return false;
+}
+
+/* A reference: u16 or u32 item, u16 count, count items. Debian's libheif 1.15 refuses a file in which an auxiliary picture or a
+ * description is of two items, as phones write it since 2024: of the picture and of its tone map. */
+static bool is_refused(const struct box *reference, size_t wide)
+{
+	return reference->body - reference->start == 8 && (is_box(reference, "auxl") || is_box(reference, "cdsc")) && number_at(reference, wide, false) > 1;
+}
+
+static void put32(struct buffer *to, size_t at, size_t value)
+{
+	for (size_t i = 0; i < 4; i++)
+		to->data[at + i] = (char)(value >> (24 - 8 * i));
+}
+
+/* Appends iref without such references; what describes the primary item, too, describes it alone. */
+static void ease_references(const struct box *iref, uint32_t primary, struct buffer *out)
+{
+	size_t start = out->size, wide = iref->body[0] ? 4 : 2;
+	struct box reference;
+
+	buffer_append(out, iref->start, (size_t)(iref->body - iref->start) + 4);
+	for (size_t at = 0; box_next(iref->body + 4, iref->size - 4, &at, &reference);) {
+		size_t length = (size_t)(reference.body - reference.start) + reference.size, head = length - reference.size + wide;
+		if (!is_refused(&reference, wide)) {
+			buffer_append(out, reference.start, length);
+			continue;
+		}
+		bool described = false;
+		for (size_t i = 0, n = number_at(&reference, wide, false); i < n && is_box(&reference, "cdsc"); i++)
+			described |= number_at(&reference, wide + 2 + i * wide, wide == 4) == primary;
+		if (!described)
+			continue;
+		size_t own = out->size;
+		const uint8_t item[4] = {(uint8_t)(primary >> 24), (uint8_t)(primary >> 16), (uint8_t)(primary >> 8), (uint8_t)primary};
+		buffer_append(out, reference.start, head);
+		buffer_append(out, "\0\1", 2);
+		buffer_append(out, item + 4 - wide, wide);
+		if (!out->failed)
+			put32(out, own, head + 2 + wide);
+	}
+	if (!out->failed)
+		put32(out, start, out->size - start);
+}
+
+/* The file with its meta box passed over, and one behind everything that the library can read; empty where it reads the file as it is.
+ * Places in the file stay what they are. */
+static void ease(const uint8_t *bytes, size_t size, struct buffer *eased)
+{
+	struct box meta, iref, box;
+	bool refused = false;
+
+	if (!box_find(bytes, size, "meta", &meta) || meta.body - meta.start != 8 || meta.size < 4 ||
+	    !box_find(meta.body + 4, meta.size - 4, "iref", &iref) || iref.size < 4 || iref.body - iref.start != 8)
+		return;
+	for (size_t at = 0; box_next(iref.body + 4, iref.size - 4, &at, &box);)
+		refused |= is_refused(&box, iref.body[0] ? 4 : 2);
+	size_t last = 0;
+	for (size_t at = 0; box_next(bytes, size, &at, &box);)
+		last = (size_t)(box.start - bytes);
+	if (!refused)
+		return;
+	buffer_append(eased, bytes, size);
+	size_t start = eased->size;
+	buffer_append(eased, meta.start, 12);
+	for (size_t at = 0; box_next(meta.body + 4, meta.size - 4, &at, &box);) {
+		if (is_box(&box, "iref"))
+			ease_references(&box, primary_item(&meta), eased);
+		else
+			buffer_append(eased, box.start, (size_t)(box.body - box.start) + box.size);
+	}
+	if (eased->failed)
+		return;
+	put32(eased, start, eased->size - start);
+	memcpy(eased->data + (meta.start - bytes) + 4, "free", 4);
+	if (big32(bytes + last) == 0) /* "to the end" ends here now */
+		put32(eased, last, size - last);
+}
+
+/* --- the library's view of it --- */
 
 static enum status fail(struct heif_error error, struct err *err)
 {
@@ -84,6 +229,13 @@ static enum status reader_open(const uint8_t *bytes, size_t size, struct reader 
 	if (!reader->context)
 		return err_memory(err, "reading a HEIF picture");
 	heif.context_set_max_decoding_threads(reader->context, 1); /* pictures are decoded side by side already */
+	ease(bytes, size, &reader->eased);
+	if (reader->eased.failed)
+		return err_memory(err, "reading a HEIF picture");
+	if (reader->eased.size) {
+		bytes = (const uint8_t *)reader->eased.data;
+		size = reader->eased.size;
+	}
 	struct heif_error error = heif.context_read_from_memory_without_copy(reader->context, bytes, size, NULL);
 	if (error.code == heif_error_Ok)
 		error = heif.context_get_primary_image_handle(reader->context, &reader->handle);
@@ -96,6 +248,7 @@ static void reader_close(struct reader *reader)
 		heif.image_handle_release(reader->handle);
 	if (reader->context)
 		heif.context_free(reader->context);
+	buffer_release(&reader->eased);
 }
 
 /* A metadata block as it stands in the file: libheif hands out copies, the file has it in one piece. NULL if it has not. */
@@ -113,19 +266,7 @@ static const uint8_t *find_block(const struct reader *reader, heif_item_id id, c
 	return at;
 }
 
-/* u32 offset of the TIFF header behind this number, then what comes before it, then the block. */
-static void take_exif(const uint8_t *block, size_t size, struct image_info *info)
-{
-	if (size < 4)
-		return;
-	size_t skip = big32(block);
-	if (skip > size - 4)
-		return;
-	info->exif = block + 4 + skip;
-	info->exif_size = size - 4 - skip;
-}
-
-static void read_metadata(const struct reader *reader, const uint8_t *bytes, size_t size, struct image_info *info)
+static void read_metadata(const struct reader *reader, const uint8_t *bytes, size_t size, struct image_said *said)
 {
 	enum { BLOCKS_MOST = 16 };
 	heif_item_id ids[BLOCKS_MOST];
@@ -135,20 +276,21 @@ static void read_metadata(const struct reader *reader, const uint8_t *bytes, siz
 		const char *type = heif.image_handle_get_metadata_type(reader->handle, ids[i]);
 		const char *content = heif.image_handle_get_metadata_content_type(reader->handle, ids[i]);
 		size_t found;
-		const uint8_t *block = NULL;
-		if (type && strcmp(type, "Exif") == 0 && !info->exif) {
-			block = find_block(reader, ids[i], bytes, size, &found);
-			if (block)
-				take_exif(block, found, info);
-		} else if (type && content && strcmp(type, "mime") == 0 && strcmp(content, "application/rdf+xml") == 0 && !info->xmp) {
-			info->xmp = find_block(reader, ids[i], bytes, size, &info->xmp_size);
-		}
+		bool exif = type && strcmp(type, "Exif") == 0; /* u32 offset of the TIFF block, what comes before it, the block */
+		if (!exif && !(type && content && strcmp(type, "mime") == 0 && strcmp(content, "application/rdf+xml") == 0))
+			continue;
+		const uint8_t *block = find_block(reader, ids[i], bytes, size, &found);
+		if (block && exif)
+			image_said_add_exif(said, block, found);
+		else if (block)
+			image_said_add(said, SAID_XMP, block, found);
 	}
 }
 
-enum status image_heif_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err)
+enum status image_heif_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct image_said *said, struct err *err)
 {
 	struct reader reader;
+	struct box meta;
 	enum status status = reader_open(bytes, size, &reader, err);
 
 	if (status == STATUS_OK) {
@@ -156,11 +298,14 @@ enum status image_heif_probe(const uint8_t *bytes, size_t size, struct image_inf
 		if (width > 0 && height > 0) {
 			info->width = (size_t)width;
 			info->height = (size_t)height;
-			read_metadata(&reader, bytes, size, info);
+			read_metadata(&reader, bytes, size, said);
 		} else {
 			status = err_set(err, STATUS_FORMAT, "damaged HEIF: a picture without a size");
 		}
 	}
+	/* Some cameras' programs turn a HEIC by EXIF alone; in an AVIF nobody looks there. */
+	if (info->format == IMAGE_AVIF || !box_find(bytes, size, "meta", &meta) || turns(&meta))
+		info->orientation = 1;
 	reader_close(&reader);
 	return status;
 }

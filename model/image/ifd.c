@@ -47,7 +47,7 @@ static size_t count_entries(const struct ifd_block *block, size_t directory, boo
 static size_t type_size(unsigned type)
 {
 	static const uint8_t sizes[] = {0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4};
-	return type < sizeof sizes ? sizes[type] : 0;
+	return type == IFD_UTF8 ? 1 : type < sizeof sizes ? sizes[type] : 0;
 }
 
 bool ifd_find(const struct ifd_block *block, size_t directory, unsigned tag, struct ifd_entry *entry)
@@ -90,8 +90,10 @@ uint32_t ifd_number(const struct ifd_block *block, const struct ifd_entry *entry
 	case IFD_UNDEFINED:
 		return entry->value[i];
 	case IFD_SHORT:
+	case IFD_SSHORT:
 		return u16(block, entry->value + 2 * i);
 	case IFD_LONG:
+	case IFD_SLONG:
 	case IFD_DIRECTORY:
 		return u32(block, entry->value + 4 * i);
 	default:
@@ -104,6 +106,10 @@ double ifd_real(const struct ifd_block *block, const struct ifd_entry *entry, si
 	if (i >= entry->count)
 		return (double)NAN;
 	const uint8_t *p = entry->value + type_size(entry->type) * i;
+	uint64_t wide;
+	uint32_t bits;
+	float single;
+	double number;
 	switch (entry->type) {
 	case IFD_RATIONAL:
 		return (double)u32(block, p) / (double)u32(block, p + 4);
@@ -113,6 +119,18 @@ double ifd_real(const struct ifd_block *block, const struct ifd_entry *entry, si
 	case IFD_SHORT:
 	case IFD_LONG:
 		return ifd_number(block, entry, i);
+	case IFD_SSHORT:
+		return (int16_t)u16(block, p);
+	case IFD_SLONG:
+		return (int32_t)u32(block, p);
+	case IFD_FLOAT:
+		bits = u32(block, p);
+		memcpy(&single, &bits, sizeof single);
+		return (double)single;
+	case IFD_DOUBLE:
+		wide = (uint64_t)u32(block, p + (block->little ? 4 : 0)) << 32 | u32(block, p + (block->little ? 0 : 4));
+		memcpy(&number, &wide, sizeof number);
+		return number;
 	default:
 		return (double)NAN;
 	}

@@ -15,6 +15,7 @@
 enum ifd_type {
 	IFD_BYTE = 1, IFD_ASCII, IFD_SHORT, IFD_LONG, IFD_RATIONAL, IFD_SBYTE, IFD_UNDEFINED, IFD_SSHORT, IFD_SLONG, IFD_SRATIONAL,
 	IFD_FLOAT, IFD_DOUBLE, IFD_DIRECTORY,
+	IFD_UTF8 = 129, /* EXIF 3.0 */
 };
 
 struct ifd_block {
@@ -37,7 +38,7 @@ size_t ifd_open(const uint8_t *bytes, size_t size, struct ifd_block *block);
 bool ifd_find(const struct ifd_block *block, size_t directory, unsigned tag, struct ifd_entry *entry);
 size_t ifd_next(const struct ifd_block *block, size_t directory); /* 0: it is the last */
 
-/* The i-th value of an integer type; 0 where there is none. */
+/* The i-th value of an integer type, of a signed one its bits; 0 where there is none. */
 uint32_t ifd_number(const struct ifd_block *block, const struct ifd_entry *entry, size_t i);
 /* The i-th value of any numeric type; NaN where there is none. */
 double ifd_real(const struct ifd_block *block, const struct ifd_entry *entry, size_t i);

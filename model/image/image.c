@@ -16,7 +16,7 @@
 /* How each format is read; a raw file is read through its preview. */
 static const struct codec {
 	const char *name;
-	enum status (*probe)(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err);
+	enum status (*probe)(const uint8_t *bytes, size_t size, struct image_info *info, struct image_said *said, struct err *err);
 	enum status (*decode)(const uint8_t *bytes, size_t size, const struct image_sink *sink, struct err *err);
 	void (*profile)(const uint8_t *bytes, size_t size, struct buffer *icc);
 	bool upright; /* writes where it belongs in a picture that is not turned: one that is takes a detour */
@@ -125,74 +125,74 @@ int image_exif_orientation(const uint8_t *tiff, size_t size)
 	size_t directory = ifd_open(tiff, size, &block);
 	uint32_t value = ifd_find(&block, directory, ORIENTATION, &entry) ? ifd_number(&block, &entry, 0) : 0;
 
-	return value >= 1 && value <= 8 ? (int)value : 1;
+	return value >= 1 && value <= 8 ? (int)value : 0;
 }
 
 /* A resource: "8BIM", u16 number, a name (u8 size, bytes; even in all), u32 size, the data (padded to even). Big endian. */
-void image_photoshop_iptc(const uint8_t *resources, size_t size, struct image_info *info)
+void image_photoshop_iptc(const uint8_t *resources, size_t size, struct image_said *said)
 {
 	enum { IPTC = 0x0404 };
 
-	for (size_t at = 0; !info->iptc && size - at >= 12 && memcmp(resources + at, "8BIM", 4) == 0;) {
+	for (size_t at = 0; size - at >= 12 && memcmp(resources + at, "8BIM", 4) == 0;) {
 		unsigned number = big16(resources + at + 4);
 		size_t body = at + 6 + ((1 + (size_t)resources[at + 6] + 1) & ~(size_t)1);
 		if (body > size || size - body < 4)
 			return;
-		const uint8_t *p = resources + body;
-		size_t length = big32(p);
+		size_t length = big32(resources + body);
 		body += 4;
 		if (length > size - body)
 			return;
-		if (number == IPTC) {
-			info->iptc = resources + body;
-			info->iptc_size = length;
-		}
+		if (number == IPTC)
+			image_said_add(said, SAID_IPTC, resources + body, length);
 		at = body + length + (length % 2 && length < size - body);
 	}
 }
 
 /* A raw file as its preview shows it. Its own directories know more than those of the preview, if it has any. */
-static enum status probe_raw(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err)
+static enum status probe_raw(const uint8_t *bytes, size_t size, struct image_info *info, struct image_said *said, struct err *err)
 {
 	struct image_preview preview;
-	struct image_info inner = {.orientation = 1};
-	struct ifd_block block;
 	enum status status = image_raw_preview(bytes, size, &preview, err);
 
 	if (status != STATUS_OK)
 		return status;
+	image_raw_said(bytes, size, said);
 	info->width = preview.width;
 	info->height = preview.height;
 	if (preview.bytes) {
-		status = image_jpeg_probe(preview.bytes, preview.size, &inner, err);
-		info->width = inner.width;
-		info->height = inner.height;
-		if (preview.at && inner.exif)
-			info->exif = preview.at + (inner.exif - preview.bytes);
-		if (preview.at && inner.xmp)
-			info->xmp = preview.at + (inner.xmp - preview.bytes);
-		info->exif_size = info->exif ? inner.exif_size : 0;
-		info->xmp_size = info->xmp ? inner.xmp_size : 0;
-	}
-	if (ifd_open(bytes, size, &block)) {
-		info->exif = bytes;
-		info->exif_size = size;
+		status = image_jpeg_probe(preview.bytes, preview.size, info, said, err);
+		if (preview.lying && info->width < info->height)
+			info->orientation = 1; /* the camera has turned it already */
+		image_said_keep(said, preview.owned); /* the preview says something, too */
+		preview.owned = NULL;
 	}
 	image_preview_release(&preview);
 	return status;
 }
 
-/* As image_probe, but width and height as stored. */
-static enum status probe_stored(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err)
+/* Of several blocks the first that has a say. */
+static int said_orientation(const struct image_said *said)
 {
-	*info = (struct image_info){.orientation = 1};
+	int orientation = 0;
+
+	for (size_t i = 0; i < said->count && !orientation; i++)
+		if (said->blocks[i].kind == SAID_EXIF)
+			orientation = image_exif_orientation(said->blocks[i].bytes, said->blocks[i].size);
+	return orientation ? orientation : 1;
+}
+
+/* As image_probe_said, but width and height as stored. */
+static enum status probe_stored(const uint8_t *bytes, size_t size, struct image_info *info, struct image_said *said, struct err *err)
+{
+	*info = (struct image_info){0};
+	*said = (struct image_said){0};
 	enum status status = identify(bytes, size, &info->format, err);
 	if (status != STATUS_OK)
 		return status;
-	status = info->format == IMAGE_RAW ? probe_raw(bytes, size, info, err) : codecs[info->format].probe(bytes, size, info, err);
-	bool upright = info->format == IMAGE_HEIC || info->format == IMAGE_AVIF; /* turned by its reader */
-	if (status == STATUS_OK && info->exif && !upright)
-		info->orientation = image_exif_orientation(info->exif, info->exif_size);
+	status = info->format == IMAGE_RAW ? probe_raw(bytes, size, info, said, err)
+					   : codecs[info->format].probe(bytes, size, info, said, err);
+	if (!info->orientation)
+		info->orientation = said_orientation(said);
 	return status;
 }
 
@@ -203,12 +203,21 @@ static void swap_sides(size_t *width, size_t *height)
 	*height = old;
 }
 
-enum status image_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err)
+enum status image_probe_said(const uint8_t *bytes, size_t size, struct image_info *info, struct image_said *said, struct err *err)
 {
-	enum status status = probe_stored(bytes, size, info, err);
+	enum status status = probe_stored(bytes, size, info, said, err);
 
 	if (status == STATUS_OK && info->orientation > 4)
 		swap_sides(&info->width, &info->height);
+	return status;
+}
+
+enum status image_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err)
+{
+	struct image_said said;
+	enum status status = image_probe_said(bytes, size, info, &said, err);
+
+	image_said_release(&said);
 	return status;
 }
 
@@ -356,9 +365,11 @@ static enum status decode_raw(const uint8_t *bytes, size_t size, size_t least, s
 enum status image_decode(const uint8_t *bytes, size_t size, size_t least, size_t pixels_most, struct image *image, struct err *err)
 {
 	struct image_info info;
+	struct image_said said;
 
 	*image = (struct image){0};
-	enum status status = probe_stored(bytes, size, &info, err);
+	enum status status = probe_stored(bytes, size, &info, &said, err);
+	image_said_release(&said);
 	if (status != STATUS_OK)
 		return status;
 	size_t most = pixels_most ? pixels_most : IMAGE_PIXELS_MOST;

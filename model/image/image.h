@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/image/said.h"
 #include "schema/base/status.h"
 
 enum image_format {
@@ -24,13 +25,6 @@ struct image_info {
 	enum image_format format;
 	size_t width, height;      /* upright: after EXIF orientation */
 	int orientation;           /* EXIF's 1..8; 1 if there is none, or if the picture is stored upright */
-	/* Inside the given bytes; NULL if there is none, or it is not there in one piece. */
-	const uint8_t *exif;       /* a TIFF block: EXIF data, or the whole file if it is made like one */
-	size_t exif_size;
-	const uint8_t *xmp;        /* an XMP packet */
-	size_t xmp_size;
-	const uint8_t *iptc;       /* IPTC-IIM data sets */
-	size_t iptc_size;
 };
 
 struct image {
@@ -48,6 +42,8 @@ bool image_named(const char *name);
 
 /* STATUS_UNSUPPORTED for a format that is not one of ours, STATUS_FORMAT for a damaged header. */
 enum status image_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err);
+/* And what the file says beside its pixels; said is the caller's to release, whatever comes back. */
+enum status image_probe_said(const uint8_t *bytes, size_t size, struct image_info *info, struct image_said *said, struct err *err);
 
 /* Decodes by content, whatever the name: JPEG (gray, CMYK and Adobe's inverted one too), PNG (palette, alpha, 16 bit),
  * WebP, HEIC, AVIF, GIF (of animations the first frame), TIFF (the first page), BMP, and the preview of raw files. Alpha is dropped

@@ -70,8 +70,25 @@ static bool named(const struct segment *segment, const char *name, size_t size)
 	return segment->size > size && memcmp(segment->body, name, size) == 0;
 }
 
+/* EXIF data above 64 KiB go on in the next segment, which has no TIFF header; without one before it such a segment is garbage. */
+static void take_exif(const uint8_t *bytes, size_t size, struct image_said *said)
+{
+	enum { FULL = 65000 };
+	struct said_block *last = said->count ? &said->blocks[said->count - 1] : NULL;
+	size_t before = said->count;
+	struct buffer whole = {0};
+
+	image_said_add_exif(said, bytes, size);
+	if (said->count > before || !last || last->kind != SAID_EXIF || last->size < FULL)
+		return;
+	buffer_append(&whole, last->bytes, last->size);
+	buffer_append(&whole, bytes, size);
+	said->count--;
+	image_said_take(said, SAID_EXIF, &whole);
+}
+
 /* Walks the segments up to the first scan. */
-enum status image_jpeg_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err)
+enum status image_jpeg_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct image_said *said, struct err *err)
 {
 	static const char xmp[] = "http://ns.adobe.com/xap/1.0/", photoshop[] = "Photoshop 3.0";
 	struct segment s;
@@ -80,14 +97,12 @@ enum status image_jpeg_probe(const uint8_t *bytes, size_t size, struct image_inf
 		if (is_frame(s.marker) && s.size >= 6 && !info->width) {
 			info->height = big16(s.body + 1);
 			info->width = big16(s.body + 3);
-		} else if (s.marker == APP1 && !info->exif && named(&s, "Exif\0", 5) && s.size > 6) {
-			info->exif = s.body + 6;
-			info->exif_size = s.size - 6;
-		} else if (s.marker == APP1 && !info->xmp && named(&s, xmp, sizeof xmp)) {
-			info->xmp = s.body + sizeof xmp;
-			info->xmp_size = s.size - sizeof xmp;
+		} else if (s.marker == APP1 && named(&s, "Exif", 5) && s.size > 6) {
+			take_exif(s.body + 6, s.size - 6, said);
+		} else if (s.marker == APP1 && named(&s, xmp, sizeof xmp - 1)) { /* then NUL, or a blank as some have it */
+			image_said_add(said, SAID_XMP, s.body + sizeof xmp, s.size - sizeof xmp);
 		} else if (s.marker == APP13 && named(&s, photoshop, sizeof photoshop)) {
-			image_photoshop_iptc(s.body + sizeof photoshop, s.size - sizeof photoshop, info);
+			image_photoshop_iptc(s.body + sizeof photoshop, s.size - sizeof photoshop, said);
 		}
 	}
 	if (!info->width || !info->height)

@@ -16,67 +16,6 @@
 
 enum { SIGNATURE = 8, CHUNK_HEADER = 8, CHUNK_CHECKSUM = 4, IHDR_SIZE = 13 };
 
-/* --- EXIF as older programs write it: a text chunk "Raw profile type exif" with hexadecimal digits --- */
-
-enum { PROFILE_MOST = 1 << 17 }; /* of text; EXIF data are below 64 KiB, two digits each */
-
-/* The text of a tEXt or zTXt chunk behind its keyword. */
-static void profile_text(bool compressed, const uint8_t *body, size_t size, struct buffer *text)
-{
-	if (!compressed && size <= PROFILE_MOST)
-		buffer_append(text, body, size);
-	else if (compressed && size > 1 && body[0] == 0 && !inflate_bytes(body + 1, size - 1, PROFILE_MOST, text)) /* 0: deflate */
-		text->size = 0;
-}
-
-static int digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* "\nexif\n     123\n45786966..." in place to bytes; their number. */
-static size_t profile_bytes(char *text, size_t size)
-{
-	size_t at = 0, bytes = 0;
-
-	for (int line = 0; line < 3; line++) {
-		while (at < size && text[at] != '\n')
-			at++;
-		at++;
-	}
-	for (int high = -1; at < size; at++) {
-		int value = digit(text[at]);
-		if (value < 0)
-			continue;
-		if (high < 0) {
-			high = value;
-		} else {
-			text[bytes++] = (char)(high << 4 | value);
-			high = -1;
-		}
-	}
-	return bytes;
-}
-
-static void raw_profile(bool compressed, const uint8_t *body, size_t size, struct image_info *info)
-{
-	static const char *const keywords[] = {"Raw profile type exif", "Raw profile type APP1"};
-
-	for (size_t k = 0; k < 2; k++) {
-		size_t key = strlen(keywords[k]) + 1;
-		if (size <= key || memcmp(body, keywords[k], key) != 0)
-			continue;
-		struct buffer text = {0};
-		profile_text(compressed, body + key, size - key, &text);
-		size_t n = text.failed ? 0 : profile_bytes(text.data, text.size);
-		if (n > 6 && memcmp(text.data, "Exif\0", 5) == 0)
-			info->orientation = image_exif_orientation((const uint8_t *)text.data + 6, n - 6);
-		buffer_release(&text);
-	}
-}
-
 /* --- the header --- */
 
 /* Length, name, body and checksum of the chunk at *at; moves on to the next one. False: no whole chunk is there. */
@@ -92,26 +31,120 @@ static bool next_chunk(const uint8_t *bytes, size_t size, size_t *at, const uint
 	return true;
 }
 
-/* The keyword, not compressed, no language and no translated keyword: as XMP's specification wants it. */
-static const uint8_t xmp_head[22] = "XML:com.adobe.xmp\0\0\0\0";
+/* --- texts: tEXt has a keyword, NUL, the text; zTXt has the method (0: deflate) before a compressed text; iTXt has whether it is
+ * compressed, the method, a language, NUL, the keyword in it, NUL before its text. --- */
 
-static void read_chunk(const uint8_t *chunk, size_t length, struct image_info *info)
+enum { TEXT_MOST = 16 << 20 };
+
+/* A chunk's text behind its keyword, which has key bytes and its NUL. False: there is none. */
+static bool chunk_text(const uint8_t *chunk, size_t length, size_t key, struct buffer *text)
 {
-	const uint8_t *body = chunk + CHUNK_HEADER;
+	const uint8_t *at = chunk + CHUNK_HEADER + key + 1, *end = chunk + CHUNK_HEADER + length;
+	bool compressed = chunk[4] == 'z';
 
-	if (memcmp(chunk + 4, "eXIf", 4) == 0 && !info->exif) {
-		size_t prefix = length > 6 && memcmp(body, "Exif\0", 5) == 0 ? 6 : 0; /* against the specification, but seen */
-		info->exif = body + prefix;
-		info->exif_size = length - prefix;
-	} else if (memcmp(chunk + 4, "tEXt", 4) == 0 || memcmp(chunk + 4, "zTXt", 4) == 0) {
-		raw_profile(chunk[4] == 'z', body, length, info);
-	} else if (memcmp(chunk + 4, "iTXt", 4) == 0 && length > sizeof xmp_head && memcmp(body, xmp_head, sizeof xmp_head) == 0) {
-		info->xmp = body + sizeof xmp_head;
-		info->xmp_size = length - sizeof xmp_head;
+	if (chunk[4] == 'i') {
+		if (end - at < 2)
+			return false;
+		compressed = at[0] != 0;
+		at += 2;
+		for (int i = 0; i < 2; i++) {
+			const uint8_t *nul = memchr(at, 0, (size_t)(end - at));
+			if (!nul)
+				return false;
+			at = nul + 1;
+		}
+		if (compressed)
+			return inflate_bytes(at, (size_t)(end - at), TEXT_MOST, text);
+	} else if (compressed) {
+		return end - at > 1 && at[0] == 0 && inflate_bytes(at + 1, (size_t)(end - at) - 1, TEXT_MOST, text);
+	}
+	if (end - at > TEXT_MOST)
+		return false;
+	buffer_append(text, at, (size_t)(end - at));
+	return true;
+}
+
+static int digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* As ImageMagick writes it, "\nexif\n     123\n45786966...", in place to bytes. */
+static void profile_bytes(struct buffer *text)
+{
+	size_t at = 0, bytes = 0;
+
+	for (int line = 0; line < 3; line++) {
+		while (at < text->size && text->data[at] != '\n')
+			at++;
+		at++;
+	}
+	for (int high = -1; at < text->size; at++) {
+		int value = digit(text->data[at]);
+		if (value < 0)
+			continue;
+		if (high < 0) {
+			high = value;
+		} else {
+			text->data[bytes++] = (char)(high << 4 | value);
+			high = -1;
+		}
+	}
+	text->size = bytes;
+}
+
+static void take_profile(struct buffer *text, enum said_kind kind, struct image_said *said)
+{
+	static const char adobe[] = "http://ns.adobe.com/xap/1.0/";
+
+	profile_bytes(text);
+	if (kind == SAID_EXIF && text->size > sizeof adobe && memcmp(text->data, adobe, sizeof adobe - 1) == 0) {
+		/* JPEG's segment APP1 as it stands: an XMP packet behind its name */
+		text->size -= sizeof adobe;
+		memmove(text->data, text->data + sizeof adobe, text->size);
+		kind = SAID_XMP;
+	}
+	if (kind == SAID_IPTC && text->size > 4 && memcmp(text->data, "8BIM", 4) == 0) {
+		if (image_said_keep(said, text->data))
+			image_photoshop_iptc((const uint8_t *)text->data, text->size, said);
+		*text = (struct buffer){0};
+		return;
+	}
+	image_said_take(said, kind, text);
+}
+
+static void read_text(const uint8_t *chunk, size_t length, struct image_said *said)
+{
+	static const struct {
+		const char *key;
+		enum said_kind kind;
+		bool profile;
+	} known[] = {
+		{"Raw profile type exif", SAID_EXIF, true}, {"Raw profile type APP1", SAID_EXIF, true},
+		{"Raw profile type xmp", SAID_XMP, true}, {"Raw profile type iptc", SAID_IPTC, true},
+		{"Raw profile type 8bim", SAID_IPTC, true}, {"XML:com.adobe.xmp", SAID_XMP, false},
+		{"Title", SAID_TITLE, false}, {"Description", SAID_DESCRIPTION, false}, {"Creation Time", SAID_TIME, false},
+	};
+	const char *key = (const char *)chunk + CHUNK_HEADER;
+	size_t size = strnlen(key, length);
+
+	for (size_t i = 0; i < sizeof known / sizeof *known && size < length; i++) {
+		struct buffer text = {0};
+		if (strcmp(key, known[i].key) != 0)
+			continue;
+		if (!chunk_text(chunk, length, size, &text) || text.failed)
+			buffer_release(&text);
+		else if (known[i].profile)
+			take_profile(&text, known[i].kind, said);
+		else
+			image_said_take(said, known[i].kind, &text);
+		return;
 	}
 }
 
-enum status image_png_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err)
+enum status image_png_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct image_said *said, struct err *err)
 {
 	if (size < SIGNATURE + CHUNK_HEADER + IHDR_SIZE || big32(bytes + SIGNATURE) != IHDR_SIZE ||
 	    memcmp(bytes + SIGNATURE + 4, "IHDR", 4) != 0)
@@ -122,8 +155,12 @@ enum status image_png_probe(const uint8_t *bytes, size_t size, struct image_info
 		return err_set(err, STATUS_FORMAT, "damaged PNG: %zu x %zu pixels", info->width, info->height);
 	/* EXIF may stand behind the pixels. */
 	const uint8_t *chunk;
-	for (size_t at = SIGNATURE, length; next_chunk(bytes, size, &at, &chunk, &length);)
-		read_chunk(chunk, length, info);
+	for (size_t at = SIGNATURE, length; next_chunk(bytes, size, &at, &chunk, &length);) {
+		if (memcmp(chunk + 4, "eXIf", 4) == 0)
+			image_said_add_exif(said, chunk + CHUNK_HEADER, length);
+		else if (memcmp(chunk + 4, "tEXt", 4) == 0 || memcmp(chunk + 4, "zTXt", 4) == 0 || memcmp(chunk + 4, "iTXt", 4) == 0)
+			read_text(chunk, length, said);
+	}
 	return STATUS_OK;
 }
 

@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/image/ifd.h"
+#include "model/image/boxes.h"
 #include "model/image/codec.h"
+#include "model/image/ifd.h"
 #include "schema/base/memory.h"
 
 #include "schema/base/banned.h"
@@ -44,6 +45,35 @@ bool image_raw_is(const uint8_t *bytes, size_t size)
 	if (bytes[2] != '*' && bytes[3] != '*')
 		return true; /* ORF, RW2 */
 	return (size > 10 && memcmp(bytes + 8, "CR", 2) == 0) || has_sensor(&block, directory, 0);
+}
+
+/* Canon's CR3: a box of Canon's own has three TIFF blocks, each with one directory: the first, EXIF's, positions. */
+static void canon_said(const uint8_t *bytes, size_t size, struct image_said *said)
+{
+	static const uint8_t canon[16] = {0x85, 0xc0, 0xb6, 0x87, 0x82, 0x0f, 0x11, 0xe0, 0x81, 0x11, 0xf4, 0xce, 0x46, 0x2b, 0x6a, 0x48};
+	static const struct {
+		char type[5];
+		enum said_kind kind;
+	} blocks[] = {{"CMT1", SAID_EXIF}, {"CMT2", SAID_EXIF_CAMERA}, {"CMT4", SAID_EXIF_GPS}};
+	struct box movie, own, block;
+
+	if (!box_find(bytes, size, "moov", &movie))
+		return;
+	for (size_t at = 0; box_next(movie.body, movie.size, &at, &own);)
+		for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+			if (memcmp(own.type, "uuid", 4) == 0 && own.size > sizeof canon && memcmp(own.body, canon, sizeof canon) == 0 &&
+			    box_find(own.body + sizeof canon, own.size - sizeof canon, blocks[i].type, &block))
+				image_said_add(said, blocks[i].kind, block.body, block.size);
+}
+
+void image_raw_said(const uint8_t *bytes, size_t size, struct image_said *said)
+{
+	struct ifd_block block;
+
+	if (ifd_open(bytes, size, &block))
+		image_tiff_said(bytes, size, said);
+	else
+		canon_said(bytes, size, said);
 }
 
 /* Before LibRaw unpacks a preview: LibRaw 0.20 reads one that is stored in planes by the length that the file gives into planes of the
@@ -99,9 +129,7 @@ enum status image_raw_preview(const uint8_t *bytes, size_t size, struct image_pr
 		preview->size = thumb->tlength;
 		if (!preview->owned)
 			error = LIBRAW_UNSUFFICIENT_MEMORY;
-		/* LibRaw may have put right the first two bytes. */
-		const uint8_t *inside = memmem(bytes, size, thumb->thumb + 2, thumb->tlength - 2);
-		preview->at = inside && inside >= bytes + 2 ? inside - 2 : NULL;
+		preview->lying = raw->sizes.width > raw->sizes.height;
 	} else if (error == LIBRAW_SUCCESS && thumb->thumb && thumb->tformat == LIBRAW_THUMBNAIL_BITMAP && thumb->tcolors == 3 &&
 		   pixels && thumb->tlength >= 3 * pixels) {
 		preview->owned = (uint8_t *)mem_copy(thumb->thumb, 3 * pixels);

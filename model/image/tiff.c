@@ -11,7 +11,7 @@
 
 #include "schema/base/banned.h"
 
-enum { BAND = 256 /* rows at least */, TAG_ICC = 34675, TAG_XMP = 700, TAG_IPTC = 33723 };
+enum { BAND = 256 /* rows at least */, TAG_ICC = 34675, TAG_XMP = 700, TAG_IPTC = 33723, TAG_PHOTOSHOP = 34377 };
 
 struct source {
 	const uint8_t *bytes;
@@ -115,7 +115,22 @@ static TIFF *open_source(struct source *source)
 
 /* --- the header --- */
 
-enum status image_tiff_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err)
+void image_tiff_said(const uint8_t *bytes, size_t size, struct image_said *said)
+{
+	struct ifd_block block;
+	struct ifd_entry entry;
+	size_t directory = ifd_open(bytes, size, &block);
+
+	image_said_add(said, SAID_EXIF, bytes, size);
+	if (ifd_find(&block, directory, TAG_XMP, &entry))
+		image_said_add(said, SAID_XMP, entry.value, entry.size);
+	if (ifd_find(&block, directory, TAG_IPTC, &entry))
+		image_said_add(said, SAID_IPTC, entry.value, entry.size);
+	if (ifd_find(&block, directory, TAG_PHOTOSHOP, &entry))
+		image_photoshop_iptc(entry.value, entry.size, said);
+}
+
+enum status image_tiff_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct image_said *said, struct err *err)
 {
 	enum { TAG_WIDTH = 256, TAG_HEIGHT = 257, TAG_PHOTOMETRIC = 262, TAG_COLOURS = 320 };
 	struct ifd_block block;
@@ -132,16 +147,7 @@ enum status image_tiff_probe(const uint8_t *bytes, size_t size, struct image_inf
 	if (ifd_find(&block, directory, TAG_PHOTOMETRIC, &entry) && ifd_number(&block, &entry, 0) == PHOTOMETRIC_PALETTE &&
 	    !ifd_find(&block, directory, TAG_COLOURS, &entry))
 		return err_set(err, STATUS_FORMAT, "damaged TIFF: a palette without colours");
-	info->exif = bytes;
-	info->exif_size = size;
-	if (ifd_find(&block, directory, TAG_XMP, &entry)) {
-		info->xmp = entry.value;
-		info->xmp_size = entry.size;
-	}
-	if (ifd_find(&block, directory, TAG_IPTC, &entry)) {
-		info->iptc = entry.value;
-		info->iptc_size = entry.size;
-	}
+	image_tiff_said(bytes, size, said);
 	return STATUS_OK;
 }
 

