@@ -106,7 +106,7 @@ int64_t facts_stamp(const struct sidecar *const *beside, size_t n)
 	uint64_t stamp = FACTS_VERSION;
 
 	for (size_t i = 0; i < n; i++) {
-		int64_t values[] = {beside[i]->size, beside[i]->mtime_ns};
+		int64_t values[] = {beside[i]->size, beside[i]->mtime_ns, beside[i]->ctime_ns};
 		stamp = XXH3_64bits_withSeed(beside[i]->path, strlen(beside[i]->path), stamp);
 		stamp = XXH3_64bits_withSeed(values, sizeof values, stamp);
 	}

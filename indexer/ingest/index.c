@@ -39,6 +39,8 @@ struct run {
 	struct ingest_item *items;
 	size_t item_count;
 	struct vanish_result vanished;
+	int64_t newest, *were_gone; /* as it was before anything was added */
+	size_t were_gone_count;
 	struct progress progress;
 };
 
@@ -221,7 +223,17 @@ static enum status ingest(struct run *run, struct err *err)
 
 static enum status vanish(struct run *run, struct err *err)
 {
-	const struct vanish in = {run->catalog, &run->walk, &run->targets, &run->records, &run->options->rules, run->options->prune};
+	const struct vanish in = {
+		.catalog = run->catalog,
+		.walk = &run->walk,
+		.targets = &run->targets,
+		.records = &run->records,
+		.rules = &run->options->rules,
+		.newest = run->newest,
+		.were_gone = run->were_gone,
+		.were_gone_count = run->were_gone_count,
+		.prune = run->options->prune,
+	};
 	struct vanish_result *result = &run->vanished;
 	enum status status = vanish_run(&in, result, err);
 
@@ -259,6 +271,8 @@ static enum status run_all(struct run *run, struct err *err)
 		status = plan(run, err);
 	}
 	if (status == STATUS_OK)
+		status = catalog_photos_before(run->catalog, &run->newest, &run->were_gone, &run->were_gone_count, err);
+	if (status == STATUS_OK)
 		status = ingest(run, err);
 	if (status == STATUS_OK)
 		status = vanish(run, err);
@@ -277,6 +291,7 @@ enum status index_run(const struct listener *listener, struct catalog *catalog, 
 	enum status status = run_all(&run, err);
 	report->gone += report->counts.gone;
 	free(run.items);
+	free(run.were_gone);
 	vanish_release(&run.vanished);
 	records_release(&run.records);
 	walk_release(&run.walk);

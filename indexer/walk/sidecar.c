@@ -20,13 +20,13 @@ enum sidecar_kind sidecar_kind(const char *name)
 	return SIDECAR_NONE;
 }
 
-enum status sidecars_add(struct sidecars *sidecars, char *path, int64_t size, int64_t mtime_ns, struct err *err)
+enum status sidecars_add(struct sidecars *sidecars, char *path, int64_t size, int64_t mtime_ns, int64_t ctime_ns, struct err *err)
 {
 	if (!path || !mem_grow(&sidecars->items, &sidecars->capacity, sidecars->count + 1, sizeof *sidecars->items)) {
 		free(path);
 		return err_memory(err, "the list of files beside photographs");
 	}
-	sidecars->items[sidecars->count++] = (struct sidecar){path, size, mtime_ns};
+	sidecars->items[sidecars->count++] = (struct sidecar){path, size, mtime_ns, ctime_ns};
 	return STATUS_OK;
 }
 

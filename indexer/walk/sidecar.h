@@ -20,7 +20,7 @@ enum sidecar_kind { SIDECAR_XMP, SIDECAR_JSON, SIDECAR_TXT, SIDECAR_NONE };
 
 struct sidecar {
 	char *path;
-	int64_t size, mtime_ns;
+	int64_t size, mtime_ns, ctime_ns; /* ctime_ns: when the inode changed; programs put the time back when they write */
 };
 
 struct sidecars {
@@ -33,7 +33,7 @@ enum { SIDECARS_MOST = 8 };
 
 enum sidecar_kind sidecar_kind(const char *name);
 /* Takes path over, also when it fails. */
-enum status sidecars_add(struct sidecars *sidecars, char *path, int64_t size, int64_t mtime_ns, struct err *err);
+enum status sidecars_add(struct sidecars *sidecars, char *path, int64_t size, int64_t mtime_ns, int64_t ctime_ns, struct err *err);
 void sidecars_sort(struct sidecars *sidecars); /* and drops what is there twice; then sidecars_of */
 void sidecars_release(struct sidecars *sidecars);
 

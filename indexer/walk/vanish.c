@@ -20,7 +20,7 @@
 enum fate {
 	FATE_KEPT,      /* there, or nobody knows: its folder cannot be read */
 	FATE_DELETED,
-	FATE_MOVED,     /* deleted, but its content was found under another path */
+	FATE_MOVED,     /* deleted, but its content came to another path */
 	FATE_LEFT_OUT,  /* there, but this run was told to pass over it */
 };
 
@@ -235,21 +235,51 @@ static enum status collect(struct judging *v, struct err *err)
 
 /* --- judging --- */
 
-static enum status find_elsewhere(void *context, const struct photo *photo, struct err *err)
+static int compare_ids(const void *a, const void *b)
 {
-	(void)err;
-	return seen(context, photo) ? STATUS_INTERRUPTED : STATUS_OK;
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+	return (x > y) - (x < y);
 }
 
-/* Deleted here, but seen elsewhere by this run: moved. */
-static enum status judge_moved(struct judging *v, struct missing *missing, struct err *err)
+static int compare_contents(const void *a, const void *b)
 {
-	if (missing->fate != FATE_DELETED || !missing->content || v->targets->items[missing->target].away)
-		return STATUS_OK;
-	enum status status = catalog_photos_of_content(v->in->catalog, missing->content, false, find_elsewhere, (void *)v->walk, err);
-	if (status == STATUS_INTERRUPTED) {
-		missing->fate = FATE_MOVED;
-		status = STATUS_OK;
+	const struct missing *x = a, *y = b;
+	int order = (x->content > y->content) - (x->content < y->content);
+
+	return order ? order : (x->id > y->id) - (x->id < y->id);
+}
+
+/* A row that came with this run, or came back. */
+static enum status find_elsewhere(void *context, const struct photo *photo, struct err *err)
+{
+	const struct vanish *in = context;
+	bool came = photo->id > in->newest ||
+		    (in->were_gone_count && bsearch(&photo->id, in->were_gone, in->were_gone_count, sizeof *in->were_gone, compare_ids));
+
+	(void)err;
+	return came && seen(in->walk, photo) ? STATUS_INTERRUPTED : STATUS_OK;
+}
+
+/* Those that came elsewhere by this run: moved. Rows of a content, which stand together, are asked for once. */
+static enum status judge_moved(struct judging *v, struct err *err)
+{
+	enum status status = STATUS_OK;
+	int64_t asked = 0;
+	bool moved = false;
+
+	if (v->count)
+		qsort(v->missing, v->count, sizeof *v->missing, compare_contents);
+	for (size_t i = 0; i < v->count && status == STATUS_OK; i++) {
+		struct missing *missing = &v->missing[i];
+		if (missing->fate != FATE_DELETED || !missing->content || v->targets->items[missing->target].away)
+			continue;
+		if (asked != missing->content) {
+			status = catalog_photos_of_content(v->in->catalog, missing->content, false, find_elsewhere, (void *)v->in, err);
+			moved = status == STATUS_INTERRUPTED;
+			status = moved ? STATUS_OK : status;
+			asked = missing->content;
+		}
+		missing->fate = moved ? FATE_MOVED : FATE_DELETED;
 	}
 	return status;
 }
@@ -279,13 +309,10 @@ static void judge_target(struct judging *v, size_t i)
 
 static enum status judge_all(struct judging *v, struct err *err)
 {
-	enum status status = STATUS_OK;
+	enum status status = judge_moved(v, err);
 
-	for (size_t i = 0; i < v->count && status == STATUS_OK; i++) {
-		struct missing *missing = &v->missing[i];
-		status = judge_moved(v, missing, err);
-		v->tallies[missing->target].vanished += missing->fate == FATE_DELETED && !missing->gone;
-	}
+	for (size_t i = 0; i < v->count && status == STATUS_OK; i++)
+		v->tallies[v->missing[i].target].vanished += v->missing[i].fate == FATE_DELETED && !v->missing[i].gone;
 	for (size_t i = 0; i < v->targets->count && status == STATUS_OK; i++) {
 		judge_target(v, i);
 		if (v->targets->items[i].away && !v->tallies[i].known) {

@@ -1,7 +1,8 @@
 /* vanish.h: what becomes of photographs that the catalog knows and a walk did not find.
  *
  * Nothing is forgotten because a drive is away: a folder that is missing, or that lost more than a fifth of its photographs
- * (and more than VANISH_FEW) at once, keeps them all until the user says --prune. So does a folder that cannot be read.
+ * (and more than VANISH_FEW) at once, keeps them all until the user says --prune. So does a folder that cannot be read. What came to
+ * another place in the same run was moved, and is not lost; a copy that was there before is no move: it is all that is left.
  */
 #ifndef INDEXER_WALK_VANISH_H
 #define INDEXER_WALK_VANISH_H
@@ -16,6 +17,10 @@ struct vanish {
 	const struct targets *targets; /* below a trusted one only the rows of folders that changed are read */
 	const struct records *records; /* that the walk was told */
 	const struct rules *rules;
+	/* catalog_photos_before's, from before the run */
+	int64_t newest;
+	const int64_t *were_gone;
+	size_t were_gone_count;
 	bool prune;
 };
 

@@ -257,7 +257,7 @@ static void stamp_folder(const struct walker *w, uint8_t stamp[CATALOG_STAMP])
 	for (size_t i = 0; i < w->entry_count; i++) {
 		const struct entry *entry = &w->entries[i];
 		const char *name = w->names.data + entry->name;
-		int64_t values[] = {entry->photo, entry->st.st_size, file_mtime(&entry->st), entry->photo ? file_ctime(&entry->st) : 0};
+		int64_t values[] = {entry->photo, entry->st.st_size, file_mtime(&entry->st), file_ctime(&entry->st)};
 		XXH128_hash_t hash = XXH3_128bits_withSeed(name, strlen(name), XXH3_64bits(values, sizeof values));
 		sum[0] += hash.low64;
 		sum[1] += hash.high64;
@@ -296,7 +296,7 @@ static enum status list_entries(struct walker *w, struct err *err)
 		if (entry->photo)
 			status = add_photo(w->walk, copy, w->number, &entry->st, err);
 		else
-			status = sidecars_add(&w->walk->sidecars, copy, entry->st.st_size, file_mtime(&entry->st), err);
+			status = sidecars_add(&w->walk->sidecars, copy, entry->st.st_size, file_mtime(&entry->st), file_ctime(&entry->st), err);
 	}
 	return status;
 }
@@ -407,7 +407,7 @@ static enum status add_beside(struct walk *walk, const char *photo, struct err *
 			struct buffer path = {0};
 			buffer_text(&path, folder);
 			buffer_text(&path, entry->d_name);
-			status = sidecars_add(&walk->sidecars, path.failed ? NULL : path.data, st.st_size, file_mtime(&st), err);
+			status = sidecars_add(&walk->sidecars, path.failed ? NULL : path.data, st.st_size, file_mtime(&st), file_ctime(&st), err);
 		}
 	if (dir)
 		closedir(dir);

@@ -93,6 +93,11 @@ enum status train_note_merge(const char *note, size_t size, const struct argumen
 {
 	size_t words = 0;
 
+	if (size && note[size - 1] != '\0')
+		return err_set(err, STATUS_FORMAT, "the options of the run to go on with are damaged");
+	for (size_t at = 0; at < size; at += strlen(note + at) + 1)
+		if (strncmp(note + at, "--", 2) != 0)
+			return err_set(err, STATUS_FORMAT, "the options of the run to go on with are damaged");
 	for (size_t at = 0; at < size; at += strlen(note + at) + 1)
 		if (!replaced(args, note + at))
 			buffer_append(storage, note + at, strlen(note + at) + 1);

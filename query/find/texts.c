@@ -306,6 +306,7 @@ struct batch {
 	int32_t *ids[BATCH];
 	struct coca_text encoded[BATCH];
 	size_t count;
+	int64_t last;      /* where the next batch starts: texts before it have embeddings */
 	float *embeddings; /* [BATCH,E] */
 };
 
@@ -327,13 +328,14 @@ static enum status embed_batch(struct batch *b, struct catalog *catalog, const s
 	struct engine *engine = b->engine;
 
 	b->count = 0;
-	enum status status = catalog_texts_unembedded(catalog, row->id, BATCH, take_text, b, err);
+	enum status status = catalog_texts_unembedded(catalog, row->id, b->last, BATCH, take_text, b, err);
 	if (status == STATUS_OK && b->count)
 		status = coca_encode_texts(engine->model, engine->state, b->encoded, b->count, b->embeddings, NULL, err);
 	for (size_t i = 0; i < b->count; i++) {
 		if (status == STATUS_OK)
 			status = catalog_text_embedding_put(catalog, b->texts[i], row->id, b->embeddings + i * engine->embed, engine->embed, err);
 		free(b->ids[i]);
+		b->last = b->texts[i];
 	}
 	return status;
 }

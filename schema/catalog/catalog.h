@@ -32,7 +32,7 @@
 
 #include "schema/base/status.h"
 
-enum { CATALOG_VERSION = 6, CATALOG_HASH = 16 };
+enum { CATALOG_VERSION = 7, CATALOG_HASH = 16 };
 #define CATALOG_NO_OFFSET INT32_MIN
 
 struct catalog;

@@ -16,7 +16,7 @@
 /* A file as catalog_digest_get knows it. */
 struct dated {
 	char path[PATH_MAX];
-	int64_t size, mtime_ns;
+	struct digested_file is;
 };
 
 /* The real path, so that the same model is known from every working directory and through every link. */
@@ -26,8 +26,8 @@ static enum status find_file(const char *path, struct dated *file, struct err *e
 
 	if (!realpath(path, file->path) || stat(file->path, &st) != 0)
 		return err_set(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "cannot open '%s': %s", path, strerror(errno));
-	file->size = st.st_size;
-	file->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	file->is = (struct digested_file){file->path, st.st_size, (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
+					  (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec, (int64_t)st.st_ino};
 	return STATUS_OK;
 }
 
@@ -44,16 +44,6 @@ static enum status find_config(const struct identity_source *source, struct date
 	return status;
 }
 
-static enum status remembered(struct catalog *catalog, const struct dated *file, char digest[33], bool *found, struct err *err)
-{
-	return catalog_digest_get(catalog, file->path, file->size, file->mtime_ns, digest, found, err);
-}
-
-static enum status remember(struct catalog *catalog, const struct dated *file, const char *digest, struct err *err)
-{
-	return catalog_digest_put(catalog, file->path, file->size, file->mtime_ns, digest, err);
-}
-
 enum status identity_of_model(struct catalog *catalog, const struct identity_source *source, struct catalog_model *model,
 			      struct err *err)
 {
@@ -64,15 +54,15 @@ enum status identity_of_model(struct catalog *catalog, const struct identity_sou
 	if (status == STATUS_OK)
 		status = find_config(source, &config, err);
 	if (status == STATUS_OK)
-		status = remembered(catalog, &weights, model->weights_digest, &weights_known, err);
+		status = catalog_digest_get(catalog, &weights.is, model->weights_digest, &weights_known, err);
 	if (status == STATUS_OK)
-		status = remembered(catalog, &config, model->config_digest, &config_known, err);
+		status = catalog_digest_get(catalog, &config.is, model->config_digest, &config_known, err);
 	if (status == STATUS_OK && !(weights_known && config_known)) {
 		status = source->digest(source->model, model->config_digest, model->weights_digest, err);
 		if (status == STATUS_OK)
-			status = remember(catalog, &weights, model->weights_digest, err);
+			status = catalog_digest_put(catalog, &weights.is, model->weights_digest, err);
 		if (status == STATUS_OK)
-			status = remember(catalog, &config, model->config_digest, err);
+			status = catalog_digest_put(catalog, &config.is, model->config_digest, err);
 	}
 	return status == STATUS_OK ? catalog_model_put(catalog, model, err) : status;
 }

@@ -94,7 +94,14 @@ static const char version_6[] =
 	"CREATE INDEX photos_place ON photos (latitude, longitude, content, state, gone_since) WHERE latitude IS NOT NULL;"
 	"CREATE INDEX photos_camera ON photos (camera, lens, content, state, gone_since);";
 
-const char *const catalog_steps[CATALOG_VERSION] = {NULL, version_2, version_3, version_4, version_5, version_6};
+static const char version_7[] =
+	/* Whether a content has a photo that is there: of a content that many had, one look. */
+	"CREATE INDEX photos_there ON photos (content) WHERE state = 0 AND gone_since = 0;"
+	/* Weights of the same size and time may be others. */
+	"ALTER TABLE weight_digests ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE weight_digests ADD COLUMN inode INTEGER NOT NULL DEFAULT 0;";
+
+const char *const catalog_steps[CATALOG_VERSION] = {NULL, version_2, version_3, version_4, version_5, version_6, version_7};
 
 enum status catalog_migrate(struct catalog *catalog, struct err *err)
 {

@@ -74,12 +74,13 @@ enum status catalog_model_put(struct catalog *catalog, struct catalog_model *mod
 
 /* --- digests of files --- */
 
-enum status catalog_digest_get(struct catalog *catalog, const char *path, int64_t size, int64_t mtime_ns, char digest[33], bool *found,
-			       struct err *err)
+enum status catalog_digest_get(struct catalog *catalog, const struct digested_file *file, char digest[33], bool *found, struct err *err)
 {
 	sqlite3_stmt *s;
-	enum status status = catalog_ask(catalog, "SELECT digest FROM weight_digests WHERE path = ? AND size = ? AND mtime_ns = ?",
-					 VALUES(NAME(path), ID(size), ID(mtime_ns)), &s, err);
+	enum status status = catalog_ask(catalog, "SELECT digest FROM weight_digests WHERE path = ? AND size = ? AND mtime_ns = ?"
+						  " AND ctime_ns = ? AND inode = ?",
+					 VALUES(NAME(file->path), ID(file->size), ID(file->mtime_ns), ID(file->ctime_ns), ID(file->inode)), &s,
+					 err);
 
 	*found = false;
 	if (status == STATUS_OK)
@@ -90,14 +91,14 @@ enum status catalog_digest_get(struct catalog *catalog, const char *path, int64_
 	return status;
 }
 
-enum status catalog_digest_put(struct catalog *catalog, const char *path, int64_t size, int64_t mtime_ns, const char *digest,
-			       struct err *err)
+enum status catalog_digest_put(struct catalog *catalog, const struct digested_file *file, const char *digest, struct err *err)
 {
 	/* A reader need not remember, and must not wait for a writer. */
 	if (catalog->lock < 0)
 		return STATUS_OK;
-	return catalog_change(catalog, "INSERT OR REPLACE INTO weight_digests (path, size, mtime_ns, digest) VALUES (?, ?, ?, ?)",
-			      VALUES(NAME(path), ID(size), ID(mtime_ns), TEXT(digest)), err);
+	return catalog_change(catalog, "INSERT OR REPLACE INTO weight_digests (path, size, mtime_ns, ctime_ns, inode, digest)"
+				       " VALUES (?, ?, ?, ?, ?, ?)",
+			      VALUES(NAME(file->path), ID(file->size), ID(file->mtime_ns), ID(file->ctime_ns), ID(file->inode), TEXT(digest)), err);
 }
 
 /* --- roots --- */

@@ -22,12 +22,14 @@ struct catalog_model {
 /* Finds by both digests, or adds (CATALOG_WRITE) and sets model->id. STATUS_NOT_FOUND in CATALOG_READ. */
 enum status catalog_model_put(struct catalog *catalog, struct catalog_model *model, struct err *err);
 
-/* The digest of a weights file, remembered by path, size and time, so that a large one is read once. *found false: unknown.
- * The put is best effort (a reader's catalog cannot). */
-enum status catalog_digest_get(struct catalog *catalog, const char *path, int64_t size, int64_t mtime_ns, char digest[33],
-			       bool *found, struct err *err);
-enum status catalog_digest_put(struct catalog *catalog, const char *path, int64_t size, int64_t mtime_ns, const char *digest,
-			       struct err *err);
+/* The digest of a weights file, remembered by what tells that a file is the same, so that a large one is read once: a copy of another one's
+ * size and time has another inode or change time. *found false: unknown. The put is best effort (a reader's catalog cannot). */
+struct digested_file {
+	const char *path;
+	int64_t size, mtime_ns, ctime_ns, inode;
+};
+enum status catalog_digest_get(struct catalog *catalog, const struct digested_file *file, char digest[33], bool *found, struct err *err);
+enum status catalog_digest_put(struct catalog *catalog, const struct digested_file *file, const char *digest, struct err *err);
 
 /* --- roots: the folders that were indexed --- */
 

@@ -208,6 +208,21 @@ enum status catalog_photo_by_id(struct catalog *catalog, int64_t id, photo_visit
 	return status == STATUS_OK && !any ? err_set(err, STATUS_NOT_FOUND, "the catalog holds no photo of number %lld", (long long)id) : status;
 }
 
+enum status catalog_photos_before(struct catalog *catalog, int64_t *newest, int64_t **gone, size_t *count, struct err *err)
+{
+	struct buffer ids = {0};
+	sqlite3_stmt *s;
+	enum status status = catalog_number(catalog, "SELECT ifnull(max(id), 0) FROM photos", NO_VALUES, newest, err);
+
+	if (status == STATUS_OK)
+		status = catalog_prepare(catalog, "SELECT id FROM photos WHERE gone_since <> 0 ORDER BY id", &s, err);
+	if (status == STATUS_OK)
+		status = catalog_numbers(catalog, s, &ids, err);
+	*count = ids.size / sizeof **gone;
+	*gone = catalog_hand_over(&ids, &status, "the list of photographs that are gone", err);
+	return status;
+}
+
 enum status catalog_photos_failed(struct catalog *catalog, photo_visitor visit, void *context, struct err *err)
 {
 	bool any;

@@ -70,6 +70,8 @@ enum status catalog_photos_newest(struct catalog *catalog, const struct photo_fi
 				  void *context, struct err *err);
 /* STATUS_NOT_FOUND */
 enum status catalog_photo_by_id(struct catalog *catalog, int64_t id, photo_visitor visit, void *context, struct err *err);
+/* What tells later whether a photo came since: the largest id (0: none), and the ids of those that are gone, ascending; the caller frees. */
+enum status catalog_photos_before(struct catalog *catalog, int64_t *newest, int64_t **gone, size_t *count, struct err *err);
 enum status catalog_photos_failed(struct catalog *catalog, photo_visitor visit, void *context, struct err *err);
 
 /* Deletes the rows of a root (and the root), or of every path below a folder of one; contents stay until catalog_purge.

@@ -1,4 +1,4 @@
--- The catalog's tables, version 6: what a new catalog is made from. An older one comes to the same by migrate.c's steps, and a test
+-- The catalog's tables, version 7: what a new catalog is made from. An older one comes to the same by migrate.c's steps, and a test
 -- (tests/schema/catalog/schema.c) holds both to it. How to add a column: README.md.
 --
 -- Paths, collections, names and texts are BLOBs: bytes, compared as bytes, never assumed to be UTF-8.
@@ -26,7 +26,9 @@ CREATE TABLE weight_digests (
 	path BLOB PRIMARY KEY,
 	size INTEGER NOT NULL,
 	mtime_ns INTEGER NOT NULL,
-	digest TEXT NOT NULL
+	digest TEXT NOT NULL,
+	ctime_ns INTEGER NOT NULL DEFAULT 0,
+	inode INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 
 -- The folders that `coca index` was given.
@@ -71,6 +73,8 @@ CREATE TABLE photos (
 );
 CREATE INDEX photos_root ON photos (root);
 CREATE INDEX photos_content ON photos (content);
+-- Whether a content has a photo that is there: of a content that many had, one look.
+CREATE INDEX photos_there ON photos (content) WHERE state = 0 AND gone_since = 0;
 CREATE INDEX photos_failed ON photos (id) WHERE state = 1;
 CREATE INDEX photos_gone ON photos (gone_since) WHERE gone_since <> 0;
 -- All that a filter asks for, so that it need not look at the rows.

@@ -296,13 +296,13 @@ enum status catalog_texts_unembedded_count(struct catalog *catalog, int64_t mode
 	return status;
 }
 
-enum status catalog_texts_unembedded(struct catalog *catalog, int64_t model, size_t most, text_visitor visit, void *context,
+enum status catalog_texts_unembedded(struct catalog *catalog, int64_t model, int64_t after, size_t most, text_visitor visit, void *context,
 				     struct err *err)
 {
 	sqlite3_stmt *s;
 	bool any;
-	enum status status = catalog_ask(catalog, "SELECT " COLUMNS " FROM texts t WHERE " UNEMBEDDED " ORDER BY id LIMIT ?2",
-					 VALUES(ID(model), ID((int64_t)most)), &s, err);
+	enum status status = catalog_ask(catalog, "SELECT " COLUMNS " FROM texts t WHERE t.id > ?2 AND " UNEMBEDDED " ORDER BY t.id LIMIT ?3",
+					 VALUES(ID(model), ID(after), ID((int64_t)most)), &s, err);
 
 	return status == STATUS_OK ? visit_texts(catalog, s, 0, visit, context, &any, err) : status;
 }

@@ -3,7 +3,7 @@
  *
  *     struct catalog_text text = {.collection = "notes", .photo_content = content, .text = bytes, .text_size = n};
  *     catalog_text_put(catalog, &text, err);                             // sets text.id
- *     catalog_texts_unembedded(catalog, model, 64, visit, context, err);
+ *     catalog_texts_unembedded(catalog, model, after, 64, visit, context, err);
  *     catalog_texts_of_contents(catalog, contents, n, model, dim, visit, context, err);   // one statement for all
  */
 #ifndef SCHEMA_CATALOG_TEXTS_H
@@ -45,8 +45,8 @@ enum status catalog_text_embeddings_get(struct catalog *catalog, const int64_t *
 /* A number that changes whenever that set changes; 0 before the first. */
 enum status catalog_text_generation(struct catalog *catalog, int64_t model, int64_t *generation, struct err *err);
 
-/* The first `most` texts, by id, that have no embedding of that model. */
-enum status catalog_texts_unembedded(struct catalog *catalog, int64_t model, size_t most, text_visitor visit, void *context,
+/* The first `most` texts, by id, behind the id `after` that have no embedding of that model. */
+enum status catalog_texts_unembedded(struct catalog *catalog, int64_t model, int64_t after, size_t most, text_visitor visit, void *context,
 				     struct err *err);
 enum status catalog_texts_unembedded_count(struct catalog *catalog, int64_t model, size_t *n, struct err *err);
 

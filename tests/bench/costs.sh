@@ -70,8 +70,19 @@ long_names() {
     measure "$coca" index "$photos"
 }
 
+# Many files of the same bytes, of which some are gone.
+gone_copies() {
+    "$BUILD/tests/tools/scenes" "$base/one" --count 1 --size 64 >"$base/output" 2>&1 && mv "$base/one/000000.jpg" "$photos/000001.jpg" || exit 1
+    rm -rf "$base/one"
+    (cd "$photos" && seq -f '%06.0f.jpg' 2 "$1" | xargs -n 1000 sh -c 'for f; do ln -f 000001.jpg "$f"; done' -)
+    prepare "$coca" index "$photos"
+    (cd "$photos" && seq -f '%06.0f.jpg' 1 $(($1 / 6)) | xargs rm)
+    measure "$coca" index "$photos"
+}
+
 [ -n "$json" ] || printf '| case | what | sizes | processor seconds | growth at the last doubling |\n|---|---|---|---|---:|\n'
 cost named "\`coca index *.jpg\`, files named" "500 1000 2000 4000" named_files
 cost roots "nothing to do over many roots" "500 1000 2000" many_roots
+cost gone "copies of one content, a sixth of them gone" "2000 4000 8000" gone_copies
 cost names "photos with long alike names and a .txt each" "1000 2000 4000" long_names
 exit $grew

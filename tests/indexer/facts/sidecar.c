@@ -17,7 +17,7 @@ static struct sidecars listing(const char *const *names)
 
 	for (; *names; names++) {
 		assert_true(sidecar_kind(*names) != SIDECAR_NONE);
-		assert_ok(sidecars_add(&s, strdup(*names), 1, 1, &err), &err);
+		assert_ok(sidecars_add(&s, strdup(*names), 1, 1, 1, &err), &err);
 	}
 	sidecars_sort(&s);
 	return s;
@@ -58,14 +58,14 @@ static void a_photo_has_what_is_named_after_it(void **state)
 
 static void the_stamp_follows_name_size_and_time(void **state)
 {
-	struct sidecar a = {"/p/a.txt", 1, 1}, b = {"/p/a.txt", 2, 1}, c = {"/p/a.txt", 1, 2}, d = {"/p/a.xmp", 1, 1};
-	const struct sidecar *lists[][2] = {{&a, &d}, {&b, &d}, {&c, &d}, {&d, &a}};
-	int64_t stamps[6] = {facts_stamp(NULL, 0), facts_stamp(lists[0], 1)};
+	struct sidecar a = {"/p/a.txt", 1, 1, 1}, b = {"/p/a.txt", 2, 1, 1}, c = {"/p/a.txt", 1, 2, 1}, d = {"/p/a.xmp", 1, 1, 1}, e = {"/p/a.txt", 1, 1, 2};
+	const struct sidecar *lists[][2] = {{&a, &d}, {&b, &d}, {&c, &d}, {&d, &a}, {&e, &d}};
+	int64_t stamps[7] = {facts_stamp(NULL, 0), facts_stamp(lists[0], 1)};
 
 	(void)state;
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 5; i++)
 		stamps[2 + i] = facts_stamp(lists[i], 2);
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < 7; i++)
 		for (int j = 0; j < i; j++)
 			assert_true(stamps[i] != stamps[j] && stamps[i] != 0);
 	assert_int_equal(stamps[2], facts_stamp(lists[0], 2));

@@ -232,6 +232,52 @@ static void what_vanishes_all_at_once_is_kept(void **state)
 	close_library(&l);
 }
 
+/* A drive is away whose photographs have copies at hand. */
+static void copies_that_were_there_before_are_no_move(void **state)
+{
+	(void)state;
+	struct library l;
+	char from[8], to[16];
+
+	open_library(&l, 12);
+	assert_int_equal(mkdir(in(&l, "copies"), 0700), 0);
+	for (int i = 0; i < 12; i++) {
+		snprintf(from, sizeof from, "%02d.jpg", i);
+		snprintf(to, sizeof to, "copies/%02d.jpg", i);
+		assert_int_equal(link(in(&l, from), in(&l, to)), 0);
+	}
+	run(&l);
+	for (int i = 0; i < 12; i++) {
+		snprintf(from, sizeof from, "%02d.jpg", i);
+		assert_int_equal(unlink(in(&l, from)), 0);
+	}
+	run(&l);
+	assert_int_equal(l.report.gone, 0);
+	assert_int_equal(l.report.kept, 12);
+	assert_non_null(strstr(l.report.warnings.data, "12 of 24"));
+	assert_int_equal(row_of(&l, "00.jpg").gone_since, 0);
+	/* And back: rows that were gone and return are a move again. */
+	l.options.prune = true;
+	run(&l);
+	l.options.prune = false;
+	for (int i = 0; i < 12; i++) {
+		snprintf(from, sizeof from, "%02d.jpg", i);
+		snprintf(to, sizeof to, "copies/%02d.jpg", i);
+		assert_int_equal(rename(in(&l, to), in(&l, from)), 0);
+	}
+	run(&l);
+	assert_int_equal(l.report.counts.moved, 12);
+	assert_int_equal(l.report.warnings.size, 0);
+	for (int i = 0; i < 12; i++) {
+		snprintf(from, sizeof from, "%02d.jpg", i);
+		snprintf(to, sizeof to, "copies/%02d.jpg", i);
+		assert_int_equal(rename(in(&l, from), in(&l, to)), 0);
+	}
+	run(&l);
+	assert_int_equal(l.report.warnings.size, 0);
+	close_library(&l);
+}
+
 static void few_deletions_are_believed(void **state)
 {
 	(void)state;
@@ -682,7 +728,7 @@ TEST_MAIN(cmocka_unit_test(a_folder_that_never_was_is_an_error), cmocka_unit_tes
 	  cmocka_unit_test(a_changed_file_keeps_its_id), cmocka_unit_test(another_time_alone_changes_nothing),
 	  cmocka_unit_test(a_moved_file_keeps_its_embedding), cmocka_unit_test(a_moved_folder_is_not_held_back),
 	  cmocka_unit_test(copies_share_an_embedding), cmocka_unit_test(a_deleted_file_is_gone_until_it_returns),
-	  cmocka_unit_test(prune_drops_what_is_gone), cmocka_unit_test(what_vanishes_all_at_once_is_kept),
+	  cmocka_unit_test(prune_drops_what_is_gone), cmocka_unit_test(what_vanishes_all_at_once_is_kept), cmocka_unit_test(copies_that_were_there_before_are_no_move),
 	  cmocka_unit_test(few_deletions_are_believed), cmocka_unit_test(a_missing_folder_keeps_its_photographs),
 	  cmocka_unit_test(an_unreadable_folder_keeps_its_photographs), cmocka_unit_test(an_unreadable_root_keeps_its_photographs),
 	  cmocka_unit_test(broken_files_become_rows_and_hide_no_neighbour),

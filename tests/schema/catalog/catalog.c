@@ -503,26 +503,28 @@ static void model_is_found_by_its_digests(void **state)
 	catalog_close(l.catalog);
 }
 
-static void digest_is_remembered_by_path_size_and_time(void **state)
+static void digest_is_remembered_by_all_that_tells_a_file(void **state)
 {
 	(void)state;
 	struct library l = library_new();
+	const struct digested_file file = {"/m/w\xff", 10, 20, 30, 40}, others[] = {
+		{"/m/w\xff", 11, 20, 30, 40}, {"/m/w\xff", 10, 21, 30, 40}, {"/m/w\xff", 10, 20, 31, 40}, {"/m/w\xff", 10, 20, 30, 41}};
 	char digest[33] = "";
 	bool found;
 
-	assert_ok(catalog_digest_put(l.catalog, "/m/w\xff", 10, 20, "0123456789abcdef0123456789abcdef", &err), &err);
-	assert_ok(catalog_digest_get(l.catalog, "/m/w\xff", 10, 20, digest, &found, &err), &err);
+	assert_ok(catalog_digest_put(l.catalog, &file, "0123456789abcdef0123456789abcdef", &err), &err);
+	assert_ok(catalog_digest_get(l.catalog, &file, digest, &found, &err), &err);
 	assert_true(found);
 	assert_string_equal(digest, "0123456789abcdef0123456789abcdef");
-	assert_ok(catalog_digest_get(l.catalog, "/m/w\xff", 11, 20, digest, &found, &err), &err);
-	assert_false(found);
-	assert_ok(catalog_digest_get(l.catalog, "/m/w\xff", 10, 21, digest, &found, &err), &err);
-	assert_false(found);
-	assert_ok(catalog_digest_put(l.catalog, "/m/w\xff", 11, 22, "f", &err), &err);
-	assert_ok(catalog_digest_get(l.catalog, "/m/w\xff", 10, 20, digest, &found, &err), &err);
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+		assert_ok(catalog_digest_get(l.catalog, &others[i], digest, &found, &err), &err);
+		assert_false(found);
+	}
+	assert_ok(catalog_digest_put(l.catalog, &others[0], "f", &err), &err);
+	assert_ok(catalog_digest_get(l.catalog, &file, digest, &found, &err), &err);
 	assert_false(found);
 	reopen(&l, CATALOG_READ);
-	assert_ok(catalog_digest_put(l.catalog, "/m/w", 1, 2, "f", &err), &err); /* best effort */
+	assert_ok(catalog_digest_put(l.catalog, &file, "f", &err), &err); /* best effort */
 	catalog_close(l.catalog);
 }
 
@@ -1257,7 +1259,7 @@ TEST_MAIN(cmocka_unit_test(reader_does_not_find_a_missing_catalog), cmocka_unit_
 	  cmocka_unit_test(newer_version_is_refused_and_left_as_it_is), cmocka_unit_test(what_is_no_catalog_is_refused_and_left_as_it_is),
 	  cmocka_unit_test(truncated_file_is_a_format_error_or_found_by_the_check), cmocka_unit_test(read_only_folder_can_be_read),
 	  cmocka_unit_test(file_of_version_1_opens), cmocka_unit_test(rolled_back_changes_are_gone),
-	  cmocka_unit_test(model_is_found_by_its_digests), cmocka_unit_test(digest_is_remembered_by_path_size_and_time),
+	  cmocka_unit_test(model_is_found_by_its_digests), cmocka_unit_test(digest_is_remembered_by_all_that_tells_a_file),
 	  cmocka_unit_test(root_keeps_its_id_and_remembers_its_last_run), cmocka_unit_test(photo_comes_back_as_it_was_put),
 	  cmocka_unit_test(photo_put_again_keeps_its_id_and_replaces_all_else),
 	  cmocka_unit_test(known_photo_says_whether_a_model_has_embedded_the_content), cmocka_unit_test(photos_are_visited_by_root_content_and_path),

@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "schema/base/file.h"
@@ -62,6 +64,22 @@ static void digests_are_computed_once(void **state)
 	assert_int_equal(computed, 1);
 	assert_int_equal(identify(&p, p.weights, "a"), id);
 	assert_int_equal(computed, 1);
+	catalog_close(p.catalog);
+}
+
+/* Replaced by others of the same size, their time put back. */
+static void weights_of_the_same_size_and_time_are_another_model(void **state)
+{
+	(void)state;
+	struct place p = open_place();
+	int64_t id = identify(&p, p.weights, "a");
+	const struct timespec long_ago[2] = {{1000, 0}, {1000, 0}};
+
+	assert_int_equal(utimensat(AT_FDCWD, p.weights, long_ago, 0), 0);
+	assert_int_equal(identify(&p, p.weights, "a"), id);
+	test_write(p.weights, "b", 1);
+	assert_int_equal(utimensat(AT_FDCWD, p.weights, long_ago, 0), 0);
+	assert_int_not_equal(identify(&p, p.weights, "b"), id);
 	catalog_close(p.catalog);
 }
 
@@ -135,6 +153,6 @@ static void a_reader_is_told_of_an_unknown_model(void **state)
 	catalog_close(p.catalog);
 }
 
-TEST_MAIN(cmocka_unit_test(digests_are_computed_once), cmocka_unit_test(changed_weights_are_another_model),
+TEST_MAIN(cmocka_unit_test(digests_are_computed_once), cmocka_unit_test(changed_weights_are_another_model), cmocka_unit_test(weights_of_the_same_size_and_time_are_another_model),
 	  cmocka_unit_test(linked_weights_have_their_configuration_beside_the_link), cmocka_unit_test(weights_are_known_under_every_name),
 	  cmocka_unit_test(missing_weights_are_named), cmocka_unit_test(a_reader_is_told_of_an_unknown_model))

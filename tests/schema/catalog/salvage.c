@@ -483,7 +483,8 @@ static void nothing_is_lost_whatever_fails(void **state)
 		for (int kill = 0; kill < 2; kill++) {
 			make_logged(path);
 			enum status status = salvage_failing_at(path, at, kill);
-			assert_true(status != STATUS_OK || at == calls); /* the last one syncs the folder */
+			/* The last one syncs the folder; before it come a rename, a sync and the link, in whose place there is a rename. */
+			assert_true(status != STATUS_OK || at == calls || at == calls - 3);
 			failed += status != STATUS_OK;
 			assert_int_equal(photos_of(path), LOGGED);
 			assert_ok(catalog_salvage(path, &saved, &err), &err);

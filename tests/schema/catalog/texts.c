@@ -132,10 +132,14 @@ static void what_has_no_embedding_is_listed(void **state)
 	embed(&f, f.texts[1], 1);
 	assert_ok(catalog_texts_unembedded_count(f.catalog, f.model.id, &n, &err), &err);
 	assert_int_equal(n, 3);
-	assert_ok(catalog_texts_unembedded(f.catalog, f.model.id, 2, see_text, &seen, &err), &err);
+	assert_ok(catalog_texts_unembedded(f.catalog, f.model.id, 0, 2, see_text, &seen, &err), &err);
 	assert_int_equal(seen.count, 2);
 	assert_int_equal(seen.ids[0], f.texts[0]);
 	assert_int_equal(seen.ids[1], f.texts[2]);
+	seen = (struct seen){0};
+	assert_ok(catalog_texts_unembedded(f.catalog, f.model.id, f.texts[0], 2, see_text, &seen, &err), &err);
+	assert_int_equal(seen.ids[0], f.texts[2]);
+	assert_int_equal(seen.ids[1], f.texts[3]);
 	catalog_close(f.catalog);
 }
 
