@@ -4,6 +4,7 @@
 #include <cblas.h>
 #include <limits.h>
 #include <omp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -32,22 +33,55 @@ static const char *kernel_wanted(void)
 	return NULL;
 }
 
+/* Sets what must not stay as it is; *changed, if anything was. False: memory. */
+static bool put(const char *name, const char *value, bool *changed)
+{
+	*changed = true;
+	return (value ? setenv(name, value, 1) : unsetenv(name)) == 0;
+}
+
+/* Loops here and in OpenBLAS share one level of threads, whose number is known beforehand: OpenBLAS waits for those that it was promised,
+ * for ever, and scratch memory is divided by them. */
+static bool flatten_openmp(bool *changed)
+{
+	const char *levels = getenv("OMP_MAX_ACTIVE_LEVELS"), *threads = getenv("OMP_NUM_THREADS"), *limit = getenv("OMP_THREAD_LIMIT");
+	char first[24];
+	bool good = true;
+
+	if (getenv("OMP_NESTED"))
+		good = put("OMP_NESTED", NULL, changed);
+	if (getenv("OMP_DYNAMIC"))
+		good = put("OMP_DYNAMIC", NULL, changed) && good;
+	if (levels && strcmp(levels, "1") != 0)
+		good = put("OMP_MAX_ACTIVE_LEVELS", "1", changed) && good;
+	if (threads && strchr(threads, ',')) {
+		snprintf(first, sizeof first, "%.*s", (int)strcspn(threads, ","), threads);
+		good = put("OMP_NUM_THREADS", first, changed) && good;
+		threads = getenv("OMP_NUM_THREADS");
+	}
+	if (limit) {
+		long most = strtol(limit, NULL, 10), wanted = threads ? strtol(threads, NULL, 10) : omp_get_num_procs();
+		snprintf(first, sizeof first, "%ld", most > 0 && most < wanted ? most : wanted);
+		good = put("OMP_NUM_THREADS", first, changed) && put("OMP_THREAD_LIMIT", NULL, changed) && good;
+	}
+	return good;
+}
+
 void blas_guard(char **argv, bool passive)
 {
 	char self[PATH_MAX];
 	const char *kernel = kernel_wanted();
-	bool sleepy = passive && !getenv("OMP_WAIT_POLICY");
+	bool changed = false, good = flatten_openmp(&changed);
 
-	if (!kernel && !sleepy)
-		return;
+	if (kernel)
+		good = put("OPENBLAS_CORETYPE", kernel, &changed) && good;
+	if (passive && !getenv("OMP_WAIT_POLICY"))
+		good = put("OMP_WAIT_POLICY", "passive", &changed) && setenv("GOMP_SPINCOUNT", "1000", 0) == 0 && good;
 	/* Not "/proc/self/exe" itself: under valgrind that is valgrind. */
-	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+	ssize_t n = changed && good ? readlink("/proc/self/exe", self, sizeof self - 1) : 0;
 	if (n <= 0)
 		return;
 	self[n] = '\0';
-	if ((kernel && setenv("OPENBLAS_CORETYPE", kernel, 1) != 0) ||
-	    (sleepy && (setenv("OMP_WAIT_POLICY", "passive", 1) != 0 || setenv("GOMP_SPINCOUNT", "1000", 0) != 0)))
-		return;
 	execv(self, argv);
 }
 

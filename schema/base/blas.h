@@ -1,7 +1,9 @@
 /* blas.h: OpenBLAS with the right kernels.
  *
  * Debian's OpenBLAS 0.3.21 does not know every processor and then silently takes its SSE kernels, five times slower.
- * OPENBLAS_CORETYPE cures it, but must be in the environment before the library is loaded; hence one re-execution.
+ * OPENBLAS_CORETYPE cures it, but must be in the environment before the library is loaded; hence one re-execution. So must OpenMP's
+ * variables: nested, dynamic or limited threads make OpenBLAS wait for threads that never come, and are taken out on the way
+ * (OMP_THREAD_LIMIT becomes OMP_NUM_THREADS, of a list of numbers the first counts).
  */
 #ifndef SCHEMA_BASE_BLAS_H
 #define SCHEMA_BASE_BLAS_H
