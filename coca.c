@@ -216,6 +216,7 @@ static void catch_signals(bool interrupts)
 	static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
 	struct sigaction action = {0}, old;
 
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of that write */
 	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
 		sigaddset(&action.sa_mask, ends[i]);
 	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {

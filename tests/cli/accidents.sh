@@ -191,3 +191,7 @@ cp "$work/drawn/000002.jpg" "$work/bombs/good2.jpg"
 rm -f "$work"/bombs/[a-e].*
 expect "the limit can be set" 4 "at most 1000 pixels" "$coca" index "$work/bombs" --db "$work/limit.db" --limit-pixels 1000
 expect "and set higher, what failed is tried again" 0 "2 changed" "$coca" index "$work/bombs" --db "$work/limit.db" --limit-pixels 1M
+
+# --- a limit on the size of files
+limited() { (ulimit -f 10; "$coca" index "$photos" --db "$work/limited.db"); }
+expect "where files may not grow it is said" 1 "limited.db" limited
