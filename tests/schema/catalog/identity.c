@@ -67,6 +67,20 @@ static void digests_are_computed_once(void **state)
 	catalog_close(p.catalog);
 }
 
+/* The weights alone do not make a model. */
+static void a_changed_configuration_is_looked_at(void **state)
+{
+	(void)state;
+	struct place p = open_place();
+
+	identify(&p, p.weights, "a");
+	test_write(test_path(p.folder, "config.json"), "{ }", 3);
+	computed = 0;
+	identify(&p, p.weights, "a");
+	assert_int_equal(computed, 1);
+	catalog_close(p.catalog);
+}
+
 /* Replaced by others of the same size, their time put back. */
 static void weights_of_the_same_size_and_time_are_another_model(void **state)
 {
@@ -153,6 +167,6 @@ static void a_reader_is_told_of_an_unknown_model(void **state)
 	catalog_close(p.catalog);
 }
 
-TEST_MAIN(cmocka_unit_test(digests_are_computed_once), cmocka_unit_test(changed_weights_are_another_model), cmocka_unit_test(weights_of_the_same_size_and_time_are_another_model),
+TEST_MAIN(cmocka_unit_test(digests_are_computed_once), cmocka_unit_test(changed_weights_are_another_model), cmocka_unit_test(a_changed_configuration_is_looked_at), cmocka_unit_test(weights_of_the_same_size_and_time_are_another_model),
 	  cmocka_unit_test(linked_weights_have_their_configuration_beside_the_link), cmocka_unit_test(weights_are_known_under_every_name),
 	  cmocka_unit_test(missing_weights_are_named), cmocka_unit_test(a_reader_is_told_of_an_unknown_model))
