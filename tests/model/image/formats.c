@@ -11,6 +11,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "model/image/codec.h"
@@ -498,6 +499,35 @@ static void a_hash_has_half_of_its_bits(void **state)
 	image_release(&image);
 }
 
+/* Of a picture as long as a file can make it the hash takes little memory beside it. */
+static void a_long_picture_takes_no_memory_to_hash(void **state)
+{
+	enum { LONG = 20 * 1000 * 1000 };
+
+	(void)state;
+	for (int upright = 0; upright < 2; upright++) {
+		struct image image = {.width = upright ? 1 : LONG, .height = upright ? LONG : 1, .rgb = mem_array(LONG, 3)};
+		struct rusage before, after;
+		uint64_t hash, half;
+		struct err err;
+		assert_non_null(image.rgb);
+		for (size_t i = 0; i < LONG; i++)
+			memset(image.rgb + 3 * i, i < LONG / 2 ? 200 : 20, 3);
+		getrusage(RUSAGE_SELF, &before);
+		assert_ok(image_hash(&image, &hash, &err), &err);
+		getrusage(RUSAGE_SELF, &after);
+		assert_true(after.ru_maxrss - before.ru_maxrss < 64 * 1024); /* KiB */
+		/* It looks like a shorter one of the same kind. */
+		struct image shorter = {.width = upright ? 1 : 1000, .height = upright ? 1000 : 1, .rgb = mem_array(1000, 3)};
+		for (size_t i = 0; i < 1000; i++)
+			memset(shorter.rgb + 3 * i, i < 500 ? 200 : 20, 3);
+		assert_ok(image_hash(&shorter, &half, &err), &err);
+		assert_true(__builtin_popcountll(hash ^ half) <= 4);
+		image_release(&shorter);
+		image_release(&image);
+	}
+}
+
 /* --- cut short --- */
 
 static void a_jpeg_without_its_last_rows_is_seen(void **state)
@@ -595,7 +625,7 @@ static void damage_is_survived(void **state)
 TEST_MAIN(cmocka_unit_test(every_kind_of_bmp_is_read), cmocka_unit_test(heic_and_avif_are_seen_as_pillow_sees_them),
 	  cmocka_unit_test(a_turned_heic_is_turned_once), cmocka_unit_test(hdr_is_neither_black_nor_washed_out),
 	  cmocka_unit_test(pq_and_hlg_agree_on_the_white_of_paper),
-	  cmocka_unit_test(a_gif_frames_own_colours_come_before_the_files), cmocka_unit_test(a_hash_has_half_of_its_bits),
+	  cmocka_unit_test(a_gif_frames_own_colours_come_before_the_files), cmocka_unit_test(a_hash_has_half_of_its_bits), cmocka_unit_test(a_long_picture_takes_no_memory_to_hash),
 	  cmocka_unit_test(display_p3_becomes_srgb), cmocka_unit_test(an_srgb_profile_changes_no_value),
 	  cmocka_unit_test(a_broken_profile_is_ignored), cmocka_unit_test(inks_are_seen_as_their_profile_says),
 	  cmocka_unit_test(a_gray_profile_changes_gray_alone), cmocka_unit_test(a_raw_file_is_seen_through_its_preview),
